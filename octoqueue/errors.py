@@ -1,0 +1,224 @@
+"""Every error octoqueue raises, in one tree.
+
+    OctoqueueError
+    ├── ConfigError                     the configuration is wrong; names the key
+    ├── DeclarationError                an actor, queue or option is declared wrongly
+    │   └── UnknownOption               an option nobody owns; names the nearest known one
+    ├── EnqueueError                    a message was not accepted; nothing of it was stored
+    │   ├── LaneFull                    the lane has reached its bound
+    │   │   └── DelayedFull             the queue's delayed messages have reached their bound
+    │   ├── EnvelopeTooLarge            the payload is over the limit
+    │   ├── PayloadNotSerializable      an argument has no JSON form
+    │   └── InvalidMessage              a field of the message has an impossible value
+    ├── EnvelopeError                   bytes that are no envelope of ours
+    ├── ActorUnknown                    a message names an actor this process has not imported
+    ├── LeaseLost                       settling was refused: the lease belongs to nobody or another
+    ├── ResultError                     a result cannot be given
+    │   ├── ResultNotKept               the actor does not keep results
+    │   ├── ResultTimeout               no result within the time given
+    │   └── ActorFailed                 the actor raised; carries class name, message, traceback
+    ├── TimeLimitExceeded               an attempt ran longer than its actor allows
+    ├── StoreError                      a server answered wrongly or not at all
+    │   ├── StoreUnavailable            Redis or PostgreSQL cannot be reached
+    │   └── StoreProtocolError          a script answered what the client does not understand
+    ├── EmbeddedError                   a private server could not be started
+    │   └── ServerNotFound              no server binary on this machine; says what to install
+    └── Steer                           not failures: what an actor raises to steer its message
+        ├── Retry                       run me again, optionally after a delay
+        └── Discard                     acknowledge me although I did not finish
+
+The docstring of a class is its default message. Fields carry the ids needed to act on it.
+`retryable` says whether the same call may succeed later without a change by the caller.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+
+class OctoqueueError(Exception):
+    """Something went wrong in octoqueue."""
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").split("\n", 1)[0])
+
+
+class ConfigError(OctoqueueError):
+    """The configuration is wrong."""
+
+    def __init__(self, message: str, *, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
+        """Dotted path of the offending key, empty when the whole file is unreadable."""
+
+
+class DeclarationError(OctoqueueError):
+    """An actor or queue is declared wrongly."""
+
+
+class UnknownOption(DeclarationError):
+    """An actor was declared with an option that nobody owns."""
+
+    def __init__(self, option: str, *, nearest: str | None, owner: str) -> None:
+        hint = f"; did you mean {nearest!r}?" if nearest else ""
+        super().__init__(f"{owner} does not understand the option {option!r}{hint}")
+        self.option = option
+        self.nearest = nearest
+        self.owner = owner
+
+
+class EnqueueError(OctoqueueError):
+    """A message was not accepted; nothing of it was stored."""
+
+
+class LaneFull(EnqueueError):
+    """The lane has reached its bound."""
+
+    retryable = True
+
+    def __init__(self, queue: str, lane: str, *, depth: int, bound: int) -> None:
+        super().__init__(
+            f"lane {lane!r} of queue {queue!r} is full: {depth} of {bound} messages are waiting; "
+            "try again later, or raise the bound in the configuration"
+        )
+        self.queue = queue
+        self.lane = lane
+        self.depth = depth
+        self.bound = bound
+
+
+class DelayedFull(LaneFull):
+    """The queue's delayed messages have reached their bound."""
+
+
+class EnvelopeTooLarge(EnqueueError):
+    """The payload is over the limit."""
+
+    def __init__(self, actor: str, *, payload_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"a message for actor {actor!r} has {payload_bytes} bytes, the limit is {limit_bytes}; "
+            "pass a reference to the data instead of the data"
+        )
+        self.actor = actor
+        self.payload_bytes = payload_bytes
+        self.limit_bytes = limit_bytes
+
+
+class PayloadNotSerializable(EnqueueError):
+    """An argument has no JSON form."""
+
+    def __init__(self, actor: str, *, reason: str) -> None:
+        super().__init__(f"the arguments for actor {actor!r} cannot be written as JSON: {reason}")
+        self.actor = actor
+
+
+class InvalidMessage(EnqueueError):
+    """A field of the message has an impossible value."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+
+
+class EnvelopeError(OctoqueueError):
+    """These bytes are no envelope of ours."""
+
+
+class ActorUnknown(OctoqueueError):
+    """A message names an actor this process has not imported."""
+
+    def __init__(self, actor: str, *, known: tuple[str, ...] = ()) -> None:
+        listed = ", ".join(known) or "none"
+        super().__init__(f"no actor named {actor!r} is declared here (declared: {listed})")
+        self.actor = actor
+
+
+class LeaseLost(OctoqueueError):
+    """Settling was refused: the lease was reclaimed, so the message belongs to another attempt."""
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"the lease of message {message_id} was lost; its outcome was refused")
+        self.message_id = message_id
+
+
+class ResultError(OctoqueueError):
+    """A result cannot be given."""
+
+    def __init__(self, message: str, *, message_id: str) -> None:
+        super().__init__(message)
+        self.message_id = message_id
+
+
+class ResultNotKept(ResultError):
+    """The actor does not keep results; declare it with `results=True`."""
+
+
+class ResultTimeout(ResultError):
+    """No result arrived within the time given."""
+
+    retryable = True
+
+
+class ActorFailed(ResultError):
+    """The actor raised on its last attempt."""
+
+    def __init__(self, *, message_id: str, error: str, detail: str, trace: str = "") -> None:
+        super().__init__(f"message {message_id} failed: {error}: {detail}", message_id=message_id)
+        self.error = error
+        """Class name of what the actor raised."""
+        self.detail = detail
+        """Its message."""
+        self.trace = trace
+        """Its traceback as text, empty when unknown (a poison stop has none)."""
+
+
+class TimeLimitExceeded(OctoqueueError):
+    """An attempt ran longer than its actor allows and was cancelled."""
+
+
+class StoreError(OctoqueueError):
+    """A server answered wrongly or not at all."""
+
+
+class StoreUnavailable(StoreError):
+    """A server cannot be reached; whether the last call took effect is unknown."""
+
+    retryable = True
+
+    def __init__(self, store: str, *, reason: str) -> None:
+        super().__init__(f"{store} cannot be reached: {reason}")
+        self.store = store
+
+
+class StoreProtocolError(StoreError):
+    """A script answered what this client does not understand."""
+
+
+class EmbeddedError(OctoqueueError):
+    """A private server could not be started."""
+
+
+class ServerNotFound(EmbeddedError):
+    """No server binary was found on this machine."""
+
+
+class Steer(OctoqueueError):  # noqa: N818 - not an error: what an actor raises to steer its message
+    """Not a failure: the actor steers what becomes of its message."""
+
+
+class Retry(Steer):
+    """Run this message again."""
+
+    def __init__(self, message: str | None = None, *, delay: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.delay = delay
+        """How long to wait first; the actor's backoff when None."""
+
+
+class Discard(Steer):
+    """Acknowledge this message although its actor did not finish."""
