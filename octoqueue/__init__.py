@@ -1,0 +1,1 @@
+"""octoqueue: an asynchronous task queue with priority lanes and embedded scaling agents."""
