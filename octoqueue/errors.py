@@ -20,7 +20,11 @@
     ├── TimeLimitExceeded               an attempt ran longer than its actor allows
     ├── StoreError                      a server answered wrongly or not at all
     │   ├── StoreUnavailable            Redis or PostgreSQL cannot be reached
+    │   ├── StoreConflict               another transaction won; the same call may succeed
+    │   ├── StoreRefused                the server refused a statement; carries its SQLSTATE
+    │   ├── SchemaMismatch              the database's schema is not the one this code needs
     │   └── StoreProtocolError          a script answered what the client does not understand
+    ├── SandboxUnavailable              the launcher of isolated commands is gone or cannot start
     ├── EmbeddedError                   a private server could not be started
     │   └── ServerNotFound              no server binary on this machine; says what to install
     └── Steer                           not failures: what an actor raises to steer its message
@@ -195,6 +199,34 @@ class StoreUnavailable(StoreError):
         self.store = store
 
 
+class StoreConflict(StoreError):
+    """Another transaction won; nothing of this one was kept."""
+
+    retryable = True
+
+    def __init__(self, statement: str, *, sqlstate: str, reason: str) -> None:
+        super().__init__(f"{statement} lost to another transaction ({sqlstate}): {reason}")
+        self.statement = statement
+        self.sqlstate = sqlstate
+
+
+class StoreRefused(StoreError):
+    """The server refused a statement; nothing of it was kept."""
+
+    def __init__(
+        self, statement: str, *, sqlstate: str, reason: str, constraint: str | None = None
+    ) -> None:
+        super().__init__(f"PostgreSQL refused {statement} ({sqlstate}): {reason}")
+        self.statement = statement
+        self.sqlstate = sqlstate
+        self.constraint = constraint
+        """Name of the violated constraint, when it was one."""
+
+
+class SchemaMismatch(StoreError):
+    """The database's schema is not the one this code needs."""
+
+
 class StoreProtocolError(StoreError):
     """A script answered what this client does not understand."""
 
@@ -205,6 +237,12 @@ class EmbeddedError(OctoqueueError):
 
 class ServerNotFound(EmbeddedError):
     """No server binary was found on this machine."""
+
+
+class SandboxUnavailable(OctoqueueError):
+    """The launcher of isolated commands is gone or cannot start; whether one ran is unknown."""
+
+    retryable = True
 
 
 class Steer(OctoqueueError):  # noqa: N818 - not an error: what an actor raises to steer its message
