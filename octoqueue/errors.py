@@ -245,7 +245,7 @@ class SandboxUnavailable(OctoqueueError):
     retryable = True
 
 
-class Steer(OctoqueueError):  # noqa: N818 - not an error: what an actor raises to steer its message
+class Steer(OctoqueueError):
     """Not a failure: the actor steers what becomes of its message."""
 
 
