@@ -1,0 +1,46 @@
+"""What a lane store must be told: partitions, lease, bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from octoqueue.primitives.lane import Lane
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneBounds:
+    """How many messages may wait in each lane of one queue."""
+
+    high: int = 1_000
+    normal: int = 5_000
+    low: int = 10_000
+
+    def of(self, lane: Lane) -> int:
+        """Return the bound of `lane`."""
+        return (self.high, self.normal, self.low)[lane]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneOptions:
+    """The shape of a namespace; every process that shares it must use the same partitions."""
+
+    namespace: str = "oq"
+    partitions: int = 10
+    lease: timedelta = timedelta(seconds=10)
+    """How long a session lives without renewing itself."""
+    default_bounds: LaneBounds = field(default_factory=LaneBounds)
+    bounds: Mapping[str, LaneBounds] = field(default_factory=dict[str, LaneBounds])
+    """Bounds by queue, where they differ from the default."""
+    delayed_bound: int = 100_000
+    """Delayed messages of one queue."""
+
+    def bound(self, queue: str, lane: Lane) -> int:
+        """Return the bound of one lane of one queue."""
+        return self.bounds.get(queue, self.default_bounds).of(lane)
+
+    @property
+    def lease_ms(self) -> int:
+        """The lease in milliseconds."""
+        return self.lease // timedelta(milliseconds=1)

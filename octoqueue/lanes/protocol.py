@@ -1,0 +1,128 @@
+"""`LaneStore`: what a store of messages must do, in domain verbs. No connection shows.
+
+Every implementation runs the suite in `tests/contract/lane_store.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from octoqueue.errors import LaneFull
+from octoqueue.primitives.ids import MessageId
+from octoqueue.primitives.messages import (
+    DeadLetter,
+    Enqueue,
+    Lease,
+    LeaseToken,
+    QueueStats,
+    RunTime,
+    SessionId,
+    Settlement,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Settlements that changed nothing because their lease was gone."""
+
+    acks: int = 0
+    """How many of the plain acks."""
+    tokens: tuple[LeaseToken, ...] = ()
+    """Which of the settlements."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """What one pass over the delayed messages did."""
+
+    moved: int
+    next_due: timedelta | None
+    """When the next becomes due; None when none is delayed."""
+
+
+class LaneStore(Protocol):
+    """Messages in bounded lanes, leased to worker sessions.
+
+    Every method raises `StoreUnavailable` when the store cannot be reached.
+    """
+
+    async def enqueue(self, groups: Sequence[Sequence[Enqueue]]) -> list[LaneFull | None]:
+        """Store each group all or none; return, a group, why it was refused.
+
+        When it raises, nothing is known: some groups may have been stored.
+        """
+        ...
+
+    async def claim(self, session: SessionId, queues: Sequence[str], *, limit: int) -> list[Lease]:
+        """Lease up to `limit` messages, strictly in lane order. Registers the session."""
+        ...
+
+    async def commit(
+        self,
+        session: SessionId,
+        *,
+        acks: Sequence[Lease] = (),
+        settlements: Sequence[Settlement] = (),
+        run_times: Mapping[str, RunTime] | None = None,
+    ) -> Refusals:
+        """End leases; safe to send again when it raised."""
+        ...
+
+    async def held(self, session: SessionId, queues: Sequence[str]) -> list[Lease]:
+        """Return all leases of a session: what it claimed, including answers it never received."""
+        ...
+
+    async def extend(self, session: SessionId) -> bool:
+        """Renew a session and all it holds; False when it had not been alive."""
+        ...
+
+    async def retire(self, session: SessionId) -> None:
+        """Forget a session at its own wish."""
+        ...
+
+    async def wait_for_bell(self, queues: Sequence[str], *, timeout: timedelta) -> bool:
+        """Return True as soon as one of the queues may have work, False after `timeout`."""
+        ...
+
+    async def ring(self, queues: Sequence[str]) -> None:
+        """Wake somebody who waits for one of the queues."""
+        ...
+
+    async def promote(self, queue: str) -> Promotion:
+        """Move delayed messages that are due into their lanes."""
+        ...
+
+    async def reclaim(self) -> int:
+        """Give back what expired sessions hold; return how many messages."""
+        ...
+
+    async def stats(self, queue: str) -> QueueStats:
+        """Return what is true of a queue now."""
+        ...
+
+    async def queues(self) -> list[str]:
+        """Return the names of all queues ever used, sorted."""
+        ...
+
+    async def result(self, message_id: MessageId) -> bytes | None:
+        """Return the kept result of a message, None when there is none (yet, or any more)."""
+        ...
+
+    async def wait_for_result(self, message_id: MessageId, *, timeout: timedelta) -> bytes | None:
+        """Return the result as soon as it is kept; None when `timeout` is over first."""
+        ...
+
+    async def dead_letters(self, queue: str, *, limit: int = 100) -> list[DeadLetter]:
+        """Return the newest dead letters of a queue, newest first."""
+        ...
+
+    async def flush(self, queue: str) -> None:
+        """Drop all waiting, delayed and dead messages of a queue. Leases stay."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release the connections. Idempotent."""
+        ...

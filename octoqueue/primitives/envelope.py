@@ -1,0 +1,169 @@
+"""The envelope: one message as it travels, a binary header of 32 bytes and an orjson body.
+
+    offset  size  field
+    0       1     version, 1
+    1       1     header_bytes, 32; the body starts here
+    2       1     lane, 0 high, 1 normal, 2 low
+    3       1     flags, see `Flag`
+    4       2     deliveries: leases of this message that were lost with their worker
+    6       2     attempt: executions that ended in a retry; 0 is the first
+    8       8     ready_at_ms: when it became claimable, by the store's clock
+    16      16    id
+
+All integers are big-endian. Lua reads age, lane and deliveries from the header without decoding
+JSON, and rewrites single fields in place; `redis/lua/includes/header.lua` holds the same offsets.
+
+The body holds dramatiq's message fields. What the header or the list already says is left out:
+`message_id` stands in the body only when it is not the header's id (a program chose its own).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import Any, TypeAlias
+
+import orjson
+
+from octoqueue.errors import EnvelopeError, EnvelopeTooLarge, PayloadNotSerializable
+from octoqueue.primitives.ids import MessageId, text_from_id
+from octoqueue.primitives.lane import Lane
+
+VERSION = 1
+HEADER = struct.Struct(">BBBBHHQ16s")
+HEADER_BYTES = HEADER.size
+ID_SLICE = slice(16, 32)
+
+Json: TypeAlias = Any
+"""A value with a JSON form; orjson decides, not the type checker."""
+
+
+class Flag(IntFlag):
+    """What the store must know about a message without decoding it."""
+
+    NONE = 0
+    KEEP_RESULT = 1
+    """Somebody may ask for the result: a poison stop must leave one too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """The decoded header."""
+
+    lane: Lane
+    flags: Flag = Flag.NONE
+    deliveries: int = 0
+    attempt: int = 0
+    ready_at_ms: int = 0
+    message_id: MessageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """The decoded body: which actor to call, with what."""
+
+    queue: str
+    actor: str
+    args: list[Json]
+    kwargs: dict[str, Json]
+    options: dict[str, Json]
+    created_at_ms: int
+    own_id: str | None = None
+    """The id the sending program chose, when it is not the header's."""
+
+    def message_id(self, header: Header) -> str:
+        """Return the id the sending program knows this message by."""
+        return self.own_id or text_from_id(header.message_id)
+
+
+def pack_header(header: Header) -> bytes:
+    """Return the 32 bytes of `header`."""
+    return HEADER.pack(
+        VERSION,
+        HEADER_BYTES,
+        header.lane,
+        header.flags,
+        header.deliveries,
+        header.attempt,
+        header.ready_at_ms,
+        header.message_id,
+    )
+
+
+def unpack_header(payload: bytes) -> Header:
+    """Return the header of an envelope.
+
+    Raises:
+        EnvelopeError: too short, of another version, or with an impossible lane.
+    """
+    if len(payload) < HEADER_BYTES:
+        raise EnvelopeError(f"{len(payload)} bytes are too short for an envelope header")
+    version, size, lane, flags, deliveries, attempt, ready, ident = HEADER.unpack_from(payload)
+    if version != VERSION or size != HEADER_BYTES:
+        raise EnvelopeError(f"envelope version {version} with a header of {size} bytes is unknown")
+    if lane > Lane.LOW:
+        raise EnvelopeError(f"lane {lane} does not exist")
+    return Header(
+        lane=Lane(lane),
+        flags=Flag(flags),
+        deliveries=deliveries,
+        attempt=attempt,
+        ready_at_ms=ready,
+        message_id=MessageId(ident),
+    )
+
+
+def encode_body(call: Call, *, limit_bytes: int) -> bytes:
+    """Return the JSON body of `call`.
+
+    Raises:
+        PayloadNotSerializable: an argument has no JSON form.
+        EnvelopeTooLarge: the body is longer than `limit_bytes`.
+    """
+    fields: dict[str, Json] = {
+        "queue_name": call.queue,
+        "actor_name": call.actor,
+        "args": call.args,
+        "kwargs": call.kwargs,
+        "options": call.options,
+        "message_timestamp": call.created_at_ms,
+    }
+    if call.own_id is not None:
+        fields["message_id"] = call.own_id
+    try:
+        body = orjson.dumps(fields)
+    except TypeError as error:  # orjson's JSONEncodeError is a TypeError
+        raise PayloadNotSerializable(call.actor, reason=str(error)) from None
+    if len(body) > limit_bytes:
+        raise EnvelopeTooLarge(call.actor, payload_bytes=len(body), limit_bytes=limit_bytes)
+    return body
+
+
+def decode_body(payload: bytes) -> Call:
+    """Return the call in an envelope whose header is known to be good.
+
+    Raises:
+        EnvelopeError: the body is no JSON object with dramatiq's fields.
+    """
+    try:
+        fields = orjson.loads(memoryview(payload)[HEADER_BYTES:])
+        call = Call(
+            queue=fields["queue_name"],
+            actor=fields["actor_name"],
+            args=fields["args"],
+            kwargs=fields["kwargs"],
+            options=fields["options"],
+            created_at_ms=fields["message_timestamp"],
+            own_id=fields.get("message_id"),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EnvelopeError(f"the body cannot be decoded: {error!r}") from None
+    if not (
+        isinstance(call.actor, str)
+        and isinstance(call.args, list)
+        and isinstance(call.kwargs, dict)
+        and isinstance(call.options, dict)
+    ):
+        raise EnvelopeError("the body's actor_name, args, kwargs or options have the wrong type")
+    return call

@@ -1,0 +1,55 @@
+"""`Service`: something that runs beside the work, and `ServiceGroup`, which runs several.
+
+A service is started once, says when it has started, and is stopped once; stopping twice is the
+same as stopping once. A group starts in order and stops in reverse order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+
+class Service(Protocol):
+    """A named piece of upkeep with one verb."""
+
+    async def start(self) -> None:
+        """Begin; return when it is running."""
+        ...
+
+    async def stop(self) -> None:
+        """End; return when nothing of it runs any more. Idempotent."""
+        ...
+
+
+class ServiceGroup:
+    """Services that live and die together."""
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self._services = tuple(services)
+        self._started: list[Service] = []
+
+    async def __aenter__(self) -> Self:
+        """Start all; when one fails, stop those already started and raise."""
+        try:
+            for service in self._services:
+                await service.start()
+                self._started.append(service)
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop all in reverse order."""
+        await self._stop()
+
+    async def _stop(self) -> None:
+        while self._started:
+            await self._started.pop().stop()

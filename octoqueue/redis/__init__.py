@@ -1,0 +1,21 @@
+"""Everything that speaks Redis. Nothing above this package imports redis-py.
+
+The key map (`oq` is the namespace, `3` a partition, `coder` a queue, `high` a lane):
+
+    {oq:3}:coder:high            list   waiting messages, the payload in the list
+    {oq:3}:coder:leased:SESSION  hash   token -> payload, what one worker session holds
+    {oq:3}:coder:delayed         zset   payload by the moment it is due
+    {oq:3}:coder:dead            zset   id by the moment it died
+    {oq:3}:coder:dead:messages   hash   id -> length, payload, reason
+    {oq:3}:coder:stats           hash   counters and wait-time buckets
+    {oq:3}:workers               zset   worker session by the moment its lease expires
+    {oq:3}:result:ID             string result of a message, with a TTL
+    {oq:bell}:coder              list   the doorbell: one token at most
+    {oq:meta}:queues             set    names of the queues ever used
+    oq:done:ID                   channel a result is published on
+
+A call takes the keys of all partitions (single Redis) or of one (Redis Cluster); what it counts,
+and the sessions it checks, stand in the first partition of the call. Readers add partitions up.
+
+Weakness: with `appendfsync everysec` a crash of Redis itself may lose the last second of writes.
+"""

@@ -1,0 +1,68 @@
+"""KEYS and ARGV of `claim.lua`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from octoqueue.primitives.messages import ID_SLICE, Lease, LeaseToken, SessionId
+from octoqueue.redis.calls.scope import Scope
+from octoqueue.redis.keys import LANES
+from octoqueue.redis.scripts import ScriptCall, script
+
+SESSION_UNKNOWN = -1
+Answer = Sequence[Sequence[int | bytes]]
+
+
+def claim_keys(scope: Scope, session: SessionId, queues: Sequence[str]) -> list[str]:
+    """Return the keys of a claim; the same for every claim of a session."""
+    names = [scope.workers()]
+    for queue in queues:
+        names.append(scope.stats(queue))
+        if scope.bells:
+            names.append(scope.keys.bell(queue))
+        for partition in scope.partitions:
+            names += [scope.keys.lane(partition, queue, lane) for lane in LANES]
+            names.append(scope.keys.leased(partition, queue, session))
+            names.append(scope.keys.dead(partition, queue))
+            names.append(scope.keys.dead_messages(partition, queue))
+    return names
+
+
+def claim_call(  # noqa: PLR0913 - a script's arguments are what they are
+    scope: Scope,
+    keys: list[str],
+    *,
+    session: SessionId,
+    queues: int,
+    claim_number: bytes,
+    limit: int,
+    rotation: int,
+    now_ms: int = 0,
+) -> ScriptCall:
+    """Return the call for `keys` made by `claim_keys`."""
+    args: list[str | bytes | int] = [
+        now_ms,
+        session,
+        claim_number,
+        limit,
+        queues,
+        len(scope.partitions),
+        int(scope.bells),
+        rotation,
+    ]
+    return ScriptCall(script("claim"), keys, args)
+
+
+def leases_from(
+    answer: Answer, scope: Scope, queues: Sequence[str], claim_number: bytes
+) -> list[Lease]:
+    """Return the leases in the answer of `claim.lua`."""
+    leases: list[Lease] = []
+    for found in answer:
+        queue = queues[int(found[0]) - 1]
+        partition = scope.partitions[int(found[1]) - 1]
+        for payload in found[2:]:
+            assert isinstance(payload, bytes)  # noqa: S101 - narrows for the type checker
+            token = LeaseToken(payload[ID_SLICE] + claim_number)
+            leases.append(Lease(queue, partition, token, payload))
+    return leases

@@ -1,0 +1,38 @@
+"""`Scope`: which partitions one call covers, and where a queue's counters and bell stand for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from octoqueue.redis.keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The partitions of one call: all of them on a single Redis, exactly one on Redis Cluster."""
+
+    keys: Keys
+    partitions: tuple[int, ...]
+    bells: bool
+    """Whether the doorbell stands in the same slot, so that the script itself may ring it."""
+
+    @property
+    def home(self) -> int:
+        """The partition whose counters and sessions this call uses."""
+        return self.partitions[0]
+
+    def stats(self, queue: str) -> str:
+        """Return the counters' key of a queue for this call."""
+        return self.keys.stats(self.home, queue)
+
+    def workers(self) -> str:
+        """Return the sessions' key for this call."""
+        return self.keys.workers(self.home)
+
+
+def scopes(keys: Keys, partitions: int, *, cluster: bool) -> tuple[Scope, ...]:
+    """Return the scopes that together cover all partitions."""
+    everything = tuple(range(partitions))
+    if cluster:
+        return tuple(Scope(keys, (partition,), bells=False) for partition in everything)
+    return (Scope(keys, everything, bells=True),)

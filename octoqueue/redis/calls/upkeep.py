@@ -1,0 +1,61 @@
+"""KEYS and ARGV of the scripts of upkeep: extend, expired, reclaim, retire, promote, stats."""
+
+from __future__ import annotations
+
+from octoqueue.primitives.messages import SessionId
+from octoqueue.redis.calls.scope import Scope
+from octoqueue.redis.keys import LANES
+from octoqueue.redis.scripts import ScriptCall, script
+
+
+def extend_call(scope: Scope, session: SessionId, *, lease_ms: int, now_ms: int = 0) -> ScriptCall:
+    """Return the call of `extend.lua`."""
+    return ScriptCall(script("extend"), [scope.workers()], [now_ms, session, lease_ms])
+
+
+def expired_call(scope: Scope, *, limit: int, now_ms: int = 0) -> ScriptCall:
+    """Return the call of `expired.lua`."""
+    return ScriptCall(script("expired"), [scope.workers()], [now_ms, limit])
+
+
+def retire_call(
+    scope: Scope, session: SessionId, *, own_wish: bool, now_ms: int = 0
+) -> ScriptCall:
+    """Return the call of `retire.lua`."""
+    return ScriptCall(script("retire"), [scope.workers()], [now_ms, session, int(own_wish)])
+
+
+def reclaim_call(scope: Scope, session: SessionId, queue: str, *, now_ms: int = 0) -> ScriptCall:
+    """Return the call of `reclaim.lua`."""
+    keys = [scope.workers(), scope.stats(queue)]
+    if scope.bells:
+        keys.append(scope.keys.bell(queue))
+    for partition in scope.partitions:
+        keys.append(scope.keys.leased(partition, queue, session))
+        keys += [scope.keys.lane(partition, queue, lane) for lane in LANES]
+    args: list[str | bytes | int] = [now_ms, session, len(scope.partitions), int(scope.bells)]
+    return ScriptCall(script("reclaim"), keys, args)
+
+
+def promote_call(scope: Scope, queue: str, *, limit: int, now_ms: int = 0) -> ScriptCall:
+    """Return the call of `promote.lua`."""
+    keys = [scope.stats(queue)]
+    if scope.bells:
+        keys.append(scope.keys.bell(queue))
+    for partition in scope.partitions:
+        keys.append(scope.keys.delayed(partition, queue))
+        keys += [scope.keys.lane(partition, queue, lane) for lane in LANES]
+    return ScriptCall(
+        script("promote"), keys, [now_ms, len(scope.partitions), int(scope.bells), limit]
+    )
+
+
+def stats_call(scope: Scope, queue: str, *, now_ms: int = 0) -> ScriptCall:
+    """Return the call of `stats.lua`."""
+    keys: list[str] = []
+    for partition in scope.partitions:
+        keys += [scope.keys.lane(partition, queue, lane) for lane in LANES]
+        keys.append(scope.keys.delayed(partition, queue))
+        keys.append(scope.keys.dead(partition, queue))
+        keys.append(scope.keys.stats(partition, queue))
+    return ScriptCall(script("stats"), keys, [now_ms, len(scope.partitions)])

@@ -1,0 +1,86 @@
+"""Every key, as a typed builder. The only module in which key strings are written.
+
+Counters in a stats hash: `enqueued`, `claimed`, `acked`, `retried`, `dead`, `released`,
+`reclaimed`, `promoted`, `undecodable`, `runs`, `run_us`, `run_ms2` and `wait:N` for bucket N of
+`primitives/histogram.py`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from octoqueue.errors import ConfigError
+from octoqueue.primitives.ids import MessageId, text_from_id
+from octoqueue.primitives.lane import Lane
+from octoqueue.primitives.messages import SessionId
+
+LANES = tuple(Lane)
+
+
+class Keys:
+    """The keys of one namespace."""
+
+    def __init__(self, namespace: str = "oq") -> None:
+        """Remember the namespace.
+
+        Raises:
+            ConfigError: it is empty or holds a brace or colon, which would break the hash tags.
+        """
+        if not namespace or set(namespace) & set("{}:"):
+            raise ConfigError(
+                f"namespace {namespace!r} must be non-empty and without braces and colons",
+                key="namespace",
+            )
+        self.namespace = namespace
+        # Key strings recur with every call; building them once is most of a call's cost.
+        self.lane = lru_cache(maxsize=None)(self._lane)
+        self.of_queue = lru_cache(maxsize=None)(self._of_queue)
+        self.leased = lru_cache(maxsize=65_536)(self._leased)
+
+    def _tag(self, partition: int) -> str:
+        return f"{{{self.namespace}:{partition}}}"
+
+    def _lane(self, partition: int, queue: str, lane: Lane) -> str:
+        return f"{self._tag(partition)}:{queue}:{lane.label}"
+
+    def _of_queue(self, partition: int, queue: str, kind: str) -> str:
+        return f"{self._tag(partition)}:{queue}:{kind}"
+
+    def _leased(self, partition: int, queue: str, session: SessionId) -> str:
+        return f"{self._tag(partition)}:{queue}:leased:{session}"
+
+    def delayed(self, partition: int, queue: str) -> str:
+        """Return the zset of delayed messages."""
+        return self.of_queue(partition, queue, "delayed")
+
+    def dead(self, partition: int, queue: str) -> str:
+        """Return the zset of dead letters."""
+        return self.of_queue(partition, queue, "dead")
+
+    def dead_messages(self, partition: int, queue: str) -> str:
+        """Return the hash of dead letters' contents."""
+        return self.of_queue(partition, queue, "dead:messages")
+
+    def stats(self, partition: int, queue: str) -> str:
+        """Return the hash of counters."""
+        return self.of_queue(partition, queue, "stats")
+
+    def workers(self, partition: int) -> str:
+        """Return the zset of worker sessions."""
+        return f"{self._tag(partition)}:workers"
+
+    def result(self, partition: int, message_id: MessageId) -> str:
+        """Return the key of a result."""
+        return f"{self._tag(partition)}:result:{text_from_id(message_id)}"
+
+    def bell(self, queue: str) -> str:
+        """Return the doorbell of a queue; all bells share one slot so that one call hears several."""
+        return f"{{{self.namespace}:bell}}:{queue}"
+
+    def queues(self) -> str:
+        """Return the set of queue names."""
+        return f"{{{self.namespace}:meta}}:queues"
+
+    def done_channel(self, message_id: MessageId) -> str:
+        """Return the channel on which the result of a message is published."""
+        return f"{self.namespace}:done:{text_from_id(message_id)}"

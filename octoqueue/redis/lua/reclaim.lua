@@ -1,0 +1,31 @@
+-- Purpose    Give the messages a dead session holds in one queue back to their lanes, at the head.
+-- Guarantee  Nothing is taken from a session that has renewed itself meanwhile. The delivery count
+--            of each message goes up by one; the next worker decides whether it was one too many.
+-- KEYS       [1] workers zset   [2] stats hash   [3] doorbell, when the call has it,
+--            then for each partition: leased hash of the session, high, normal and low list
+-- ARGV       [1] now in ms, or 0   [2] session   [3] partitions   [4] has doorbell (0/1)
+-- Returns    messages given back, -1 when the session is alive
+-- Bound      a leased hash never holds more than the worker's slots
+--#include now
+--#include header
+--#include doorbell
+
+local expires_at = redis.call('ZSCORE', KEYS[1], ARGV[2])
+if expires_at and tonumber(expires_at) > now_ms(ARGV[1]) then return -1 end
+
+local bells, given_back = tonumber(ARGV[4]), 0
+for partition = 0, tonumber(ARGV[3]) - 1 do
+  local at = 3 + bells + partition * 4
+  local held = redis.call('HVALS', KEYS[at])
+  for _, payload in ipairs(held) do
+    local back = counted_as(payload, deliveries_of(payload) + 1, attempt_of(payload))
+    redis.call('LPUSH', KEYS[at + lane_of(payload)], back)
+  end
+  if #held > 0 then redis.call('DEL', KEYS[at]) end
+  given_back = given_back + #held
+end
+if given_back > 0 then
+  redis.call('HINCRBY', KEYS[2], 'reclaimed', given_back)
+  if bells == 1 then ring(KEYS[3]) end
+end
+return given_back

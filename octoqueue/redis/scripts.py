@@ -1,0 +1,64 @@
+"""The Lua scripts: read once from the package, includes pasted in, known by their SHA-1."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+
+from octoqueue.errors import StoreProtocolError
+
+_INCLUDE = re.compile(r"^--#include (\w+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One verb."""
+
+    name: str
+    source: str
+    sha: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptCall:
+    """A script with everything it is given: what a connection sends, what a test inspects."""
+
+    script: Script
+    keys: list[str]
+    args: list[str | bytes | int]
+
+
+@cache
+def script(name: str) -> Script:
+    """Return the script `lua/<name>.lua`, its includes in place of their lines.
+
+    Raises:
+        StoreProtocolError: there is no such script or include in the package.
+    """
+    folder = files("octoqueue.redis").joinpath("lua")
+
+    def read(path: str) -> str:
+        try:
+            return folder.joinpath(path).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise StoreProtocolError(f"the package has no Lua file {path!r}") from None
+
+    source = _INCLUDE.sub(lambda found: read(f"includes/{found[1]}.lua"), read(f"{name}.lua"))
+    # The algorithm is Redis's name for a script, not a protection of anything.
+    return Script(name, source, sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+SCRIPT_NAMES = (
+    "claim",
+    "commit",
+    "enqueue",
+    "expired",
+    "extend",
+    "promote",
+    "reclaim",
+    "retire",
+    "stats",
+)

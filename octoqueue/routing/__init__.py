@@ -1,0 +1,1 @@
+"""Where things belong: pure decisions, no I/O."""

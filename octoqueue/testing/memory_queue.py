@@ -1,0 +1,74 @@
+"""One queue of the memory store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field, replace
+
+from octoqueue.primitives.envelope import HEADER_BYTES, pack_header, unpack_header
+from octoqueue.primitives.ids import MessageId
+from octoqueue.primitives.lane import Lane
+from octoqueue.primitives.messages import DeadLetter, LeaseToken, SessionId
+
+UNDECODABLE = (
+    b'{"error":"EnvelopeError","message":"the header of the message cannot be decoded"}'
+)
+
+
+@dataclass(slots=True)
+class MemoryQueue:
+    """Where the messages of one queue are."""
+
+    name: str
+    ready: dict[Lane, deque[bytes]] = field(default_factory=lambda: {lane: deque() for lane in Lane})
+    delayed: dict[bytes, int] = field(default_factory=dict[bytes, int])
+    dead: dict[MessageId, DeadLetter] = field(default_factory=dict[MessageId, DeadLetter])
+    leased: defaultdict[SessionId, dict[LeaseToken, bytes]] = field(
+        default_factory=lambda: defaultdict(dict[LeaseToken, bytes])
+    )
+    counters: Counter[str] = field(default_factory=Counter[str])
+    waits: Counter[int] = field(default_factory=Counter[int])
+    rung: bool = False
+
+    def bury(self, payload: bytes, reason: bytes, now_ms: int) -> None:
+        """Put a message among the dead letters."""
+        message_id = unpack_header(payload).message_id
+        self.dead[message_id] = DeadLetter(
+            message_id=message_id,
+            queue=self.name,
+            payload=payload,
+            reason=reason,
+            died_at_ms=now_ms,
+        )
+
+    def bury_undecodable(self, payload: bytes, now_ms: int) -> None:
+        """Put what is no envelope among the dead letters, under a name made from its bytes."""
+        name = hashlib.sha1(payload, usedforsecurity=False).hexdigest()[:16]
+        message_id = MessageId(name.encode())
+        self.counters["undecodable"] += 1
+        self.dead[message_id] = DeadLetter(
+            message_id=message_id,
+            queue=self.name,
+            payload=payload,
+            reason=UNDECODABLE,
+            died_at_ms=now_ms,
+        )
+
+
+def restamped(
+    payload: bytes,
+    *,
+    ready_at_ms: int | None = None,
+    deliveries: int | None = None,
+    attempt: int | None = None,
+) -> bytes:
+    """Return the payload with some fields of its header changed."""
+    header = unpack_header(payload)
+    changed = replace(
+        header,
+        ready_at_ms=header.ready_at_ms if ready_at_ms is None else ready_at_ms,
+        deliveries=header.deliveries if deliveries is None else deliveries,
+        attempt=header.attempt if attempt is None else attempt,
+    )
+    return pack_header(changed) + payload[HEADER_BYTES:]
