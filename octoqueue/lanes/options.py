@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from octoqueue.primitives.lane import Lane
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from octoqueue.primitives.lane import Lane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,23 +5,25 @@ Every implementation runs the suite in `tests/contract/lane_store.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from octoqueue.errors import LaneFull
-from octoqueue.primitives.ids import MessageId
-from octoqueue.primitives.messages import (
-    DeadLetter,
-    Enqueue,
-    Lease,
-    LeaseToken,
-    QueueStats,
-    RunTime,
-    SessionId,
-    Settlement,
-)
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+
+    from octoqueue.errors import LaneFull
+    from octoqueue.primitives.ids import MessageId
+    from octoqueue.primitives.messages import (
+        DeadLetter,
+        Enqueue,
+        Lease,
+        LeaseToken,
+        QueueStats,
+        RunTime,
+        SessionId,
+        Settlement,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from octoqueue.primitives.histogram import WAIT_BUCKETS
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import QueueStats
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _WAIT = "wait:"
 ENDED = ("acked", "retried", "dead", "released", "reclaimed")

@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from octoqueue.errors import DelayedFull, LaneFull
 from octoqueue.lanes.dead_letters import dead_letter_from
@@ -16,7 +15,6 @@ from octoqueue.lanes.options import LaneOptions
 from octoqueue.lanes.protocol import Promotion, Refusals
 from octoqueue.lanes.reading import stats_from
 from octoqueue.lanes.selection import allocate
-from octoqueue.primitives.ids import MessageId
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import (
     DeadLetter,
@@ -40,10 +38,15 @@ from octoqueue.redis.calls.upkeep import (
     retire_call,
     stats_call,
 )
-from octoqueue.redis.client import RedisClient
 from octoqueue.redis.keys import Keys
 from octoqueue.redis.results import ResultHub
 from octoqueue.routing.partitions import PartitionMap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from octoqueue.primitives.ids import MessageId
+    from octoqueue.redis.client import RedisClient
 
 _PROMOTE_AT_ONCE = 500
 _EXPIRED_AT_ONCE = 100
@@ -250,9 +253,7 @@ class RedisLaneStore:
         """Renew a session and all it holds."""
         alive = True
         for scope in self._scopes:
-            call = extend_call(
-                scope, session, lease_ms=self.options.lease_ms, now_ms=self._now()
-            )
+            call = extend_call(scope, session, lease_ms=self.options.lease_ms, now_ms=self._now())
             alive = bool(await self._client.call(call)) and alive
         if not alive:
             # New, expired, or the server was emptied: then the queue names are gone too.
@@ -317,9 +318,7 @@ class RedisLaneStore:
     async def _reclaim_session(self, scope: Scope, session: SessionId, queues: list[str]) -> int:
         total = 0
         for queue in queues:
-            count = await self._client.call(
-                reclaim_call(scope, session, queue, now_ms=self._now())
-            )
+            count = await self._client.call(reclaim_call(scope, session, queue, now_ms=self._now()))
             if count < 0:
                 return total  # it renewed itself meanwhile
             total += count

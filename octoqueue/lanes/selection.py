@@ -5,7 +5,10 @@ On a single Redis one script sees all partitions and needs none of this.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def allocate(

@@ -159,11 +159,7 @@ def decode_body(payload: bytes) -> Call:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EnvelopeError(f"the body cannot be decoded: {error!r}") from None
-    if not (
-        isinstance(call.actor, str)
-        and isinstance(call.args, list)
-        and isinstance(call.kwargs, dict)
-        and isinstance(call.options, dict)
-    ):
+    shapes = (call.actor, str), (call.args, list), (call.kwargs, dict), (call.options, dict)
+    if not all(isinstance(value, shape) for value, shape in shapes):
         raise EnvelopeError("the body's actor_name, args, kwargs or options have the wrong type")
     return call

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
 
 from octoqueue.primitives.envelope import ID_SLICE
 from octoqueue.primitives.ids import MessageId
-from octoqueue.primitives.lane import Lane
+
+if TYPE_CHECKING:
+    from octoqueue.primitives.lane import Lane
 
 SessionId = NewType("SessionId", str)
 """Names one boot of one worker; leases belong to it."""

@@ -44,6 +44,6 @@ class RetryPolicy:
 
     def backoff_ms(self, attempt: int, *, jitter: float) -> int:
         """Return the wait after a failed `attempt`, for a `jitter` in [0, 1]."""
-        ceiling = min(self.max_backoff, self.min_backoff * 2 ** min(attempt, _DOUBLINGS))
-        half_ms = ceiling / timedelta(milliseconds=2)
+        ceiling: timedelta = min(self.max_backoff, self.min_backoff * 2 ** min(attempt, _DOUBLINGS))
+        half_ms: float = ceiling / timedelta(milliseconds=2)
         return round(half_ms + half_ms * jitter)

@@ -9,9 +9,8 @@ connection is `StoreUnavailable`; what the server refused for another reason is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry as RedisRetry
@@ -29,7 +28,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from octoqueue.errors import StoreError, StoreProtocolError, StoreUnavailable
-from octoqueue.redis.scripts import ScriptCall
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from octoqueue.redis.scripts import ScriptCall
 
 _GONE = (
     RedisConnectionError,

@@ -8,11 +8,14 @@ Counters in a stats hash: `enqueued`, `claimed`, `acked`, `retried`, `dead`, `re
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from octoqueue.errors import ConfigError
 from octoqueue.primitives.ids import MessageId, text_from_id
 from octoqueue.primitives.lane import Lane
-from octoqueue.primitives.messages import SessionId
+
+if TYPE_CHECKING:
+    from octoqueue.primitives.messages import SessionId
 
 LANES = tuple(Lane)
 
@@ -74,7 +77,7 @@ class Keys:
         return f"{self._tag(partition)}:result:{text_from_id(message_id)}"
 
     def bell(self, queue: str) -> str:
-        """Return the doorbell of a queue; all bells share one slot so that one call hears several."""
+        """Return a queue's doorbell; all bells share one slot so that one call hears several."""
         return f"{{{self.namespace}:bell}}:{queue}"
 
     def queues(self) -> str:

@@ -10,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import RedisError
 
+from octoqueue.errors import StoreError
 from octoqueue.primitives.clock import Clock, SystemClock
-from octoqueue.redis.client import RedisClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from octoqueue.redis.client import RedisClient
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +96,7 @@ class ResultHub:
             return
         try:
             found = await self._client.command("GET", key)
-        except Exception as error:
+        except StoreError as error:
             for future in self._waiters.get(channel, ()):
                 if not future.done():
                     future.set_exception(error)

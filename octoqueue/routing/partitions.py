@@ -10,9 +10,12 @@ about 15 % of even.
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from octoqueue.errors import ConfigError
-from octoqueue.primitives.ids import MessageId
+
+if TYPE_CHECKING:
+    from octoqueue.primitives.ids import MessageId
 
 SLOTS = 1_024
 _MASK = SLOTS - 1

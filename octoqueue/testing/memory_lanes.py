@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from octoqueue.errors import DelayedFull, EnvelopeError, LaneFull
 from octoqueue.lanes.options import LaneOptions
@@ -20,7 +20,6 @@ from octoqueue.primitives.clock import Clock, SystemClock
 from octoqueue.primitives.envelope import (
     HEADER_BYTES,
     Header,
-    pack_header,
     unpack_header,
 )
 from octoqueue.primitives.histogram import WAIT_BUCKETS, bucket_of
@@ -40,6 +39,9 @@ from octoqueue.primitives.messages import (
 from octoqueue.routing.partitions import PartitionMap
 from octoqueue.testing.memory_queue import MemoryQueue, restamped
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 
 class MemoryLaneStore:
     """Implements `LaneStore` with dictionaries."""
@@ -52,7 +54,7 @@ class MemoryLaneStore:
         self._queues: dict[str, MemoryQueue] = {}
         self._sessions: dict[SessionId, int] = {}
         self._results: dict[MessageId, tuple[int, bytes]] = {}
-        self._result_waiters: defaultdict[MessageId, list[asyncio.Future[bytes]]] = defaultdict(list)
+        self._result_waiters: dict[MessageId, list[asyncio.Future[bytes]]] = defaultdict(list)
         self._bell_waiters: deque[tuple[frozenset[str], asyncio.Future[bool]]] = deque()
         self._numbers = itertools.count(1)
 

@@ -11,9 +11,7 @@ from octoqueue.primitives.ids import MessageId
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import DeadLetter, LeaseToken, SessionId
 
-UNDECODABLE = (
-    b'{"error":"EnvelopeError","message":"the header of the message cannot be decoded"}'
-)
+UNDECODABLE = b'{"error":"EnvelopeError","message":"the header of the message cannot be decoded"}'
 
 
 @dataclass(slots=True)
@@ -21,7 +19,9 @@ class MemoryQueue:
     """Where the messages of one queue are."""
 
     name: str
-    ready: dict[Lane, deque[bytes]] = field(default_factory=lambda: {lane: deque() for lane in Lane})
+    ready: dict[Lane, deque[bytes]] = field(
+        default_factory=lambda: {lane: deque[bytes]() for lane in Lane}
+    )
     delayed: dict[bytes, int] = field(default_factory=dict[bytes, int])
     dead: dict[MessageId, DeadLetter] = field(default_factory=dict[MessageId, DeadLetter])
     leased: defaultdict[SessionId, dict[LeaseToken, bytes]] = field(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from octoqueue.primitives.messages import ID_SLICE, Lease, LeaseToken, SessionId
-from octoqueue.redis.calls.scope import Scope
+from octoqueue.primitives.envelope import ID_SLICE
+from octoqueue.primitives.messages import Lease, LeaseToken, SessionId
 from octoqueue.redis.keys import LANES
 from octoqueue.redis.scripts import ScriptCall, script
+
+if TYPE_CHECKING:
+    from octoqueue.redis.calls.scope import Scope
 
 SESSION_UNKNOWN = -1
 Answer = Sequence[Sequence[int | bytes]]
@@ -28,7 +32,7 @@ def claim_keys(scope: Scope, session: SessionId, queues: Sequence[str]) -> list[
     return names
 
 
-def claim_call(  # noqa: PLR0913 - a script's arguments are what they are
+def claim_call(
     scope: Scope,
     keys: list[str],
     *,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from octoqueue.primitives.envelope import unpack_header
-from octoqueue.primitives.ids import MessageId
 from octoqueue.primitives.messages import Enqueue, Lease, Outcome, RunTime, SessionId, Settlement
-from octoqueue.redis.calls.scope import Scope
 from octoqueue.redis.scripts import ScriptCall, script
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from octoqueue.primitives.ids import MessageId
+    from octoqueue.redis.calls.scope import Scope
 
 Arguments = list[str | bytes | int]
 
@@ -69,7 +73,7 @@ def _add_acks(
         args += tokens
 
 
-def _add_settlement(  # noqa: PLR0913 - one row of a script's arguments
+def _add_settlement(
     args: Arguments,
     key: _KeyIndex,
     scope: Scope,

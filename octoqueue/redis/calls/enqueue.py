@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import Enqueue
-from octoqueue.redis.calls.scope import Scope
 from octoqueue.redis.scripts import ScriptCall, script
+
+if TYPE_CHECKING:
+    from octoqueue.primitives.lane import Lane
+    from octoqueue.redis.calls.scope import Scope
 
 Groups = Sequence[Sequence[tuple[int, Enqueue]]]
 """Groups of messages, each with its partition; a group is stored all or none."""

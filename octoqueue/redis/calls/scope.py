@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from octoqueue.redis.keys import Keys
+if TYPE_CHECKING:
+    from octoqueue.redis.keys import Keys
 
 
 @dataclass(frozen=True, slots=True)

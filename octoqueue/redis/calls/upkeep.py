@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from octoqueue.primitives.messages import SessionId
-from octoqueue.redis.calls.scope import Scope
+from typing import TYPE_CHECKING
+
 from octoqueue.redis.keys import LANES
 from octoqueue.redis.scripts import ScriptCall, script
+
+if TYPE_CHECKING:
+    from octoqueue.primitives.messages import SessionId
+    from octoqueue.redis.calls.scope import Scope
 
 
 def extend_call(scope: Scope, session: SessionId, *, lease_ms: int, now_ms: int = 0) -> ScriptCall:
@@ -18,9 +22,7 @@ def expired_call(scope: Scope, *, limit: int, now_ms: int = 0) -> ScriptCall:
     return ScriptCall(script("expired"), [scope.workers()], [now_ms, limit])
 
 
-def retire_call(
-    scope: Scope, session: SessionId, *, own_wish: bool, now_ms: int = 0
-) -> ScriptCall:
+def retire_call(scope: Scope, session: SessionId, *, own_wish: bool, now_ms: int = 0) -> ScriptCall:
     """Return the call of `retire.lua`."""
     return ScriptCall(script("retire"), [scope.workers()], [now_ms, session, int(own_wish)])
 
