@@ -2,6 +2,7 @@
 
     OctoqueueError
     ├── ConfigError                     the configuration is wrong; names the key
+    │   └── ConfigRefused               everything that is wrong with it, at once
     ├── DeclarationError                an actor, queue or option is declared wrongly
     │   └── UnknownOption               an option nobody owns; names the nearest known one
     ├── EnqueueError                    a message was not accepted; nothing of it was stored
@@ -40,6 +41,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
 
@@ -59,6 +61,14 @@ class ConfigError(OctoqueueError):
         super().__init__(message)
         self.key = key
         """Dotted path of the offending key, empty when the whole file is unreadable."""
+
+
+class ConfigRefused(ConfigError):
+    """The configuration was refused; all its problems are listed, one a line."""
+
+    def __init__(self, problems: Sequence[ConfigError]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems), key=problems[0].key)
+        self.problems = tuple(problems)
 
 
 class DeclarationError(OctoqueueError):
