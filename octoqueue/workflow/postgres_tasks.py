@@ -1,0 +1,186 @@
+"""`PostgresTaskStore`: tasks as rows, the calls of one tick as one statement each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import orjson
+
+from octoqueue.postgres.grouping import Grouped
+from octoqueue.postgres.statements import load_statements
+from octoqueue.primitives.lane import lane_from
+from octoqueue.workflow.tasks import (
+    JsonObject,
+    NewTask,
+    Task,
+    TaskError,
+    TaskId,
+    TaskStatus,
+    Verdict,
+    verdict_on,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from octoqueue.postgres.pool import PostgresPool, Record
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    task_id: TaskId
+    arm: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Finish:
+    task_id: TaskId
+    status: TaskStatus
+    result: str | None
+    error: str | None
+    attempts: int
+
+
+class PostgresTaskStore:
+    """The `TaskStore` protocol on `sql/tasks.sql`; for one event loop."""
+
+    def __init__(self, pool: PostgresPool) -> None:
+        self._pool = pool
+        self._sql = load_statements("tasks")
+        self._add = Grouped(self._add_many, key=_id_of)
+        self._get = Grouped(self._get_many)
+        self._start = Grouped(self._start_many, key=_id_of)
+        self._finish = Grouped(self._finish_many, key=_id_of)
+
+    async def aclose(self) -> None:
+        """Answer what is under way; the pool belongs to whoever made it."""
+        for grouped in (self._add, self._get, self._start, self._finish):
+            await grouped.aclose()
+
+    async def add(self, task: NewTask) -> None:
+        """Keep a new task, queued."""
+        await self._add(task)
+
+    async def get(self, task_id: TaskId) -> Task | None:
+        """Return the task, None when there is none."""
+        return await self._get(task_id)
+
+    async def start(self, task_id: TaskId, *, arm: str) -> Verdict:
+        """Move it to running."""
+        return await self._start(_Start(task_id, arm))
+
+    async def complete(self, task_id: TaskId, *, result: JsonObject, attempts: int) -> Verdict:
+        """Move it to completed."""
+        row = _Finish(task_id, TaskStatus.COMPLETED, _stored(result), None, attempts)
+        return await self._finish(row)
+
+    async def fail(self, task_id: TaskId, *, error: TaskError, attempts: int) -> Verdict:
+        """Move it to failed."""
+        row = _Finish(task_id, TaskStatus.FAILED, None, _stored(error.as_json()), attempts)
+        return await self._finish(row)
+
+    async def withdraw(self, task_id: TaskId) -> None:
+        """Forget a queued task."""
+        await self._pool.fetch(self._sql["withdraw_task"], task_id)
+
+    async def put_back(self, *, unsent_for: timedelta, limit: int) -> Sequence[NewTask]:
+        """Return queued tasks that must have lost their message, stamped as sent anew."""
+        rows = await self._pool.fetch(self._sql["put_back_tasks"], unsent_for, limit)
+        return [
+            NewTask(
+                task_id=TaskId(str(row["task_id"])), goal=row["goal"], lane=lane_from(row["lane"])
+            )
+            for row in rows
+        ]
+
+    async def fail_abandoned(
+        self, *, running_for: timedelta, error: TaskError, limit: int
+    ) -> Sequence[TaskId]:
+        """Fail tasks that nobody can be working on any more."""
+        rows = await self._pool.fetch(
+            self._sql["fail_abandoned_tasks"], running_for, limit, _stored(error.as_json())
+        )
+        return [TaskId(str(row["task_id"])) for row in rows]
+
+    async def _add_many(self, tasks: Sequence[NewTask]) -> Sequence[None]:
+        await self._pool.fetch(
+            self._sql["add_tasks"],
+            [task.task_id for task in tasks],
+            [task.goal for task in tasks],
+            [task.lane.label for task in tasks],
+        )
+        return [None] * len(tasks)
+
+    async def _get_many(self, task_ids: Sequence[TaskId]) -> Sequence[Task | None]:
+        rows = await self._pool.fetch(self._sql["get_tasks"], task_ids)
+        found = {task.task_id: task for task in map(_task_from, rows)}
+        return [found.get(task_id) for task_id in task_ids]
+
+    async def _start_many(self, starts: Sequence[_Start]) -> Sequence[Verdict]:
+        rows = await self._pool.fetch(
+            self._sql["start_tasks"],
+            [start.task_id for start in starts],
+            [start.arm for start in starts],
+        )
+        before = _statuses(rows)
+        return [verdict_on(before.get(each.task_id), TaskStatus.RUNNING) for each in starts]
+
+    async def _finish_many(self, finishes: Sequence[_Finish]) -> Sequence[Verdict]:
+        rows = await self._pool.fetch(
+            self._sql["finish_tasks"],
+            [each.task_id for each in finishes],
+            [each.status for each in finishes],
+            [each.result for each in finishes],
+            [each.error for each in finishes],
+            [each.attempts for each in finishes],
+        )
+        before = _statuses(rows)
+        return [verdict_on(before.get(each.task_id), each.status) for each in finishes]
+
+
+def _id_of(item: NewTask | _Start | _Finish) -> TaskId:
+    return item.task_id
+
+
+def _statuses(rows: Sequence[Record]) -> dict[str, TaskStatus]:
+    return {str(row["task_id"]): TaskStatus(row["status"]) for row in rows}
+
+
+def _stored(value: JsonObject) -> str:
+    """Return the JSON that jsonb keeps: it has no NUL, and orjson takes no lone surrogate."""
+    written = orjson.dumps(value)
+    if b"\\u0000" in written:
+        written = orjson.dumps(_without_nul(value))
+    return written.decode()
+
+
+def _without_nul(value: object) -> object:
+    match value:
+        case str():
+            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        case dict():
+            members = cast("dict[str, object]", value)
+            return {_without_nul(name): _without_nul(item) for name, item in members.items()}
+        case list() | tuple():
+            return [_without_nul(item) for item in cast("Sequence[object]", value)]
+        case _:
+            return value
+
+
+def _task_from(row: Record) -> Task:
+    result, error = row["result"], row["error"]
+    return Task(
+        task_id=TaskId(str(row["task_id"])),
+        goal=row["goal"],
+        lane=lane_from(row["lane"]),
+        status=TaskStatus(row["status"]),
+        arm=row["arm"],
+        result=None if result is None else orjson.loads(result),
+        error=None if error is None else orjson.loads(error),
+        attempts=row["attempts"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+    )

@@ -1,0 +1,56 @@
+"""`TaskStore`: what one can do with tasks, whatever keeps them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from octoqueue.workflow.tasks import JsonObject, NewTask, Task, TaskError, TaskId, Verdict
+
+
+class TaskStore(Protocol):
+    """Keeps tasks.
+
+    Every verb may raise `StoreUnavailable`; then its effect is unknown, and calling it again is
+    safe. Calls made in the same tick may share one statement.
+    """
+
+    async def add(self, task: NewTask) -> None:
+        """Keep a new task, queued. Adding it twice is adding it once."""
+        ...
+
+    async def get(self, task_id: TaskId) -> Task | None:
+        """Return the task, None when there is none."""
+        ...
+
+    async def start(self, task_id: TaskId, *, arm: str) -> Verdict:
+        """Move it to running, worked on by `arm`. One already running keeps its arm."""
+        ...
+
+    async def complete(self, task_id: TaskId, *, result: JsonObject, attempts: int) -> Verdict:
+        """Move it to completed. Text in `result` may hold anything; NULs are replaced."""
+        ...
+
+    async def fail(self, task_id: TaskId, *, error: TaskError, attempts: int) -> Verdict:
+        """Move it to failed."""
+        ...
+
+    async def withdraw(self, task_id: TaskId) -> None:
+        """Forget a queued task whose caller is told that it was not accepted."""
+        ...
+
+    async def put_back(self, *, unsent_for: timedelta, limit: int) -> Sequence[NewTask]:
+        """Return queued tasks last sent at least that long ago, stamped as sent anew.
+
+        The caller owes each of them a message. No task is given to two callers.
+        """
+        ...
+
+    async def fail_abandoned(
+        self, *, running_for: timedelta, error: TaskError, limit: int
+    ) -> Sequence[TaskId]:
+        """Fail tasks started at least that long ago; return which."""
+        ...
