@@ -1,0 +1,89 @@
+"""`EmbeddedServices`: the private Redis and PostgreSQL of one instance.
+
+The weakness: nobody is counted. Who started a server ends it on `stop`, also under those who
+joined; they see their connections close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+
+from octoqueue.embedded.postgres_server import PostgresServer
+from octoqueue.embedded.redis_server import RedisServer
+from octoqueue.embedded.shared_server import ServerStatus, SharedServer
+from octoqueue.primitives.clock import SystemClock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from octoqueue.primitives.clock import Clock
+
+START_TIMEOUT = timedelta(seconds=60)
+STOP_TIMEOUT = timedelta(seconds=20)
+
+
+class EmbeddedServices:
+    """Start, join and stop the servers of the instance in `state_dir`.
+
+    As a context manager it stops on leaving what it started.
+    """
+
+    def __init__(self, state_dir: Path, *, clock: Clock | None = None) -> None:
+        clock = clock or SystemClock()
+        state_dir = state_dir.expanduser().resolve()
+        self._redis = SharedServer(RedisServer(state_dir), state_dir=state_dir, clock=clock)
+        self._postgres = SharedServer(PostgresServer(state_dir), state_dir=state_dir, clock=clock)
+
+    async def start_redis(self, *, timeout: timedelta = START_TIMEOUT) -> str:
+        """Return the url of the private Redis, started unless somebody's already runs. Idempotent.
+
+        Raises:
+            ServerNotFound: this machine has no Redis; the message says what to install.
+            EmbeddedError: it did not come up in time; carries the end of its log.
+        """
+        return await asyncio.to_thread(self._redis.start, timeout=timeout)
+
+    async def start_postgres(self, *, timeout: timedelta = START_TIMEOUT) -> str:
+        """Return the dsn of the private PostgreSQL, its database made. Idempotent.
+
+        Raises:
+            ServerNotFound: this machine has no PostgreSQL; the message says what to install.
+            EmbeddedError: it did not come up in time; carries the end of its log.
+        """
+        return await asyncio.to_thread(self._postgres.start, timeout=timeout)
+
+    async def stop(self, *, timeout: timedelta = STOP_TIMEOUT) -> None:
+        """Cleanly end what this object started and nothing else. Idempotent.
+
+        A start under way gives up. A server that does not end within `timeout` is killed; its data
+        is recovered at the next start.
+        """
+        await asyncio.gather(
+            asyncio.to_thread(self._redis.stop, timeout=timeout),
+            asyncio.to_thread(self._postgres.stop, timeout=timeout),
+        )
+
+    async def status(self) -> tuple[ServerStatus, ...]:
+        """Return what is known about each server now; starts nothing."""
+        return tuple(
+            await asyncio.gather(
+                asyncio.to_thread(self._redis.status),
+                asyncio.to_thread(self._postgres.status),
+            )
+        )
+
+    async def __aenter__(self) -> Self:
+        """Start nothing yet."""
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop what was started here."""
+        await self.stop()
