@@ -1,0 +1,98 @@
+"""From what pydantic found to sentences an operator can act on.
+
+Each sentence has the key, what is wrong, what was meant, and the place: `redis.ur: unknown key; did
+you mean redis.url? (octoqueue.yaml:3)`. A value is repeated only where it cannot be a secret.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from octoqueue.errors import ConfigError
+from octoqueue.settings import keys
+from octoqueue.settings.layer import Origin, origin_of
+from octoqueue.settings.quantities import format_duration
+from octoqueue.telemetry.masking import mask_urls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pydantic_core import ErrorDetails
+    from pydantic_settings import BaseSettings
+
+    from octoqueue.settings.layer import Layer
+
+_SENTENCES: Final[Mapping[str, str]] = {
+    "missing": "is required",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "is too large",
+    "int_from_float": "must be a whole number",
+    "string_type": "must be text",
+    "path_type": "must be a path",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "tuple_type": "must be a list",
+    "model_type": "must be a section of keys",
+    "dict_type": "must be a section of keys",
+}
+_LONGEST_SHOWN: Final = 60
+
+
+def problem_from(
+    error: ErrorDetails, model: type[BaseSettings], layers: Sequence[Layer]
+) -> ConfigError:
+    """Return the refusal that tells an operator of `error`."""
+    path = _path_from(error)
+    dotted = keys.dotted(path)
+    if error["type"] == "extra_forbidden":
+        near = keys.nearest(model, path)
+        reason = "unknown key" + (f"; did you mean {keys.dotted(near)}?" if near else "")
+    else:
+        reason = _reason(error) + _shown(error, keys.key_at(model, path))
+    place = _place_of(layers, path)
+    return ConfigError(f"{dotted}: {reason}{f' ({place})' if place else ''}", key=dotted)
+
+
+def _path_from(error: ErrorDetails) -> keys.Path:
+    # An index into a list, and pydantic's mark for a bad name, are no names of ours.
+    return tuple(part for part in error["loc"] if isinstance(part, str) and part != "[key]")
+
+
+def _reason(error: ErrorDetails) -> str:
+    context: dict[str, Any] = error.get("ctx", {})
+    if error["type"] == "value_error":
+        return str(context["error"])
+    sentence = _SENTENCES.get(error["type"])
+    if sentence is None:
+        return error["msg"][:1].lower() + error["msg"][1:]
+    return sentence.format(**{name: _limit(value) for name, value in context.items()})
+
+
+def _limit(value: object) -> object:
+    return format_duration(value) if isinstance(value, timedelta) else value
+
+
+def _shown(error: ErrorDetails, key: keys.Key | None) -> str:
+    value = error["input"]
+    if error["type"] == "missing" or key is None or key.is_secret:
+        return ""
+    if isinstance(value, timedelta):
+        value = format_duration(value)
+    if not isinstance(value, str | int | float):
+        return ""
+    text = mask_urls(repr(value))
+    return f", not {text}" if len(text) <= _LONGEST_SHOWN else ""
+
+
+def _place_of(layers: Sequence[Layer], path: keys.Path) -> str:
+    """Return where `path` stands, or the section that lacks it."""
+    for end in range(len(path), 0, -1):
+        origin = origin_of(layers, path[:end])
+        if origin != Origin("default"):
+            return origin.place
+    return ""

@@ -1,0 +1,1 @@
+"""What happened, as values, and how it is written down; who listens is decided elsewhere."""
