@@ -70,6 +70,7 @@ class PostgresPool:
 
         Raises:
             ConfigError: the DSN is wrong.
+            StoreRefused: the server is there and does not let us in.
         """
         if self._pool is not None:
             return
@@ -86,8 +87,11 @@ class PostgresPool:
         except DRIVER_ERRORS as exc:
             raise error_from(exc, statement="open_pool") from exc
         check = load_statements("upkeep")["check_server"]
-        warm = (self.fetch(check) for _ in range(self._min_size))
-        await asyncio.gather(*warm, return_exceptions=True)
+        warm = (self.fetch(check) for _ in range(max(1, self._min_size)))
+        for failure in await asyncio.gather(*warm, return_exceptions=True):
+            if isinstance(failure, BaseException) and not isinstance(failure, StoreUnavailable):
+                await self.aclose()
+                raise failure
 
     async def aclose(self) -> None:
         """Close every connection; idempotent, and never waits long for a server that is gone."""
