@@ -1,1 +1,1 @@
-"""The command line. `main` knows the commands by name only; each loads its module when it is run."""
+"""The command line. `main` knows commands by name only; a module loads when its command runs."""

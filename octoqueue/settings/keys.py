@@ -109,6 +109,10 @@ def shape_at(annotation: object, path: Path) -> Shape | None:
 
 def nearest(model: type[BaseModel], path: Path) -> Path | None:
     """Return the known path that was probably meant by the unknown `path`."""
+    flat = "_".join(path)
+    known = {"_".join(key.path): key.path for key in keys_of(model) if ANY_NAME not in key.path}
+    if flat in known:  # a dot or a second underscore is missing
+        return known[flat]
     for depth, name in enumerate(path):
         if shape_at(model, path[: depth + 1]) is None:
             parent, rest = path[:depth], path[depth + 1 :]
@@ -117,8 +121,7 @@ def nearest(model: type[BaseModel], path: Path) -> Path | None:
                 if shape_at(model, near) is not None:
                     return near
             break
-    known = {dotted(key.path): key.path for key in keys_of(model) if ANY_NAME not in key.path}
-    close = get_close_matches(dotted(path), known, n=1, cutoff=0.75)
+    close = get_close_matches(flat, known, n=1, cutoff=0.75)
     if close:
         return known[close[0]]
     return next((near for near in known.values() if near[-1] == path[-1]), None)
@@ -200,7 +203,7 @@ def _type_name(annotation: object, marks: list[object]) -> str:
     if kind is not None:
         return kind
     if get_origin(bare) is Literal:
-        return " or ".join(f"`{choice}`" for choice in get_args(bare))
+        return ", ".join(f"`{choice}`" for choice in get_args(bare))
     if get_origin(bare) in (list, tuple):
         return f"list of {_type_name(get_args(bare)[0], [])}"
     return "text" if bare is str else str(bare.__name__).lower()

@@ -31,13 +31,13 @@ class QueueSettings(Section):
     """What one queue does differently; what is not given comes from `lanes.bounds`."""
 
     high: PositiveCount | None = None
-    """Messages waiting in `high`, at most."""
+    """Messages waiting in `high`, at most; without a number, `lanes.bounds.high`."""
 
     normal: PositiveCount | None = None
-    """Messages waiting in `normal`, at most."""
+    """Messages waiting in `normal`, at most; without a number, `lanes.bounds.normal`."""
 
     low: PositiveCount | None = None
-    """Messages waiting in `low`, at most."""
+    """Messages waiting in `low`, at most; without a number, `lanes.bounds.low`."""
 
 
 class LaneSettings(Section):

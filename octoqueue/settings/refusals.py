@@ -18,6 +18,7 @@ from octoqueue.telemetry.masking import mask_urls
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pydantic import ValidationError
     from pydantic_core import ErrorDetails
     from pydantic_settings import BaseSettings
 
@@ -43,11 +44,23 @@ _SENTENCES: Final[Mapping[str, str]] = {
 _LONGEST_SHOWN: Final = 60
 
 
-def problem_from(
-    error: ErrorDetails, model: type[BaseSettings], layers: Sequence[Layer]
+def problems_from(
+    error: ValidationError, model: type[BaseSettings], layers: Sequence[Layer]
+) -> list[ConfigError]:
+    """Return one refusal for each thing that is wrong, in the order of declaration."""
+    found = [(_path_from(details), details) for details in error.errors(include_url=False)]
+    paths = [path for path, _ in found]
+    return [
+        _problem(path, details, model, layers)
+        for path, details in found
+        # A list is also called too short when the items that are wrong leave it so.
+        if details["type"] != "too_short" or paths.count(path) == 1
+    ]
+
+
+def _problem(
+    path: keys.Path, error: ErrorDetails, model: type[BaseSettings], layers: Sequence[Layer]
 ) -> ConfigError:
-    """Return the refusal that tells an operator of `error`."""
-    path = _path_from(error)
     dotted = keys.dotted(path)
     if error["type"] == "extra_forbidden":
         near = keys.nearest(model, path)

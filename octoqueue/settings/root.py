@@ -25,7 +25,7 @@ from octoqueue.settings.names import QueueName, ShortName
 from octoqueue.settings.overrides import read_overrides
 from octoqueue.settings.postgres import PostgresSettings
 from octoqueue.settings.redis import RedisSettings
-from octoqueue.settings.refusals import problem_from
+from octoqueue.settings.refusals import problems_from
 from octoqueue.settings.runtime import RuntimeSettings
 from octoqueue.settings.section import empty_if_none
 from octoqueue.settings.yaml_file import find_file, read_file
@@ -123,11 +123,11 @@ class Settings(BaseSettings):
         try:
             settings = cls(**sources)
         except ValidationError as error:
-            problems += [problem_from(found, cls, layers) for found in error.errors()]
-            raise ConfigRefused(problems) from None
-        if problems:
-            raise ConfigRefused(problems)
-        return Loaded(settings=settings, file=file, layers=layers)
+            problems += problems_from(error, cls, layers)
+        else:
+            if not problems:
+                return Loaded(settings=settings, file=file, layers=layers)
+        raise ConfigRefused(problems)
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,94 @@
+"""`octoqueue`: the program.
+
+A new command is a module beside this one with a `typer.Typer` called `app`, and a line in
+`COMMANDS`. The module is imported when the command is run, and not before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from octoqueue.cli.lazy import Entry, LazyGroup
+from octoqueue.cli.output import INTERRUPTED, REFUSED, complain, report
+from octoqueue.errors import OctoqueueError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: Final = (
+    Entry(
+        name="config",
+        target="octoqueue.cli.config:app",
+        summary="Show, check and describe the configuration.",
+    ),
+)
+
+
+class Commands(LazyGroup):
+    """All commands of the program."""
+
+    entries = COMMANDS
+
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow to import
+
+    try:
+        typer.echo(f"octoqueue {version('octoqueue')}")
+    except PackageNotFoundError:
+        typer.echo("octoqueue (not installed)")
+    raise typer.Exit
+
+
+@app.callback()
+def program(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Asynchronous task queue with priority lanes and worker fleets."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit code.
+
+    A wrong command line or configuration is one line on standard error and exit code 2, never a
+    traceback.
+    """
+    command = typer.main.get_command(app)
+    try:
+        result = command.main(args=arguments, prog_name="octoqueue", standalone_mode=False)
+    except typer.TyperException as error:
+        _report_usage(error)
+        return error.exit_code
+    except OctoqueueError as error:
+        report(error)
+        return REFUSED
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    return result if isinstance(result, int) else 0
+
+
+def _report_usage(error: typer.TyperException) -> None:
+    sentence = error.format_message()
+    context: typer.Context | None = getattr(error, "ctx", None)
+    # Without a sentence it is the help that has just been shown instead.
+    if sentence:
+        program_path = context.command_path if context else "octoqueue"
+        complain(f"{sentence.rstrip('.')}; see '{program_path} --help'")

@@ -1,0 +1,131 @@
+"""What every command shares: how it answers, how it fails, how it runs asynchronous code.
+
+Answers go to standard output, everything else to standard error. A command is written as
+
+    @app.command()
+    def show(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+        with failures(as_json=as_json):
+            settings = Settings.load(config)
+            run_async(serve(settings))
+
+`failures` turns an `OctoqueueError` into one line that says what to do (with `as_json`, into one
+JSON object) and exit code 2. Whatever else escapes is a defect: Python shows its traceback and the
+exit code is 1. Ctrl-C ends in exit code 130 without a word.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+import orjson
+import typer
+
+from octoqueue.errors import ConfigRefused, OctoqueueError
+from octoqueue.telemetry.masking import mask_urls
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine, Generator
+
+    from rich.console import Console
+
+T = TypeVar("T")
+
+REFUSED: Final = 2
+"""Exit code: what was asked for cannot be done as it was asked."""
+
+INTERRUPTED: Final = 130
+"""Exit code: Ctrl-C, as a shell counts it."""
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="PATH",
+        help="Configuration file [default: $OCTOQUEUE_CONFIG, else ./octoqueue.yaml if there].",
+        show_default=False,
+    ),
+]
+"""Which configuration file to read; every command that reads settings has it."""
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer, and fail, as JSON.")]
+"""For machines: the answer on standard output, a failure on standard error, both as JSON."""
+
+
+def answers() -> Console:
+    """Return the console for what was asked for (standard output)."""
+    from rich.console import Console  # noqa: PLC0415 - a command that answers in JSON needs none
+
+    return Console(highlight=False)
+
+
+def notices() -> Console:
+    """Return the console for everything else: progress, warnings (standard error)."""
+    from rich.console import Console  # noqa: PLC0415 - as above
+
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(value: object) -> None:
+    """Write `value` as indented JSON on standard output."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+@contextmanager
+def failures(*, as_json: bool = False) -> Generator[None]:
+    """Report an `OctoqueueError` and end the command with exit code 2."""
+    try:
+        yield
+    except OctoqueueError as error:
+        report(error, as_json=as_json)
+        raise typer.Exit(REFUSED) from None
+
+
+def report(error: OctoqueueError, *, as_json: bool = False) -> None:
+    """Write `error` on standard error: a line for each problem, or one JSON object."""
+    if as_json:
+        sys.stderr.write(orjson.dumps(failure_document(error)).decode() + "\n")
+        return
+    problems = error.problems if isinstance(error, ConfigRefused) else (error,)
+    for problem in problems:
+        complain(str(problem))
+
+
+def complain(sentence: str) -> None:
+    """Write one sentence on standard error, on one line, in the name of the program."""
+    line = " ".join(mask_urls(sentence).split())
+    sys.stderr.write(f"octoqueue: {line}\n")
+
+
+def failure_document(error: OctoqueueError) -> dict[str, Any]:
+    """Return what a machine wants to know of `error`."""
+    document: dict[str, Any] = {
+        "error": type(error).__name__,
+        "message": mask_urls(str(error)),
+        "retryable": error.retryable,
+    }
+    if isinstance(error, ConfigRefused):
+        document["problems"] = [
+            {"key": problem.key, "message": mask_urls(str(problem))} for problem in error.problems
+        ]
+    return document
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` to its end on a uvloop event loop (asyncio's own where there is no uvloop)."""
+    import asyncio  # noqa: PLC0415 - not for commands that run nothing
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(main)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop  # noqa: PLC0415 - as above
+
+    return uvloop.new_event_loop
