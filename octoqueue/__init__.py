@@ -1,1 +1,84 @@
-"""octoqueue: an asynchronous task queue with priority lanes and embedded scaling agents."""
+"""octoqueue: an asynchronous task queue with priority lanes and embedded scaling agents.
+
+The names below are the public surface; each is loaded when it is first used, so that importing a
+pure part of the library (a scaler does) loads no client library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from octoqueue import errors as errors
+    from octoqueue.broker.actors import Actor as Actor
+    from octoqueue.broker.actors import actor as actor
+    from octoqueue.broker.context import MessageContext as MessageContext
+    from octoqueue.broker.context import current_message as current_message
+    from octoqueue.broker.default import default_broker as get_broker
+    from octoqueue.broker.default import use_broker as set_broker
+    from octoqueue.broker.handles import MessageHandle as MessageHandle
+    from octoqueue.broker.lane_broker import LaneBroker as LaneBroker
+    from octoqueue.errors import Discard as Discard
+    from octoqueue.errors import Retry as Retry
+    from octoqueue.primitives.lane import Lane as Lane
+    from octoqueue.producer.batch import asend_many as asend_many
+    from octoqueue.producer.batch import send_many as send_many
+
+__all__ = [
+    "Actor",
+    "Discard",
+    "Lane",
+    "LaneBroker",
+    "MessageContext",
+    "MessageHandle",
+    "Retry",
+    "__version__",
+    "actor",
+    "asend_many",
+    "current_message",
+    "errors",
+    "get_broker",
+    "send_many",
+    "set_broker",
+]
+
+_HOMES = {
+    "Actor": ("octoqueue.broker.actors", "Actor"),
+    "Discard": ("octoqueue.errors", "Discard"),
+    "Lane": ("octoqueue.primitives.lane", "Lane"),
+    "LaneBroker": ("octoqueue.broker.lane_broker", "LaneBroker"),
+    "MessageContext": ("octoqueue.broker.context", "MessageContext"),
+    "MessageHandle": ("octoqueue.broker.handles", "MessageHandle"),
+    "Retry": ("octoqueue.errors", "Retry"),
+    "actor": ("octoqueue.broker.actors", "actor"),
+    "asend_many": ("octoqueue.producer.batch", "asend_many"),
+    "current_message": ("octoqueue.broker.context", "current_message"),
+    "get_broker": ("octoqueue.broker.default", "default_broker"),
+    "send_many": ("octoqueue.producer.batch", "send_many"),
+    "set_broker": ("octoqueue.broker.default", "use_broker"),
+}
+
+try:
+    __version__ = version("octoqueue")
+except PackageNotFoundError:  # running from a source tree that was never installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first used."""
+    if name == "errors":
+        return import_module("octoqueue.errors")
+    try:
+        module, attribute = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module 'octoqueue' has no attribute {name!r}") from None
+    value: object = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

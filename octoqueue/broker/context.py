@@ -1,0 +1,113 @@
+"""`MessageContext`: what an actor may know about the message it runs, and what it has sent."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from octoqueue.primitives.envelope import Call, Header
+    from octoqueue.primitives.messages import Enqueue, Lease
+
+
+class MessageContext:
+    """The message that is running here.
+
+    What it sends is kept until its attempt ends and is then committed with the outcome, in one
+    script: a crash before that moment leaves no follow-up behind, a crash after it loses none.
+    """
+
+    __slots__ = ("_call", "_follow_ups", "_header", "_lease", "_sealed", "_started_at_ms")
+
+    def __init__(self, lease: Lease, header: Header, call: Call, *, started_at_ms: int) -> None:
+        self._lease = lease
+        self._header = header
+        self._call = call
+        self._started_at_ms = started_at_ms
+        self._follow_ups: list[Enqueue] = []
+        self._sealed = False
+
+    @property
+    def message_id(self) -> str:
+        """The id its sender knows it by."""
+        return self._call.message_id(self._header)
+
+    @property
+    def actor(self) -> str:
+        """The name of the running actor."""
+        return self._call.actor
+
+    @property
+    def queue(self) -> str:
+        """The queue it was claimed from."""
+        return self._lease.queue
+
+    @property
+    def lane(self) -> str:
+        """The name of its lane."""
+        return self._header.lane.label
+
+    @property
+    def attempt(self) -> int:
+        """How many executions of it have ended in a retry: 0 is the first."""
+        return self._header.attempt
+
+    @property
+    def deliveries(self) -> int:
+        """How many of its leases were lost with their worker."""
+        return self._header.deliveries
+
+    @property
+    def enqueued_at(self) -> datetime:
+        """When it became claimable, by the store's clock."""
+        return _moment(self._header.ready_at_ms)
+
+    @property
+    def started_at(self) -> datetime:
+        """When this attempt began, by the worker's clock."""
+        return _moment(self._started_at_ms)
+
+    @property
+    def header(self) -> Header:
+        """The envelope's header."""
+        return self._header
+
+    def keep(self, messages: list[Enqueue]) -> bool:
+        """Keep what the actor sends for the commit; False once the attempt has ended.
+
+        A task that outlives its actor finds the context sealed, and what it sends goes to the
+        store directly.
+        """
+        if self._sealed:
+            return False
+        self._follow_ups.extend(messages)
+        return True
+
+    def drop(self) -> None:
+        """Forget what was sent so far: the attempt failed, and its follow-ups with it."""
+        self._follow_ups.clear()
+
+    def give_up(self, message_id: bytes) -> Enqueue | None:
+        """Take one kept message back out, to be sent before the commit."""
+        for index, message in enumerate(self._follow_ups):
+            if message.message_id == message_id:
+                return self._follow_ups.pop(index)
+        return None
+
+    def seal(self) -> tuple[Enqueue, ...]:
+        """End the attempt and return all it sent."""
+        self._sealed = True
+        return tuple(self._follow_ups)
+
+
+CURRENT: ContextVar[MessageContext | None] = ContextVar("octoqueue_message", default=None)
+
+
+def current_message() -> MessageContext | None:
+    """Return the message running in this task or thread, None outside an actor."""
+    return CURRENT.get()
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)

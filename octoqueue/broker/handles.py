@@ -1,0 +1,55 @@
+"""`MessageHandle`: what a sender gets back; a dramatiq `Message` that can wait for its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+import orjson
+from dramatiq.message import Message
+
+from octoqueue.errors import ActorFailed, ResultNotKept, ResultTimeout
+
+R_co = TypeVar("R_co", covariant=True)
+
+Waiter = Callable[[str, timedelta], Coroutine[Any, Any, bytes | None]]
+
+
+class MessageHandle(Message[R_co]):
+    """A message that was accepted."""
+
+    def bound_to(self, waiter: Waiter | None) -> MessageHandle[R_co]:
+        """Remember how results are waited for; None when the actor keeps none."""
+        object.__setattr__(self, "_waiter", waiter)
+        return self
+
+    async def result(self, *, timeout: timedelta = timedelta(seconds=60)) -> R_co:
+        """Wait, without polling, for what the actor returned.
+
+        Raises:
+            ResultNotKept: the actor was not declared with `results=True`.
+            ResultTimeout: no result within `timeout`.
+            ActorFailed: the actor's last attempt raised, or the message was stopped as poison.
+        """
+        waiter: Waiter | None = getattr(self, "_waiter", None)
+        if waiter is None:
+            raise ResultNotKept(
+                f"actor {self.actor_name!r} does not keep results; declare it with results=True",
+                message_id=self.message_id,
+            )
+        body = await waiter(self.message_id, timeout)
+        if body is None:
+            raise ResultTimeout(
+                f"message {self.message_id} had no result within {timeout}",
+                message_id=self.message_id,
+            )
+        record: dict[str, Any] = orjson.loads(body)
+        if "error" in record:
+            raise ActorFailed(
+                message_id=self.message_id,
+                error=record["error"],
+                detail=record.get("message", ""),
+                trace=record.get("traceback", ""),
+            )
+        return cast("R_co", record["ok"])

@@ -1,0 +1,327 @@
+"""`LaneBroker`: a `dramatiq.Broker` on a `LaneStore`.
+
+A broker belongs to a process, a store to an event loop: the broker opens one store a loop, when it
+is first needed there. Synchronous calls use the loop of the portal thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from dramatiq.broker import Broker, Consumer
+
+from octoqueue.broker.coalescer import Coalescer
+from octoqueue.broker.consumer import LaneConsumer
+from octoqueue.broker.context import current_message
+from octoqueue.broker.executables import Executable, executable_from
+from octoqueue.broker.handles import MessageHandle
+from octoqueue.broker.joining import wait_until_idle
+from octoqueue.broker.middleware import default_middleware
+from octoqueue.broker.options import Defaults
+from octoqueue.broker.portal import Portal
+from octoqueue.broker.session_keeper import SessionKeeper
+from octoqueue.broker.sources import (
+    SettingsSource,
+    StoreSource,
+    UrlSource,
+)
+from octoqueue.broker.translate import enqueue_from, header_id, lane_from_priority
+from octoqueue.errors import ActorUnknown
+from octoqueue.primitives.envelope import Flag, Header
+from octoqueue.primitives.lane import lane_from
+from octoqueue.primitives.retry import RetryPolicy
+from octoqueue.settings.root import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+    from dramatiq.message import Message
+    from dramatiq.middleware import Middleware
+
+    from octoqueue.lanes.options import LaneOptions
+    from octoqueue.lanes.protocol import LaneStore
+    from octoqueue.primitives.ids import MessageId
+    from octoqueue.primitives.messages import Enqueue
+
+R = TypeVar("R")
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class LaneBroker(Broker):
+    """The broker of octoqueue.
+
+    Args:
+        url: a Redis server; without one, what the configuration says.
+        options: partitions, lease and bounds, when `url` is given.
+        defaults: what holds for actors that say nothing.
+        middleware: instead of the default stack.
+        source: where stores come from, instead of `url`.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        options: LaneOptions | None = None,
+        defaults: Defaults | None = None,
+        middleware: list[Middleware] | None = None,
+        source: StoreSource | None = None,
+    ) -> None:
+        super().__init__(middleware=default_middleware() if middleware is None else middleware)
+        self.queues: dict[str, None] = {}
+        self.defaults = defaults or Defaults()
+        self._source = source or (UrlSource(url, options) if url else None)
+        self._stores: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[LaneStore, Coalescer]]
+        self._stores = WeakKeyDictionary()
+        self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
+        self._opening = WeakKeyDictionary()
+        self._executables: dict[str, Executable] = {}
+        self._portal = Portal()
+        self._keeper = SessionKeeper(self.opened_store)
+
+    # ── connecting ───────────────────────────────────────────────────────────────────────────────
+
+    def configure(self, settings: Settings) -> None:
+        """Take the configuration; stores opened before keep what they had."""
+        runtime, lanes = settings.runtime, settings.lanes
+        self.defaults = Defaults(
+            retry=RetryPolicy(
+                max_retries=runtime.max_retries,
+                min_backoff=runtime.min_backoff,
+                max_backoff=runtime.max_backoff,
+            ),
+            time_limit=runtime.time_limit,
+            max_payload_bytes=lanes.max_payload_bytes,
+        )
+        self._executables.clear()
+        self._source = SettingsSource(settings)
+
+    @asynccontextmanager
+    async def connected(self, settings: Settings | None = None) -> AsyncIterator[LaneBroker]:
+        """Open the store of this event loop for the time of the block."""
+        if settings is not None:
+            self.configure(settings)
+        await self.opened_store()
+        try:
+            yield self
+        finally:
+            await self.aclose()
+
+    async def opened_store(self) -> LaneStore:
+        """Return the store of the running loop, opening it when needed."""
+        return (await self._here())[0]
+
+    async def another_store(self) -> LaneStore:
+        """Return a store of the caller's own for the running loop; the caller closes it."""
+        await self._configured()
+        assert self._source is not None  # noqa: S101 - `_configured` has seen to it
+        return await self._source.open()
+
+    async def _configured(self) -> None:
+        if self._source is None:
+            self.configure(await asyncio.to_thread(Settings.load))
+
+    def store(self) -> LaneStore:
+        """Return the store of the running loop, which must be open."""
+        return self._stores[asyncio.get_running_loop()][0]
+
+    async def _here(self) -> tuple[LaneStore, Coalescer]:
+        loop = asyncio.get_running_loop()
+        here = self._stores.get(loop)
+        if here is not None:
+            return here
+        async with self._opening.setdefault(loop, asyncio.Lock()):
+            here = self._stores.get(loop)
+            if here is None:
+                store = await self.another_store()
+                here = self._stores[loop] = (store, Coalescer(store))
+            return here
+
+    async def aclose(self) -> None:
+        """Close the store of the running loop. Idempotent."""
+        here = self._stores.pop(asyncio.get_running_loop(), None)
+        if here is not None:
+            await here[0].aclose()
+
+    def close(self) -> None:
+        """Close what synchronous calls opened. Idempotent."""
+        if self._portal.running:
+            self._portal.run(self._keeper.stop())
+            self._portal.run(self.aclose())
+        self._portal.close()
+
+    # ── declaring ────────────────────────────────────────────────────────────────────────────────
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Make a queue known to this process. Idempotent."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues[queue_name] = None
+            self.emit_after("declare_queue", queue_name)
+
+    def executable(self, actor_name: str) -> Executable:
+        """Return how to run an actor.
+
+        Raises:
+            ActorUnknown: it is not declared in this process.
+        """
+        found = self._executables.get(actor_name)
+        if found is None:
+            actor = self.actors.get(actor_name)
+            if actor is None:
+                raise ActorUnknown(actor_name, known=tuple(sorted(self.actors)))
+            found = self._executables[actor_name] = executable_from(self, actor, self.defaults)
+        return found
+
+    # ── enqueueing ───────────────────────────────────────────────────────────────────────────────
+
+    def enqueue(self, message: Message[R], *, delay: int | None = None) -> Message[R]:
+        """Enqueue a message; `delay` in milliseconds. Blocks until it is accepted.
+
+        Raises:
+            EnqueueError: it was not accepted; nothing was stored.
+            StoreUnavailable: whether it was accepted is unknown.
+        """
+        self.emit_before("enqueue", message, delay)
+        group = self._prepared([(message, delay or 0)])
+        context = current_message()
+        if context is None or not context.keep(group):
+            self._portal.run(self._send(group))
+        self.emit_after("enqueue", message, delay)
+        return self._handle(message)
+
+    async def aenqueue(
+        self, message: Message[R], *, delay: timedelta = timedelta(0)
+    ) -> MessageHandle[R]:
+        """Enqueue a message; raises like `enqueue`."""
+        (handle,) = await self.aenqueue_many([message], delay=delay)
+        return handle
+
+    async def aenqueue_many(
+        self, messages: Sequence[Message[Any]], *, delay: timedelta = timedelta(0)
+    ) -> list[MessageHandle[Any]]:
+        """Enqueue messages, all or none; raises like `enqueue`."""
+        delay_ms = delay // _MILLISECOND
+        for message in messages:
+            self.emit_before("enqueue", message, delay_ms)
+        group = self._prepared([(message, delay_ms) for message in messages])
+        context = current_message()
+        if context is None or not context.keep(group):
+            await self._send(group)
+        for message in messages:
+            self.emit_after("enqueue", message, delay_ms)
+        return [self._handle(message) for message in messages]
+
+    def enqueue_many(self, messages: Sequence[Message[Any]]) -> list[MessageHandle[Any]]:
+        """Enqueue messages, all or none; blocks until they are accepted."""
+        context = current_message()
+        for message in messages:
+            self.emit_before("enqueue", message, None)
+        group = self._prepared([(message, 0) for message in messages])
+        if context is None or not context.keep(group):
+            self._portal.run(self._send(group))
+        for message in messages:
+            self.emit_after("enqueue", message, None)
+        return [self._handle(message) for message in messages]
+
+    def follow_up(self, actor_name: str, kwargs: dict[str, Any], *, beside: Header) -> Enqueue:
+        """Return a message for an actor, in the lane and partition of the message it follows.
+
+        Raises:
+            ActorUnknown: the actor is not declared in this process.
+        """
+        actor = self.actors.get(actor_name)
+        if actor is None:
+            raise ActorUnknown(actor_name, known=tuple(sorted(self.actors)))
+        message = actor.message_with_options(kwargs=kwargs, lane=beside.lane.label)
+        return self._envelope(message, 0, beside.message_id)
+
+    async def _send(self, group: Sequence[Enqueue]) -> None:
+        if group:
+            await (await self._here())[1].enqueue(group)
+
+    def _prepared(self, messages: Iterable[tuple[Message[Any], int]]) -> list[Enqueue]:
+        context = current_message()
+        beside = None if context is None else context.header.message_id
+        return [self._envelope(message, delay, beside) for message, delay in messages]
+
+    def _envelope(self, message: Message[Any], delay_ms: int, beside: MessageId | None) -> Enqueue:
+        actor = self.actors.get(message.actor_name)
+        declared: dict[str, Any] = {} if actor is None else actor.options
+        lane = message.options.get("lane") or declared.get("lane")
+        priority = 0 if actor is None else actor.priority
+        return enqueue_from(
+            message,
+            lane=lane_from_priority(priority) if lane is None else lane_from(lane),
+            flags=Flag.KEEP_RESULT if self._keeps_result(message) else Flag.NONE,
+            delay_ms=delay_ms,
+            limit_bytes=self.defaults.max_payload_bytes,
+            beside=beside,
+        )
+
+    def _keeps_result(self, message: Message[Any]) -> bool:
+        wanted = message.options.get("results")
+        if wanted is None:
+            actor = self.actors.get(message.actor_name)
+            wanted = actor is not None and actor.options.get("results", False)
+        return bool(wanted)
+
+    # ── results ──────────────────────────────────────────────────────────────────────────────────
+
+    def _handle(self, message: Message[R]) -> MessageHandle[R]:
+        if isinstance(message, MessageHandle):
+            handle = message
+        else:
+            fields = {name: getattr(message, name) for name in message._fields}
+            handle = MessageHandle(**fields)
+        return handle.bound_to(self._wait_for_result if self._keeps_result(message) else None)
+
+    async def _wait_for_result(self, message_id: str, timeout: timedelta) -> bytes | None:
+        ident, _ = header_id(message_id, beside=None)
+        context = current_message()
+        if context is not None:
+            # Waiting inside an actor for a message that would leave with this actor's ack.
+            kept = context.give_up(ident)
+            if kept is not None:
+                await self._send([kept])
+        return await (await self.opened_store()).wait_for_result(ident, timeout=timeout)
+
+    # ── the stock dramatiq worker ────────────────────────────────────────────────────────────────
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5_000) -> Consumer:
+        """Return a consumer for dramatiq's own worker; `timeout` in milliseconds."""
+        self._portal.run(self._keeper.watch(queue_name))
+        return LaneConsumer(
+            self._portal,
+            self._keeper,
+            queue_name,
+            prefetch=prefetch,
+            timeout=timedelta(milliseconds=timeout),
+        )
+
+    def flush(self, queue_name: str) -> None:
+        """Drop all messages of a queue that do not run."""
+
+        async def flush() -> None:
+            await (await self.opened_store()).flush(queue_name)
+
+        self._portal.run(flush())
+
+    def flush_all(self) -> None:
+        """Drop all messages that do not run."""
+        for queue_name in self.queues:
+            self.flush(queue_name)
+
+    def join(self, queue_name: str, *, timeout: int | None = None) -> None:
+        """Wait until a queue has nothing waiting, delayed or running; `timeout` in milliseconds.
+
+        Raises:
+            QueueJoinTimeout: it did not come to that in time.
+        """
+        limit = None if timeout is None else timedelta(milliseconds=timeout)
+        self._portal.run(wait_until_idle(self.opened_store, queue_name, timeout=limit))

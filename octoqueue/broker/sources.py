@@ -1,0 +1,103 @@
+"""Where a broker's store comes from: a URL, the configuration, or a test's own store."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from octoqueue.embedded.services import EmbeddedServices
+from octoqueue.embedded.state_dir import default_state_dir
+from octoqueue.lanes.options import LaneBounds, LaneOptions
+from octoqueue.lanes.redis_store import RedisLaneStore
+from octoqueue.redis.client import RedisClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from octoqueue.lanes.protocol import LaneStore
+    from octoqueue.settings.root import Settings
+
+
+class StoreSource(Protocol):
+    """Opens a store for the running event loop."""
+
+    async def open(self) -> LaneStore:
+        """Return a new store; the caller closes it."""
+        ...
+
+
+class UrlSource:
+    """A Redis server that is there."""
+
+    def __init__(
+        self, url: str, options: LaneOptions | None = None, *, cluster: bool = False
+    ) -> None:
+        self._url = url
+        self._options = options
+        self._cluster = cluster
+
+    async def open(self) -> LaneStore:
+        """Return a store on the server; the first command connects."""
+        return RedisLaneStore(RedisClient(self._url, cluster=self._cluster), self._options)
+
+
+class FactorySource:
+    """A store made by a function: for tests, and for stores of your own."""
+
+    def __init__(self, factory: Callable[[], LaneStore]) -> None:
+        self._factory = factory
+
+    async def open(self) -> LaneStore:
+        """Return what the function returns."""
+        return self._factory()
+
+
+class SettingsSource:
+    """What the configuration says; without a URL, the private Redis of this machine."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._url = settings.redis.url
+
+    async def open(self) -> LaneStore:
+        """Return a store, starting the private server when nothing else is configured.
+
+        Raises:
+            EmbeddedError: the private server cannot be started.
+        """
+        redis = self._settings.redis
+        if self._url is None:
+            embedded = self._settings.embedded
+            state_dir = embedded.state_dir or default_state_dir(
+                embedded.name,
+                environ=os.environ,  # noqa: TID251 - the state folder is the user's environment's
+            )
+            # Joined, not owned: it goes on for whoever else uses it.
+            self._url = await EmbeddedServices(state_dir).start_redis()
+        client = RedisClient(
+            self._url,
+            cluster=redis.topology == "cluster",
+            pool_size=redis.pool_size,
+            timeout=redis.command_timeout,
+        )
+        return RedisLaneStore(client, lane_options_from(self._settings))
+
+
+def lane_options_from(settings: Settings) -> LaneOptions:
+    """Return what a store must know of the configuration."""
+    lanes = settings.lanes
+
+    def bounds(queue: str) -> LaneBounds:
+        own = lanes.bounds_of(queue)
+        return LaneBounds(high=own.high, normal=own.normal, low=own.low)
+
+    return LaneOptions(
+        namespace=settings.namespace,
+        partitions=lanes.partitions,
+        lease=lanes.lease,
+        default_bounds=LaneBounds(
+            high=lanes.bounds.high, normal=lanes.bounds.normal, low=lanes.bounds.low
+        ),
+        bounds={queue: bounds(queue) for queue in lanes.queues},
+        delayed_bound=lanes.delayed_bound,
+    )

@@ -1,0 +1,92 @@
+"""dramatiq `Message` to `Enqueue`, and a claimed `Call` back to a `Message`. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dramatiq.message import Message
+
+from octoqueue.errors import InvalidMessage
+from octoqueue.primitives.envelope import Call, Flag, Header, encode_body, pack_header
+from octoqueue.primitives.ids import MessageId, id_from_text, new_message_id
+from octoqueue.primitives.lane import Lane
+from octoqueue.primitives.messages import Enqueue
+
+_UUID7 = 7
+MAX_DELAY_MS = 366 * 86_400_000
+
+
+def lane_from_priority(priority: int) -> Lane:
+    """Return the lane of a dramatiq priority: below 0 high, 0 normal, above 0 low."""
+    if priority < 0:
+        return Lane.HIGH
+    return Lane.NORMAL if priority == 0 else Lane.LOW
+
+
+def header_id(message_id: str, *, beside: MessageId | None) -> tuple[MessageId, str | None]:
+    """Return the id for the header, and the program's own id when it is another.
+
+    Our ids are uuid7 and stand in the header as they are, unless the message must go to the
+    partition of the one it follows and its id does not.
+    """
+    known = id_from_text(message_id)
+    if (
+        known is not None
+        and known[6] >> 4 == _UUID7
+        and (beside is None or known[-2:] == beside[-2:])
+    ):
+        return known, None
+    return new_message_id(beside=beside), message_id
+
+
+def enqueue_from(
+    message: Message[Any],
+    *,
+    lane: Lane,
+    flags: Flag,
+    delay_ms: int,
+    limit_bytes: int,
+    beside: MessageId | None = None,
+) -> Enqueue:
+    """Return what a store needs to take `message`.
+
+    Raises:
+        InvalidMessage: the delay is negative or longer than a year.
+        PayloadNotSerializable: an argument has no JSON form.
+        EnvelopeTooLarge: the body is over the limit.
+    """
+    if not 0 <= delay_ms <= MAX_DELAY_MS:
+        raise InvalidMessage("delay", f"{delay_ms} ms is not between 0 and {MAX_DELAY_MS}")
+    ident, own_id = header_id(message.message_id, beside=beside)
+    body = encode_body(
+        Call(
+            queue=message.queue_name,
+            actor=message.actor_name,
+            args=list(message.args),
+            kwargs=message.kwargs,
+            options=message.options,
+            created_at_ms=message.message_timestamp,
+            own_id=own_id,
+        ),
+        limit_bytes=limit_bytes,
+    )
+    header = Header(lane=lane, flags=flags, message_id=ident)
+    return Enqueue(
+        queue=message.queue_name, lane=lane, payload=pack_header(header) + body, delay_ms=delay_ms
+    )
+
+
+def message_from(header: Header, call: Call) -> Message[Any]:
+    """Return the dramatiq message for middleware and the stock worker."""
+    options = dict(call.options)
+    if header.attempt:
+        options["retries"] = header.attempt
+    return Message(
+        queue_name=call.queue,
+        actor_name=call.actor,
+        args=tuple(call.args),
+        kwargs=call.kwargs,
+        options=options,
+        message_id=call.message_id(header),
+        message_timestamp=call.created_at_ms,
+    )

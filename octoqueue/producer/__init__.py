@@ -1,0 +1,1 @@
+"""How applications put work in, beyond one message at a time."""

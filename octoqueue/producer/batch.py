@@ -1,0 +1,42 @@
+"""Many messages in one call, all or none.
+
+    await octoqueue.asend_many([index.message(page) for page in pages])
+
+On a single Redis the messages of one call are stored together or, when a lane has no room, not at
+all. On Redis Cluster that holds for each partition of the call by itself.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from octoqueue.broker.default import default_broker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from octoqueue.broker.handles import MessageHandle
+    from octoqueue.broker.lane_broker import LaneBroker
+
+
+async def asend_many(
+    messages: Sequence[MessageHandle[Any]],
+    *,
+    delay: timedelta = timedelta(0),
+    broker: LaneBroker | None = None,
+) -> list[MessageHandle[Any]]:
+    """Enqueue messages and return their handles, in order.
+
+    Raises:
+        LaneFull: a lane has no room for all of them; nothing was stored.
+        StoreUnavailable: whether they were accepted is unknown.
+    """
+    return await (broker or default_broker()).aenqueue_many(messages, delay=delay)
+
+
+def send_many(
+    messages: Sequence[MessageHandle[Any]], *, broker: LaneBroker | None = None
+) -> list[MessageHandle[Any]]:
+    """Enqueue messages and return their handles; blocks until they are accepted."""
+    return (broker or default_broker()).enqueue_many(messages)

@@ -1,0 +1,135 @@
+"""`Heartbeat`: keeps a worker's session alive from a thread of its own.
+
+An actor that blocks the event loop stops that loop's timers, but not this thread: the leases of the
+process live on, and the blocked loop is logged with the line it stands on. A session that turns out
+to have expired (the process was stopped, or Redis was gone for longer than the lease) is reported
+to the worker, which then asks which of its leases it still holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING
+
+from octoqueue.errors import StoreError
+from octoqueue.primitives.clock import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import timedelta
+
+    from octoqueue.lanes.protocol import LaneStore
+    from octoqueue.primitives.messages import SessionId
+
+log = logging.getLogger(__name__)
+
+BEATS_A_LEASE = 4
+_TICK_SECONDS = 0.5
+_BLOCKED_SECONDS = 2.0
+_STACK_FRAMES = 3
+
+
+class Heartbeat:
+    """Extends one session; watches one event loop."""
+
+    def __init__(
+        self,
+        open_store: Callable[[], Awaitable[LaneStore]],
+        session: SessionId,
+        *,
+        lease: timedelta,
+        on_expired: Callable[[], None],
+        clock: Clock | None = None,
+    ) -> None:
+        """Prepare; `on_expired` is called on the loop that starts the heartbeat."""
+        self._open_store = open_store
+        self._session = session
+        self._every_seconds = lease.total_seconds() / BEATS_A_LEASE
+        self._on_expired = on_expired
+        self._clock = clock or SystemClock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread_id = 0
+        self._last_tick = 0.0
+        self._tick_handle: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Begin to beat."""
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread_id = threading.get_ident()
+        self._tick()
+        self._thread = threading.Thread(target=self._serve, name="octoqueue-heartbeat", daemon=True)
+        self._thread.start()
+
+    def _tick(self) -> None:
+        self._last_tick = self._clock.monotonic()
+        assert self._loop is not None  # noqa: S101 - set by start
+        self._tick_handle = self._loop.call_later(_TICK_SECONDS, self._tick)
+
+    def _serve(self) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(self._beat())
+
+    async def _beat(self) -> None:
+        store = await self._open_store()
+        next_beat, known, blocked_since, down = 0.0, False, None, False
+        try:
+            while not self._stop.is_set():
+                now = self._clock.monotonic()
+                blocked_since = self._watch(now, blocked_since)
+                if now >= next_beat:
+                    next_beat = now + self._every_seconds
+                    try:
+                        alive = await store.extend(self._session)
+                    except StoreError as error:
+                        if not down:
+                            log.warning("heartbeat_failed", extra={"reason": str(error)})
+                        down = True
+                        next_beat = now + min(self._every_seconds, 1.0)
+                    else:
+                        if known and not alive:
+                            self._report_expired()
+                        known, down = True, False
+                await asyncio.to_thread(self._stop.wait, 0.25)
+        finally:
+            await store.aclose()
+
+    def _report_expired(self) -> None:
+        log.warning("session_expired", extra={"session": self._session})
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_expired)
+
+    def _watch(self, now: float, blocked_since: float | None) -> float | None:
+        silent = now - self._last_tick
+        if silent < _BLOCKED_SECONDS:
+            if blocked_since is not None:
+                log.warning(
+                    "event_loop_recovered", extra={"seconds": round(now - blocked_since, 1)}
+                )
+            return None
+        if blocked_since is None:
+            frame = sys._current_frames().get(self._loop_thread_id)  # noqa: SLF001
+            stack = traceback.extract_stack(frame)[-_STACK_FRAMES:] if frame else []
+            log.warning(
+                "event_loop_blocked",
+                extra={
+                    "seconds": round(silent, 1),
+                    "where": " < ".join(f"{f.name} ({f.filename}:{f.lineno})" for f in stack[::-1]),
+                },
+            )
+            return self._last_tick
+        return blocked_since
+
+    async def stop(self) -> None:
+        """End the thread. Idempotent."""
+        if self._tick_handle is not None:
+            self._tick_handle.cancel()
+        self._stop.set()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await asyncio.to_thread(thread.join)

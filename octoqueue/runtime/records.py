@@ -1,0 +1,49 @@
+"""What is written about an attempt: results, reasons, what a dead letter's actor gets. Pure."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from octoqueue.errors import PayloadNotSerializable
+
+if TYPE_CHECKING:
+    from octoqueue.primitives.envelope import Call, Json
+
+MAX_TRACE_BYTES = 8_192
+_FRAMES = 30
+
+
+def result_body(actor: str, value: Json) -> bytes:
+    """Return the record of a returned value.
+
+    Raises:
+        PayloadNotSerializable: the value has no JSON form.
+    """
+    try:
+        return orjson.dumps({"ok": value})
+    except TypeError as error:
+        raise PayloadNotSerializable(actor, reason=f"its result: {error}") from None
+
+
+def error_record(error: BaseException) -> dict[str, str]:
+    """Return what is kept of an error: class name, message, the end of its traceback."""
+    trace = "".join(traceback.format_exception(error, limit=-_FRAMES))
+    return {
+        "error": type(error).__name__,
+        "message": str(error),
+        "traceback": trace[-MAX_TRACE_BYTES:],
+    }
+
+
+def dead_letter_kwargs(message_id: str, call: Call, record: dict[str, Any]) -> dict[str, Json]:
+    """Return the arguments for the actor named by `on_dead_letter`."""
+    return {
+        "message_id": message_id,
+        "actor": call.actor,
+        "args": call.args,
+        "kwargs": call.kwargs,
+        "error": {"error": record["error"], "message": record["message"]},
+    }

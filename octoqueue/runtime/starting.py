@@ -1,0 +1,70 @@
+"""From a lease to an attempt, or to the dead letters when it cannot be one. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from octoqueue.broker.context import MessageContext
+from octoqueue.errors import ActorUnknown, EnvelopeError
+from octoqueue.primitives.envelope import Call, Header, decode_body, unpack_header
+from octoqueue.runtime.attempt import Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from octoqueue.broker.executables import Executable
+    from octoqueue.primitives.messages import Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A message that is not run."""
+
+    lease: Lease
+    header: Header | None
+    call: Call | None
+    executable: Executable | None
+    error: str
+    detail: str
+
+
+def attempt_from(
+    lease: Lease,
+    *,
+    find: Callable[[str], Executable],
+    max_deliveries: int,
+    now_ms: int,
+    began: float,
+) -> Attempt | Unfit:
+    """Return the attempt for a lease, or why there is none.
+
+    A message that cannot be decoded, names an unknown actor, is older than its actor allows, or has
+    taken down `max_deliveries` workers is unfit.
+    """
+    header: Header | None = None
+    call: Call | None = None
+    try:
+        header = unpack_header(lease.payload)
+        call = decode_body(lease.payload)
+        executable = find(call.actor)
+    except (EnvelopeError, ActorUnknown) as error:
+        return Unfit(lease, header, call, None, type(error).__name__, str(error))
+    if header.deliveries >= max_deliveries:
+        return Unfit(
+            lease,
+            header,
+            call,
+            executable,
+            "PoisonMessage",
+            f"{header.deliveries} workers died or were lost while they ran it",
+        )
+    max_age = executable.options.max_age
+    if max_age is not None and now_ms - call.created_at_ms >= max_age.total_seconds() * 1000:
+        return Unfit(
+            lease, header, call, executable, "MessageExpired", f"it is older than {max_age}"
+        )
+    context = MessageContext(lease, header, call, started_at_ms=now_ms)
+    return Attempt(
+        lease, header=header, call=call, executable=executable, context=context, began=began
+    )

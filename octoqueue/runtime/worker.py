@@ -1,0 +1,243 @@
+"""`Worker`: claims messages of some queues, runs them, and stops cleanly.
+
+The life of a worker: *running*, then *quiet* (claims nothing more) on the first request to stop,
+then *releasing* (hands back what still runs) when the drain time is over or on a second request.
+A deploy therefore costs no message an attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from octoqueue.broker.session_keeper import new_session
+from octoqueue.errors import StoreError
+from octoqueue.primitives.clock import Clock, SystemClock
+from octoqueue.primitives.messages import Lease, Outcome, SessionId, Settlement
+from octoqueue.runtime.executor import Executor
+from octoqueue.runtime.heartbeat import Heartbeat
+from octoqueue.runtime.settler import Settler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from octoqueue.broker.lane_broker import LaneBroker
+    from octoqueue.lanes.protocol import LaneStore
+
+log = logging.getLogger(__name__)
+
+_AGAIN_SECONDS = 0.5
+_MOST_AT_ONCE = 500
+"""Messages in one claim: beyond a few hundred a batch gains nothing and delays the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """How a worker runs."""
+
+    queues: tuple[str, ...]
+    concurrency: int = 100
+    """Slots: messages running at the same time."""
+    threads: int | None = None
+    """Threads for sync actors; as many as slots when None."""
+    lease: timedelta = timedelta(seconds=10)
+    drain: timedelta = timedelta(seconds=25)
+    grace: timedelta = timedelta(seconds=1)
+    """What a cancelled actor gets to clean up after the drain time."""
+    max_deliveries: int = 5
+    look_every: timedelta = timedelta(seconds=2)
+    """How long an idle worker trusts the doorbell before it looks by itself."""
+
+
+class Worker:
+    """Runs the messages of its queues on the current event loop."""
+
+    def __init__(
+        self,
+        broker: LaneBroker,
+        options: WorkerOptions,
+        *,
+        on_bell: Callable[[], None] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Prepare a worker.
+
+        Args:
+            broker: declares the actors and opens the store.
+            options: queues, slots, times.
+            on_bell: called when the doorbell rang and nothing was there to claim: a delayed
+                message has become the next one due.
+            clock: for tests.
+        """
+        self.options = options
+        self.session: SessionId = new_session()
+        self._broker = broker
+        self._on_bell = on_bell
+        self._clock = clock or SystemClock()
+        self._free = options.concurrency
+        self._room = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._idle = asyncio.Event()
+        self.started = asyncio.Event()
+        """Set when the worker claims: for whoever waits for a fact, not for a while."""
+
+    async def run(self) -> None:
+        """Work until `stop` is called, then drain and return."""
+        store = await self._broker.opened_store()
+        settler = Settler(store, lambda: self.session, clock=self._clock)
+        executor = Executor(
+            self._broker,
+            settler,
+            threads=self.options.threads or self.options.concurrency,
+            max_deliveries=self.options.max_deliveries,
+            on_free=self._freed,
+            clock=self._clock,
+        )
+        heartbeat = Heartbeat(
+            self._broker.another_store,
+            self.session,
+            lease=self.options.lease,
+            on_expired=lambda: self._check_leases(store, executor),
+            clock=self._clock,
+        )
+        await heartbeat.start()
+        log.info(
+            "worker_started",
+            extra={
+                "queues": ",".join(self.options.queues),
+                "slots": self.options.concurrency,
+                "session": self.session,
+            },
+        )
+        try:
+            await self._claim_until_quiet(store, settler, executor)
+            await self._drain(store, settler, executor)
+        finally:
+            executor.close()
+            settler.abandon()
+            await heartbeat.stop()
+
+    def stop(self) -> None:
+        """Claim nothing more and drain; when called again, hand back what runs at once."""
+        if self._quiet.is_set():
+            self._hurry.set()
+        self._quiet.set()
+        self._room.set()
+
+    def _freed(self) -> None:
+        self._free += 1
+        self._room.set()
+        if self._free == self.options.concurrency:
+            self._idle.set()
+
+    # ── claiming ─────────────────────────────────────────────────────────────────────────────────
+
+    async def _claim_until_quiet(
+        self, store: LaneStore, settler: Settler, executor: Executor
+    ) -> None:
+        queues, rung, down = self.options.queues, False, False
+        while not self._quiet.is_set():
+            if self._free <= 0 or settler.pending > 4 * self.options.concurrency:
+                self._room.clear()
+                if self._free <= 0:
+                    await self._room.wait()
+                else:
+                    await settler.drained()
+                continue
+            wanted = min(self._free, _MOST_AT_ONCE)
+            try:
+                leases = await store.claim(self.session, queues, limit=wanted)
+                if down:
+                    log.info("store_is_back")
+                    await self._adopt(store, settler, executor)
+                    down = False
+            except StoreError as error:
+                if not down:
+                    log.warning("claim_failed", extra={"reason": str(error)})
+                down = True
+                await self._clock.sleep(_AGAIN_SECONDS)
+                continue
+            self.started.set()
+            for lease in leases:
+                self._start(executor, lease)
+            if not leases and rung and self._on_bell is not None:
+                self._on_bell()
+            rung = len(leases) < wanted and await self._bell(store, queues)
+
+    def _start(self, executor: Executor, lease: Lease) -> None:
+        self._free -= 1
+        self._idle.clear()
+        running = len(executor.running)
+        executor.start(lease)
+        if len(executor.running) == running:
+            self._freed()  # it was settled without running
+
+    async def _bell(self, store: LaneStore, queues: Sequence[str]) -> bool:
+        """Wait for the doorbell, a request to stop, or a while; say whether it rang."""
+        bell = asyncio.ensure_future(store.wait_for_bell(queues, timeout=self.options.look_every))
+        quiet = asyncio.ensure_future(self._quiet.wait())
+        try:
+            await asyncio.wait((bell, quiet), return_when=asyncio.FIRST_COMPLETED)
+            return bell.done() and bell.result()
+        except StoreError:
+            return False  # the next claim finds out and says so
+        finally:
+            for task in (bell, quiet):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, StoreError):
+                    await task
+
+    # ── after trouble ────────────────────────────────────────────────────────────────────────────
+
+    async def _adopt(self, store: LaneStore, settler: Settler, executor: Executor) -> None:
+        """Run what was leased to this worker by claims whose answer was lost."""
+        for lease in await store.held(self.session, self.options.queues):
+            if lease.token in executor.running or settler.holds(lease.token):
+                continue
+            if self._free > 0:
+                log.info("lease_adopted", extra={"queue": lease.queue})
+                self._start(executor, lease)
+            else:
+                settler.settle(Settlement(lease=lease, outcome=Outcome.RELEASE))
+
+    def _check_leases(self, store: LaneStore, executor: Executor) -> None:
+        async def check() -> None:
+            with contextlib.suppress(StoreError):
+                suspects = set(executor.running)
+                held = await store.held(self.session, self.options.queues)
+                alive = {lease.token for lease in held}
+                for token in suspects - alive:
+                    log.warning("lease_lost", extra={"token": token.hex()})
+                    executor.forget(token)
+
+        self._checking = asyncio.ensure_future(check())
+
+    # ── stopping ─────────────────────────────────────────────────────────────────────────────────
+
+    async def _drain(self, store: LaneStore, settler: Settler, executor: Executor) -> None:
+        log.info("worker_quiet", extra={"running": len(executor.running)})
+        if executor.running:
+            waits = {
+                asyncio.ensure_future(self._idle.wait()),
+                asyncio.ensure_future(self._hurry.wait()),
+            }
+            await asyncio.wait(
+                waits,
+                timeout=self.options.drain.total_seconds(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for wait in waits:
+                wait.cancel()
+        if executor.running:
+            released = await executor.release_all(grace_seconds=self.options.grace.total_seconds())
+            log.warning("messages_released", extra={"messages": released})
+        with contextlib.suppress(TimeoutError, StoreError):
+            async with asyncio.timeout(self.options.lease.total_seconds()):
+                await settler.drained()
+                await store.retire(self.session)
+        log.info("worker_stopped", extra={"session": self.session})
