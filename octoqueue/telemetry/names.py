@@ -1,0 +1,52 @@
+"""The one table of metric and label names.
+
+The prefix is `octollm` by default, so that the names in the platform's scaling guide hold exactly:
+`octollm_task_queue_depth`, and `octollm_executor_queue_depth` and its siblings, one a queue.
+Base units are seconds; outcomes are a label, not a metric each.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+| `task_queue_depth` | gauge | component | messages waiting in the queue of a component |
+| `<queue>_queue_depth` | gauge | | the same, by the name the scaling guide uses |
+| `queue_messages_waiting` | gauge | queue, lane | messages waiting |
+| `queue_messages_delayed` | gauge | queue | messages that are not due yet |
+| `queue_messages_in_flight` | gauge | queue | messages leased by workers |
+| `queue_dead_letters` | gauge | queue | messages among the dead letters |
+| `queue_oldest_age_seconds` | gauge | queue | age of the oldest waiting message |
+| `queue_messages_total` | counter | queue, outcome | moves: enqueued, claimed, acked, … |
+| `queue_wait_seconds` | histogram | queue | time from ready to claimed |
+| `queue_run_seconds_total` | counter | queue | time attempts have run |
+"""
+
+from __future__ import annotations
+
+PREFIX = "octollm"
+
+TASK_QUEUE_DEPTH = "task_queue_depth"
+QUEUE_DEPTH_OF = "{queue}_queue_depth"
+WAITING = "queue_messages_waiting"
+DELAYED = "queue_messages_delayed"
+IN_FLIGHT = "queue_messages_in_flight"
+DEAD_LETTERS = "queue_dead_letters"
+OLDEST_AGE = "queue_oldest_age_seconds"
+MESSAGES = "queue_messages"
+WAIT = "queue_wait_seconds"
+RUN_SECONDS = "queue_run_seconds"
+
+COMPONENT = "component"
+LANE = "lane"
+OUTCOME = "outcome"
+QUEUE = "queue"
+
+OUTCOMES = (
+    "enqueued",
+    "claimed",
+    "acked",
+    "retried",
+    "dead",
+    "released",
+    "reclaimed",
+    "promoted",
+    "undecodable",
+)
+"""Values of the outcome label, which are the counters' names in the stats hash."""
