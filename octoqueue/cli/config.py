@@ -17,7 +17,7 @@ from octoqueue.cli.output import (
     report,
 )
 from octoqueue.errors import ConfigError
-from octoqueue.settings.listing import Entry, list_values, reference_table
+from octoqueue.settings.listing import Entry, json_schema, list_values, reference_table
 from octoqueue.settings.root import Settings
 
 app = typer.Typer(
@@ -72,12 +72,7 @@ def schema(
     if markdown:
         typer.echo(reference_table(Settings), nl=False)
     else:
-        print_json(
-            {
-                "$schema": "https://json-schema.org/draft/2020-12/schema",
-                **Settings.model_json_schema(),
-            }
-        )
+        print_json(json_schema(Settings))
 
 
 def _document(entry: Entry) -> dict[str, Any]:

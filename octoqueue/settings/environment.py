@@ -112,7 +112,8 @@ class _Reading:
 
     def _variable_of(self, path: keys.Path) -> str:
         key = keys.key_at(self._model, path)
-        return key.variable if key else keys.variable_from(path)
+        short = key.short_variable if key else None
+        return short or keys.variable_from(path)
 
     def _refuse(self, path: keys.Path, text: str) -> None:
         self.problems.append(ConfigError(text, key=keys.dotted(path)))

@@ -109,9 +109,9 @@ def shape_at(annotation: object, path: Path) -> Shape | None:
 
 def nearest(model: type[BaseModel], path: Path) -> Path | None:
     """Return the known path that was probably meant by the unknown `path`."""
-    flat = "_".join(path)
+    flat = "_".join(path).replace(".", "_")
     known = {"_".join(key.path): key.path for key in keys_of(model) if ANY_NAME not in key.path}
-    if flat in known:  # a dot or a second underscore is missing
+    if flat in known:  # dots and underscores are in the wrong places
         return known[flat]
     for depth, name in enumerate(path):
         if shape_at(model, path[: depth + 1]) is None:

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from octoqueue.settings.names import QueueName
-from octoqueue.settings.quantities import PositiveCount, PositiveDuration, PositiveSize
+from octoqueue.settings.quantities import Duration, PositiveCount, PositiveSize, at_least
 from octoqueue.settings.section import Section, empty_if_none
 
 
@@ -47,7 +47,7 @@ class LaneSettings(Section):
     """Slices that everything is divided into. Changing it while messages wait strands those whose
     partition is no longer read; drain first."""
 
-    lease: Annotated[PositiveDuration, Field(ge=timedelta(seconds=1))] = timedelta(seconds=10)
+    lease: Annotated[Duration, at_least(timedelta(seconds=1))] = timedelta(seconds=10)
     """How long a worker's claim outlives its last heartbeat; then others take its messages."""
 
     max_deliveries: PositiveCount = 5

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from pydantic.json_schema import GenerateJsonSchema
+
 from octoqueue.settings import keys
 from octoqueue.settings.quantities import format_duration, format_size
 from octoqueue.telemetry.masking import mask_secret, mask_urls
@@ -58,6 +60,21 @@ def reference_table(model: type[BaseModel]) -> str:
         for key in keys.keys_of(model)
     ]
     return "\n".join(rows) + "\n"
+
+
+def json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON Schema of the configuration file."""
+    return {
+        "$schema": GenerateJsonSchema.schema_dialect,
+        **model.model_json_schema(schema_generator=_AsWritten),
+    }
+
+
+class _AsWritten(GenerateJsonSchema):
+    """Shows the default of a duration as it is written in the file."""
+
+    def encode_default(self, dft: object) -> object:
+        return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
 
 
 def _leaves(values: dict[str, Any], above: keys.Path) -> Iterator[tuple[keys.Path, object]]:

@@ -13,7 +13,14 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field, PlainSerializer, TypeAdapter, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    WithJsonSchema,
+)
 
 _MICROSECONDS: Final = {
     "us": 1,
@@ -127,6 +134,17 @@ def _not_a_truth_value(value: object) -> object:
     return value
 
 
+def at_least(shortest: timedelta) -> AfterValidator:
+    """Return a validator that refuses durations below `shortest`."""
+
+    def validate(duration: timedelta) -> timedelta:
+        if duration < shortest:
+            raise ValueError(f"must be at least {format_duration(shortest)}")
+        return duration
+
+    return AfterValidator(validate)
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
@@ -142,7 +160,7 @@ Duration = Annotated[
 ]
 """A length of time, not negative."""
 
-PositiveDuration = Annotated[Duration, Field(ge=timedelta(milliseconds=1))]
+PositiveDuration = Annotated[Duration, at_least(timedelta(milliseconds=1))]
 """A length of time of at least one millisecond, the finest that is kept anywhere."""
 
 PositiveSize = Annotated[

@@ -63,8 +63,7 @@ def _problem(
 ) -> ConfigError:
     dotted = keys.dotted(path)
     if error["type"] == "extra_forbidden":
-        near = keys.nearest(model, path)
-        reason = "unknown key" + (f"; did you mean {keys.dotted(near)}?" if near else "")
+        reason = _unknown(path, keys.nearest(model, path))
     else:
         reason = _reason(error) + _shown(error, keys.key_at(model, path))
     place = _place_of(layers, path)
@@ -76,6 +75,14 @@ def _path_from(error: ErrorDetails) -> keys.Path:
     return tuple(part for part in error["loc"] if isinstance(part, str) and part != "[key]")
 
 
+def _unknown(path: keys.Path, near: keys.Path | None) -> str:
+    if near is None:
+        return "unknown key"
+    if keys.dotted(near) == keys.dotted(path):
+        return f"write {near[-1]} below {keys.dotted(near[:-1])}, not with a dot"
+    return f"unknown key; did you mean {keys.dotted(near)}?"
+
+
 def _reason(error: ErrorDetails) -> str:
     context: dict[str, Any] = error.get("ctx", {})
     if error["type"] == "value_error":
@@ -83,11 +90,7 @@ def _reason(error: ErrorDetails) -> str:
     sentence = _SENTENCES.get(error["type"])
     if sentence is None:
         return error["msg"][:1].lower() + error["msg"][1:]
-    return sentence.format(**{name: _limit(value) for name, value in context.items()})
-
-
-def _limit(value: object) -> object:
-    return format_duration(value) if isinstance(value, timedelta) else value
+    return sentence.format(**context)
 
 
 def _shown(error: ErrorDetails, key: keys.Key | None) -> str:

@@ -25,27 +25,21 @@ if TYPE_CHECKING:
 DEFAULT_FILE: Final = "octoqueue.yaml"
 FILE_VARIABLE: Final = "OCTOQUEUE_CONFIG"
 _MERGE: Final = "tag:yaml.org,2002:merge"
-_QUOTED: Final = re.compile(r"'[^'<>]{2,}'")
+_NULL: Final = "tag:yaml.org,2002:null"
+_QUOTED: Final = re.compile(r"('.'|'<[a-z ]+>')|'[^']*'")
 
 
 def find_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the file to read: `path`, else `OCTOQUEUE_CONFIG`, else `octoqueue.yaml` if there.
-
-    Raises:
-        ConfigError: The file that was named does not exist.
-    """
-    named = path or (Path(environ[FILE_VARIABLE]) if environ.get(FILE_VARIABLE) else None)
-    if named is None:
-        default = Path(DEFAULT_FILE)
-        return default if default.is_file() else None
-    if not named.is_file():
-        source = "" if path else f" (named by {FILE_VARIABLE})"
-        raise ConfigError(f"{named} is not a file{source}; name the configuration file to read")
-    return named
+    """Return the file to read: `path`, else `OCTOQUEUE_CONFIG`, else `octoqueue.yaml` if there."""
+    named = environ.get(FILE_VARIABLE)
+    if path is not None or named:
+        return path or Path(str(named))
+    default = Path(DEFAULT_FILE)
+    return default if default.is_file() else None
 
 
 def read_file(model: type[BaseSettings], path: Path) -> Layer:
-    """Return what `path` says.
+    """Return what `path` says; it may also be a pipe.
 
     Raises:
         ConfigError: The file cannot be read, or is no YAML mapping.
@@ -82,7 +76,7 @@ class _Reading:
 
     def document(self) -> dict[str, Any]:
         node = self._loader.get_single_node()
-        if node is None:
+        if node is None or node.tag == _NULL:
             return {}
         if not isinstance(node, yaml.MappingNode):
             raise yaml.MarkedYAMLError(
@@ -133,7 +127,10 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text"
     if isinstance(error, yaml.MarkedYAMLError):
-        return _QUOTED.sub("'…'", error.problem or error.context or "malformed")
+        # A mark or the name of a token may be told, what else is quoted is text of the file.
+        return _QUOTED.sub(
+            lambda quoted: quoted[1] or "'…'", error.problem or error.context or "malformed"
+        )
     if isinstance(error, yaml.YAMLError):
         return "it contains characters that YAML does not allow"
     return "a date or number in it is impossible"

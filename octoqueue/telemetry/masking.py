@@ -16,6 +16,7 @@ MASK: Final = "****"
 # Up to the last "@" before a space or a quote: a password may hold an "@" that nobody escaped,
 # and hiding a part of the host name is better than showing a part of the password.
 _PASSWORD_IN_URL: Final = re.compile(r"(://[^\s:/@?#'\"]*):[^\s'\"]*@")
+_PASSWORD_IN_SECRET: Final = re.compile(r"(://[^:@]*):.*@", re.DOTALL)
 _SECRET_IN_QUERY: Final = re.compile(
     r"([?&](?:password|sslpassword|token|secret|api_?key)=)[^&\s'\"]*", re.IGNORECASE
 )
@@ -29,5 +30,10 @@ def mask_urls(text: str) -> str:
 
 
 def mask_secret(text: str) -> str:
-    """Return what may be shown of a text known to be secret: a URL without password, or nothing."""
-    return mask_urls(text) if "://" in text else MASK
+    """Return what may be shown of a text known to be secret: a URL without password, or nothing.
+
+    A whole text is masked more boldly than a URL somewhere in a sentence.
+    """
+    if "://" not in text:
+        return MASK
+    return _SECRET_IN_QUERY.sub(rf"\1{MASK}", _PASSWORD_IN_SECRET.sub(rf"\1:{MASK}@", text))
