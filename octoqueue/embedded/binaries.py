@@ -71,8 +71,8 @@ def find_redis(search_path: Sequence[str] | None = None) -> RedisBinary:
 def _programs(directories: Sequence[str], names: Sequence[str]) -> Iterator[Path]:
     for name in names:
         for directory in directories:
-            path = Path(directory, name)
-            if path.is_absolute() and path.is_file() and os.access(path, os.X_OK):
+            found = shutil.which(name, path=directory)
+            if found and (path := Path(found)).is_absolute():
                 yield path
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from octoqueue.errors import EmbeddedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
+    from pathlib import Path
     from typing import BinaryIO
 
     from octoqueue.embedded.account import Account
@@ -59,17 +57,15 @@ class Launcher:
         """Start `command` and wait until it has succeeded.
 
         Raises:
-            EmbeddedError: it failed, or took longer than the timeout.
+            subprocess.SubprocessError: it failed, or took longer than the timeout.
             OSError: the program cannot be run, or not as this account.
         """
-        name = Path(command[0]).name
         process = self.start(command, home=home, account=account)
         try:
             code = process.wait(self.timeout.total_seconds())
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            limit = self.timeout.total_seconds()
-            raise EmbeddedError(f"{name} took longer than {limit:g} s") from None
+            raise
         if code:
-            raise EmbeddedError(f"{name} ended with exit code {code}")
+            raise subprocess.CalledProcessError(code, command[0])

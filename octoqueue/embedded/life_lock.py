@@ -51,7 +51,7 @@ class LifeLock:
         with self.taken() as descriptor:
             if descriptor is not None:
                 return None
-        text = self._path.read_text(encoding="ascii").strip()
+        text = self._path.read_bytes().strip()
         return int(text) if text.isdigit() else None
 
     def _open(self) -> int:

@@ -6,6 +6,7 @@ or not there. The database is created when it is missing, whoever notices.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -101,6 +102,7 @@ class PostgresServer:
 
         Raises:
             ServerNotFound: this machine has no PostgreSQL.
+            subprocess.SubprocessError: `initdb` failed.
             EmbeddedError: the data folder cannot be made, or another server works in it.
         """
         binaries = self._find()
@@ -146,8 +148,12 @@ class PostgresServer:
         """Return the folder of data and socket, made where the server's account can reach it."""
         if account is None:
             return make_private(self._entrance)
+        if self._entrance.is_symlink() and not self._entrance.exists():
+            raise EmbeddedError(
+                f"the data of {self._entrance} was in {self.home}, which is gone: bring it back, "
+                "or delete the link to begin anew"
+            )
         if not self._entrance.exists():
-            self._entrance.unlink(missing_ok=True)  # a link to what somebody deleted
             if account.can(self._state_dir, os.X_OK):
                 self._entrance.mkdir(mode=0o700)
             else:
@@ -182,7 +188,8 @@ def _begin_session(connection: socket.socket) -> Readiness:
             if kind == _ERROR:
                 return _judge(content)
             if kind == _READY_FOR_QUERY:
-                connection.sendall(_TERMINATE)
+                with contextlib.suppress(OSError):  # a goodbye: it need not be heard
+                    connection.sendall(_TERMINATE)
                 return Readiness.READY
     return Readiness.STARTING  # it hung up
 
@@ -216,7 +223,7 @@ def _clear_leftovers(data: Path, sockets: Path) -> None:
     lock = data / "postmaster.pid"
     if not lock.exists() or not Path("/proc/self/cwd").exists():
         return
-    pid = lock.read_text(errors="replace").split("\n", 1)[0].strip()
+    pid = os.fsdecode(lock.read_bytes().split(b"\n", 1)[0].strip())
     try:
         works_in = Path("/proc", pid, "cwd").readlink()
     except OSError:  # no such process, or not of our user

@@ -109,8 +109,8 @@ class SharedServer:
         with self._busy:
             try:
                 return self._start(timeout)
-            except OSError as error:
-                raise EmbeddedError(f"{self._server.name} cannot be started: {error}") from error
+            except (OSError, subprocess.SubprocessError) as error:
+                raise self._failure(f"cannot be started: {error}") from error
 
     def stop(self, *, timeout: timedelta) -> None:
         """End the server if this object started it; otherwise do nothing. Idempotent."""
@@ -134,8 +134,6 @@ class SharedServer:
 
     def _start(self, timeout: timedelta) -> str:
         make_private(self._state_dir, mode=0o711 if os.geteuid() == 0 else 0o700)
-        if self._child and self._child.poll() is not None:
-            self._child = None  # it died since; who restarts it owns it
         deadline = self._clock.monotonic() + timeout.total_seconds()
         started = False
         complaint = ""
@@ -161,6 +159,9 @@ class SharedServer:
         with self._lock.taken() as descriptor:
             if descriptor is None:
                 return False
+            if self._child:
+                self._child.wait()  # no process of it lives: it only waits to be reaped
+                self._child = None
             with self._open_log() as log:
                 child = self._server.launch(
                     Launcher(life_lock=descriptor, log=log, timeout=timeout)
@@ -193,6 +194,9 @@ class SharedServer:
             )
             child.kill()
             child.wait()
+        _logger.info(
+            "embedded_server_stopped", extra={"server": self._server.name, "pid": child.pid}
+        )
 
     @contextlib.contextmanager
     def _open_log(self) -> Generator[BinaryIO]:
