@@ -25,10 +25,11 @@ PUBLIC = [
     "__version__",
     "actor",
     "asend_many",
-    "broker",
     "current_message",
     "errors",
+    "get_broker",
     "send_many",
+    "set_broker",
 ]
 """A name added here is a promise; a name removed here is a broken one."""
 
