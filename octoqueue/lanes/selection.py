@@ -17,8 +17,8 @@ def allocate(
     """Return how many messages to claim from each partition.
 
     `depths[partition][queue][lane]` are waiting messages. Lanes are served strictly: no partition
-    is asked for a lower lane while another still has a higher one. Within a lane the round starts at
-    partition `rotation`, so that no partition is always first. The sum never exceeds `limit`.
+    is asked for a lower lane while another still has a higher one. Within a lane the round starts
+    at partition `rotation`, so that no partition is always first. The sum never exceeds `limit`.
     """
     count = len(depths)
     wanted = [0] * count

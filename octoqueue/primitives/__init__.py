@@ -1,1 +1,1 @@
-"""The shared vocabulary: frozen values and pure functions. Nothing here does I/O or knows a client library."""
+"""The shared vocabulary: frozen values and pure functions; no I/O, no client library."""

@@ -20,15 +20,14 @@ The body holds dramatiq's message fields. What the header or the list already sa
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntFlag
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
 from octoqueue.errors import EnvelopeError, EnvelopeTooLarge, PayloadNotSerializable
 from octoqueue.primitives.ids import MessageId, text_from_id
-from octoqueue.primitives.lane import Lane
+from octoqueue.primitives.lane import LANES, Lane
 
 VERSION = 1
 HEADER = struct.Struct(">BBBBHHQ16s")
@@ -47,20 +46,19 @@ class Flag(IntFlag):
     """Somebody may ask for the result: a poison stop must leave one too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """The decoded header."""
+class Header(NamedTuple):
+    """The decoded header. A named tuple, as one is made for every message."""
 
+    message_id: MessageId
     lane: Lane
-    flags: Flag = Flag.NONE
+    flags: int = Flag.NONE
+    """See `Flag`."""
     deliveries: int = 0
     attempt: int = 0
     ready_at_ms: int = 0
-    message_id: MessageId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(NamedTuple):
     """The decoded body: which actor to call, with what."""
 
     queue: str
@@ -104,14 +102,7 @@ def unpack_header(payload: bytes) -> Header:
         raise EnvelopeError(f"envelope version {version} with a header of {size} bytes is unknown")
     if lane > Lane.LOW:
         raise EnvelopeError(f"lane {lane} does not exist")
-    return Header(
-        lane=Lane(lane),
-        flags=Flag(flags),
-        deliveries=deliveries,
-        attempt=attempt,
-        ready_at_ms=ready,
-        message_id=MessageId(ident),
-    )
+    return Header(MessageId(ident), LANES[lane], flags, deliveries, attempt, ready)
 
 
 def encode_body(call: Call, *, limit_bytes: int) -> bytes:
@@ -148,18 +139,18 @@ def decode_body(payload: bytes) -> Call:
     """
     try:
         fields = orjson.loads(memoryview(payload)[HEADER_BYTES:])
-        call = Call(
-            queue=fields["queue_name"],
-            actor=fields["actor_name"],
-            args=fields["args"],
-            kwargs=fields["kwargs"],
-            options=fields["options"],
-            created_at_ms=fields["message_timestamp"],
-            own_id=fields.get("message_id"),
-        )
+        queue, actor, args = fields["queue_name"], fields["actor_name"], fields["args"]
+        kwargs, options = fields["kwargs"], fields["options"]
+        created_at_ms, own_id = fields["message_timestamp"], fields.get("message_id")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EnvelopeError(f"the body cannot be decoded: {error!r}") from None
-    shapes = (call.actor, str), (call.args, list), (call.kwargs, dict), (call.options, dict)
-    if not all(isinstance(value, shape) for value, shape in shapes):
-        raise EnvelopeError("the body's actor_name, args, kwargs or options have the wrong type")
-    return call
+    if not (
+        type(actor) is str
+        and type(args) is list
+        and type(kwargs) is dict
+        and type(options) is dict
+        and type(created_at_ms) is int
+        and (own_id is None or type(own_id) is str)
+    ):
+        raise EnvelopeError("a field of the body has the wrong type")
+    return Call(queue, actor, args, kwargs, options, created_at_ms, own_id)

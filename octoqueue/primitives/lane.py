@@ -24,6 +24,9 @@ class Lane(IntEnum):
         return _LABELS[self]
 
 
+LANES = tuple(Lane)
+"""All lanes, highest first; the index is the wire value."""
+
 _LABELS = ("high", "normal", "low")
 _BY_LABEL = {lane.label: lane for lane in Lane}
 

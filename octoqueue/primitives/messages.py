@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, NamedTuple, NewType
 
 from octoqueue.primitives.envelope import ID_SLICE
 from octoqueue.primitives.ids import MessageId
@@ -41,8 +41,7 @@ class Enqueue:
         return MessageId(self.payload[ID_SLICE])
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """A worker's exclusive, renewable claim on one message."""
 
     queue: str

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 
 from octoqueue.errors import ConfigError
 from octoqueue.primitives.ids import MessageId, text_from_id
-from octoqueue.primitives.lane import Lane
 
 if TYPE_CHECKING:
+    from octoqueue.primitives.lane import Lane
     from octoqueue.primitives.messages import SessionId
-
-LANES = tuple(Lane)
 
 
 class Keys:

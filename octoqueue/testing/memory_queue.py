@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict, deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from octoqueue.primitives.envelope import HEADER_BYTES, pack_header, unpack_header
 from octoqueue.primitives.ids import MessageId
@@ -65,8 +65,7 @@ def restamped(
 ) -> bytes:
     """Return the payload with some fields of its header changed."""
     header = unpack_header(payload)
-    changed = replace(
-        header,
+    changed = header._replace(
         ready_at_ms=header.ready_at_ms if ready_at_ms is None else ready_at_ms,
         deliveries=header.deliveries if deliveries is None else deliveries,
         attempt=header.attempt if attempt is None else attempt,

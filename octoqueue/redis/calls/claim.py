@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from octoqueue.primitives.envelope import ID_SLICE
+from octoqueue.primitives.lane import LANES
 from octoqueue.primitives.messages import Lease, LeaseToken, SessionId
-from octoqueue.redis.keys import LANES
 from octoqueue.redis.scripts import ScriptCall, script
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from octoqueue.redis.keys import LANES
+from octoqueue.primitives.lane import LANES
 from octoqueue.redis.scripts import ScriptCall, script
 
 if TYPE_CHECKING:
