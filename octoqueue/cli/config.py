@@ -58,7 +58,7 @@ def validate(*, config: ConfigOption = None, as_json: JsonOption = False) -> Non
     if as_json:
         print_json({"valid": True, "file": file})
     else:
-        typer.echo(f"{file or 'No configuration file, but the environment'} is valid.")
+        typer.echo(f"{file or 'There is no configuration file; the environment'} is valid.")
 
 
 @app.command()

@@ -193,7 +193,8 @@ def _json(line: dict[str, Any]) -> str:
         return orjson.dumps(line, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:
         # A lone surrogate or an integer beyond 64 bits: rare, and not worth losing the line.
-        return json.dumps(line, default=_plain)
+        text = json.dumps(line, default=_plain, ensure_ascii=False)
+        return text.encode(errors="replace").decode()
 
 
 def _plain(value: object) -> object:
