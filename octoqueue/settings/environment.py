@@ -34,7 +34,7 @@ def read_environment(model: type[BaseSettings], environ: Mapping[str, str]) -> L
     """Return what the variables of `environ` that start with `OCTOQUEUE_` say."""
     short = {key.short_variable: key.path for key in keys.keys_of(model) if key.short_variable}
     reading = _Reading(model)
-    found: list[tuple[keys.Path, str, str]] = []
+    found: list[tuple[keys.KeyPath, str, str]] = []
     for name, text in environ.items():
         variable = name.upper()
         if not variable.startswith(keys.PREFIX) or variable == FILE_VARIABLE:
@@ -57,7 +57,7 @@ def read_environment(model: type[BaseSettings], environ: Mapping[str, str]) -> L
     )
 
 
-def _path_from(variable: str) -> keys.Path:
+def _path_from(variable: str) -> keys.KeyPath:
     return tuple(variable.removeprefix(keys.PREFIX).lower().split(keys.NESTED))
 
 
@@ -73,15 +73,15 @@ class _Reading:
     def __init__(self, model: type[BaseSettings]) -> None:
         self._model = model
         self.values: dict[str, Any] = {}
-        self.places: dict[keys.Path, str] = {}
+        self.places: dict[keys.KeyPath, str] = {}
         self.problems: list[ConfigError] = []
 
-    def refuse_unknown(self, name: str, path: keys.Path) -> None:
+    def refuse_unknown(self, name: str, path: keys.KeyPath) -> None:
         near = keys.nearest(self._model, path)
         hint = f"; did you mean {self._variable_of(near)}?" if near else ""
         self._refuse(path, f"{name}: unknown variable{hint}")
 
-    def take(self, path: keys.Path, name: str, text: str) -> None:
+    def take(self, path: keys.KeyPath, name: str, text: str) -> None:
         twin = self.places.get(path)
         if twin is not None:
             self._refuse(path, f"{name}: sets the same key as {twin}; keep one of them")
@@ -94,7 +94,7 @@ class _Reading:
         put(self.values, path, value)
         self.places[path] = name
 
-    def _value_from(self, path: keys.Path, text: str) -> object:
+    def _value_from(self, path: keys.KeyPath, text: str) -> object:
         shape = keys.shape_at(self._model, path)
         if shape == "value":
             return None if text == "null" else text
@@ -110,10 +110,10 @@ class _Reading:
         form = "a JSON list" if shape == "list" else f"a JSON object; or set {below} one by one"
         raise ValueError(f"must be {form}")
 
-    def _variable_of(self, path: keys.Path) -> str:
+    def _variable_of(self, path: keys.KeyPath) -> str:
         key = keys.key_at(self._model, path)
         short = key.short_variable if key else None
         return short or keys.variable_from(path)
 
-    def _refuse(self, path: keys.Path, text: str) -> None:
+    def _refuse(self, path: keys.KeyPath, text: str) -> None:
         self.problems.append(ConfigError(text, key=keys.dotted(path)))

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
 Shape = Literal["section", "table", "list", "value"]
 """`section`: known keys. `table`: free names. `list` and `value`: the ends of a path."""
 
@@ -50,7 +50,7 @@ ANY_NAME: Final = "<name>"
 class Key:
     """One key that can be set, as the operator knows it."""
 
-    path: Path
+    path: KeyPath
     type_name: str
     is_required: bool
     default: Any
@@ -65,19 +65,19 @@ class Key:
         """Its name in the environment, the short one where there is one."""
         return self.short_variable or variable_from(self.path)
 
-    def covers(self, path: Path) -> bool:
+    def covers(self, path: KeyPath) -> bool:
         """Tell whether `path` is this key, with any name where a name is free."""
         return len(path) == len(self.path) and all(
             own in (ANY_NAME, part) for own, part in zip(self.path, path, strict=True)
         )
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """Return `path` as it is written in a sentence."""
     return ".".join(path)
 
 
-def variable_from(path: Path) -> str:
+def variable_from(path: KeyPath) -> str:
     """Return the environment variable that sets `path`."""
     return PREFIX + NESTED.join(path).upper()
 
@@ -88,12 +88,12 @@ def keys_of(model: type[BaseModel]) -> tuple[Key, ...]:
     return tuple(_keys_below(model, ()))
 
 
-def key_at(model: type[BaseModel], path: Path) -> Key | None:
+def key_at(model: type[BaseModel], path: KeyPath) -> Key | None:
     """Return the key that stands at `path`, None when there is none (a section is no key)."""
     return next((key for key in keys_of(model) if key.covers(path)), None)
 
 
-def shape_at(annotation: object, path: Path) -> Shape | None:
+def shape_at(annotation: object, path: KeyPath) -> Shape | None:
     """Return what stands at `path` below `annotation`, None when nothing does."""
     bare = _bare(annotation)
     if not path:
@@ -107,7 +107,7 @@ def shape_at(annotation: object, path: Path) -> Shape | None:
     return None
 
 
-def nearest(model: type[BaseModel], path: Path) -> Path | None:
+def nearest(model: type[BaseModel], path: KeyPath) -> KeyPath | None:
     """Return the known path that was probably meant by the unknown `path`."""
     flat = "_".join(path).replace(".", "_")
     known = {"_".join(key.path): key.path for key in keys_of(model) if ANY_NAME not in key.path}
@@ -127,7 +127,7 @@ def nearest(model: type[BaseModel], path: Path) -> Path | None:
     return next((near for near in known.values() if near[-1] == path[-1]), None)
 
 
-def _keys_below(model: type[BaseModel], above: Path) -> Iterator[Key]:
+def _keys_below(model: type[BaseModel], above: KeyPath) -> Iterator[Key]:
     for name, field in model.model_fields.items():
         path = (*above, name)
         bare = _bare(field.annotation)
@@ -139,7 +139,7 @@ def _keys_below(model: type[BaseModel], above: Path) -> Iterator[Key]:
             yield _key(path, field)
 
 
-def _key(path: Path, field: FieldInfo) -> Key:
+def _key(path: KeyPath, field: FieldInfo) -> Key:
     marks = _marks(field)
     default = field.get_default(call_default_factory=True, validated_data={})
     return Key(
@@ -153,7 +153,7 @@ def _key(path: Path, field: FieldInfo) -> Key:
     )
 
 
-def _names_in(model: type[BaseModel], path: Path) -> list[str]:
+def _names_in(model: type[BaseModel], path: KeyPath) -> list[str]:
     """Return the names of the section at `path`; none where names are free."""
     annotation: object = model
     for name in path:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from octoqueue.errors import ConfigError
-    from octoqueue.settings.keys import Path
+    from octoqueue.settings.keys import KeyPath
 
 LayerName = Literal["override", "environment", "file", "default"]
 
@@ -41,7 +41,7 @@ class Layer(PydanticBaseSettingsSource):
         *,
         name: LayerName,
         values: dict[str, Any],
-        places: Mapping[Path, str],
+        places: Mapping[KeyPath, str],
         problems: Sequence[ConfigError] = (),
     ) -> None:
         super().__init__(model)
@@ -59,7 +59,7 @@ class Layer(PydanticBaseSettingsSource):
         del field
         return self.values.get(field_name), field_name, False
 
-    def holds(self, path: Path) -> bool:
+    def holds(self, path: KeyPath) -> bool:
         """Tell whether this layer says something at `path`."""
         below: object = self.values
         for name in path:
@@ -68,7 +68,7 @@ class Layer(PydanticBaseSettingsSource):
             below = cast("dict[str, object]", below)[name]
         return True
 
-    def place_of(self, path: Path) -> str:
+    def place_of(self, path: KeyPath) -> str:
         """Return where `path`, or the nearest part above it, stands; empty when nowhere."""
         for end in range(len(path), 0, -1):
             place = self._places.get(path[:end])
@@ -77,7 +77,7 @@ class Layer(PydanticBaseSettingsSource):
         return ""
 
 
-def origin_of(layers: Sequence[Layer], path: Path) -> Origin:
+def origin_of(layers: Sequence[Layer], path: KeyPath) -> Origin:
     """Return where the value at `path` comes from when `layers` are asked in order."""
     for layer in layers:
         if layer.holds(path):
@@ -85,7 +85,7 @@ def origin_of(layers: Sequence[Layer], path: Path) -> Origin:
     return Origin("default")
 
 
-def put(values: dict[str, Any], path: Path, value: object) -> None:
+def put(values: dict[str, Any], path: KeyPath, value: object) -> None:
     """Set `value` at `path`; a mapping below a mapping, whatever stood on the way."""
     for name in path[:-1]:
         if not isinstance(values.get(name), dict):

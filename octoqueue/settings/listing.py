@@ -77,7 +77,7 @@ class _AsWritten(GenerateJsonSchema):
         return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
 
 
-def _leaves(values: dict[str, Any], above: keys.Path) -> Iterator[tuple[keys.Path, object]]:
+def _leaves(values: dict[str, Any], above: keys.KeyPath) -> Iterator[tuple[keys.KeyPath, object]]:
     for name, value in values.items():
         path = (*above, name)
         if isinstance(value, dict) and value:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pydantic_settings import BaseSettings
 
-    from octoqueue.settings.keys import Path
+    from octoqueue.settings.keys import KeyPath
 
 _PLACE: Final = "command line"
 
@@ -19,7 +19,7 @@ _PLACE: Final = "command line"
 def read_overrides(model: type[BaseSettings], overrides: Mapping[str, object]) -> Layer:
     """Return what `overrides` say: dotted key to value, None for an option that was not given."""
     values: dict[str, Any] = {}
-    places: dict[Path, str] = {}
+    places: dict[KeyPath, str] = {}
     for key, value in overrides.items():
         if value is not None:
             path = tuple(key.split("."))

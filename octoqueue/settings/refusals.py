@@ -59,7 +59,7 @@ def problems_from(
 
 
 def _problem(
-    path: keys.Path, error: ErrorDetails, model: type[BaseSettings], layers: Sequence[Layer]
+    path: keys.KeyPath, error: ErrorDetails, model: type[BaseSettings], layers: Sequence[Layer]
 ) -> ConfigError:
     dotted = keys.dotted(path)
     if error["type"] == "extra_forbidden":
@@ -70,12 +70,12 @@ def _problem(
     return ConfigError(f"{dotted}: {reason}{f' ({place})' if place else ''}", key=dotted)
 
 
-def _path_from(error: ErrorDetails) -> keys.Path:
+def _path_from(error: ErrorDetails) -> keys.KeyPath:
     # An index into a list, and pydantic's mark for a bad name, are no names of ours.
     return tuple(part for part in error["loc"] if isinstance(part, str) and part != "[key]")
 
 
-def _unknown(path: keys.Path, near: keys.Path | None) -> str:
+def _unknown(path: keys.KeyPath, near: keys.KeyPath | None) -> str:
     if near is None:
         return "unknown key"
     if keys.dotted(near) == keys.dotted(path):
@@ -105,7 +105,7 @@ def _shown(error: ErrorDetails, key: keys.Key | None) -> str:
     return f", not {text}" if len(text) <= _LONGEST_SHOWN else ""
 
 
-def _place_of(layers: Sequence[Layer], path: keys.Path) -> str:
+def _place_of(layers: Sequence[Layer], path: keys.KeyPath) -> str:
     """Return where `path` stands, or the section that lacks it."""
     for end in range(len(path), 0, -1):
         origin = origin_of(layers, path[:end])

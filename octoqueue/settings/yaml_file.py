@@ -71,7 +71,7 @@ class _Reading:
     def __init__(self, loader: yaml.SafeLoader, path: Path) -> None:
         self._loader = loader
         self._path = path
-        self.places: dict[keys.Path, str] = {}
+        self.places: dict[keys.KeyPath, str] = {}
         self.problems: list[ConfigError] = []
 
     def document(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class _Reading:
             )
         return self._mapping(node, ())
 
-    def _mapping(self, node: yaml.MappingNode, above: keys.Path) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, above: keys.KeyPath) -> dict[str, Any]:
         self._refuse_repetitions(node, above)
         self._loader.flatten_mapping(node)
         values: dict[str, Any] = {}
@@ -98,7 +98,7 @@ class _Reading:
             )
         return values
 
-    def _refuse_repetitions(self, node: yaml.MappingNode, above: keys.Path) -> None:
+    def _refuse_repetitions(self, node: yaml.MappingNode, above: keys.KeyPath) -> None:
         first: dict[str, str] = {}
         for key, _ in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
             if key.tag == _MERGE:
