@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from dramatiq.broker import Broker
+    from dramatiq.message import Message
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -128,15 +129,17 @@ class Actor(dramatiq.Actor[P, R]):
         self, *, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None, **options: Any
     ) -> MessageHandle[R]:
         """Build a message with dramatiq's message options."""
+        if options:  # dramatiq turns actors given as callbacks into their names
+            build: Callable[..., Message[R]] = super().message_with_options  # pyright: ignore[reportUnknownMemberType] - untyped
+            options = build(**options).options
         running = current_message()
         beside = None if running is None else running.header.message_id
-        plain = super().message_with_options(args=args, kwargs=kwargs, **options)
         return MessageHandle(
-            queue_name=plain.queue_name,
-            actor_name=plain.actor_name,
-            args=plain.args,
-            kwargs=plain.kwargs,
-            options=plain.options,
+            queue_name=self.queue_name,
+            actor_name=self.actor_name,
+            args=args,
+            kwargs=kwargs or {},
+            options=options,
             message_id=text_from_id(new_message_id(beside=beside)),
             message_timestamp=_clock.now_ms(),
         )

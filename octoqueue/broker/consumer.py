@@ -30,7 +30,7 @@ class LeasedMessage(MessageProxy):
     """A message with the lease it is settled by."""
 
     def __init__(self, message: Message[Any], lease: Lease) -> None:
-        super().__init__(message)
+        super().__init__(message)  # pyright: ignore[reportUnknownMemberType] - dramatiq's
         self.lease = lease
 
 
@@ -99,7 +99,7 @@ class LaneConsumer(Consumer):
     def _finish(self, message: MessageProxy, outcome: Outcome) -> None:
         self._outstanding = max(self._outstanding - 1, 0)
         if isinstance(message, LeasedMessage):
-            self._settle(message.lease, outcome, message._exception)  # noqa: SLF001
+            self._settle(message.lease, outcome, _error_of(message))
 
     def _settle(self, lease: Lease, outcome: Outcome, error: BaseException | None = None) -> None:
         reason = {"error": type(error).__name__, "message": str(error)}
@@ -121,3 +121,9 @@ class LaneConsumer(Consumer):
         except StoreUnavailable as error:
             gone: Exception = ConnectionClosed(str(error))  # type: ignore[no-untyped-call]
             raise gone from error
+
+
+def _error_of(message: LeasedMessage) -> BaseException | None:
+    """Return what dramatiq's worker stuffed into a message it rejects."""
+    found: BaseException | None = getattr(message, "_exception", None)
+    return found

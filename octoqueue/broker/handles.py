@@ -16,6 +16,19 @@ R_co = TypeVar("R_co", covariant=True)
 Waiter = Callable[[str, timedelta], Coroutine[Any, Any, bytes | None]]
 
 
+def handle_from(message: Message[R_co]) -> MessageHandle[R_co]:
+    """Return a handle with the fields of a plain message."""
+    return MessageHandle(
+        queue_name=message.queue_name,
+        actor_name=message.actor_name,
+        args=message.args,
+        kwargs=message.kwargs,
+        options=message.options,
+        message_id=message.message_id,
+        message_timestamp=message.message_timestamp,
+    )
+
+
 class MessageHandle(Message[R_co]):
     """A message that was accepted."""
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dramatiq.middleware import TimeLimitExceeded
-from dramatiq.threading import Interrupt, raise_thread_exception
+from typing import TYPE_CHECKING
 
-ThreadInterrupt = Interrupt
+from dramatiq import threading as dramatiq_threading
+from dramatiq.middleware import TimeLimitExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ThreadInterrupt = dramatiq_threading.Interrupt
 """What an interrupted thread raises; no `except Exception` of an actor swallows it."""
 
 
@@ -14,6 +19,6 @@ def interrupt_thread(thread_id: int) -> None:
 
     A thread inside a system call or C code goes on until that returns.
     """
-    raise_thread_exception(  # type: ignore[no-untyped-call] # dramatiq's
-        thread_id, TimeLimitExceeded
-    )
+    interrupt: Callable[[int, type[BaseException]], None]
+    interrupt = getattr(dramatiq_threading, "raise_thread_exception")  # noqa: B009 - untyped
+    interrupt(thread_id, TimeLimitExceeded)

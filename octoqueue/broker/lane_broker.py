@@ -18,9 +18,9 @@ from octoqueue.broker.coalescer import Coalescer
 from octoqueue.broker.consumer import LaneConsumer
 from octoqueue.broker.context import current_message
 from octoqueue.broker.executables import Executable, executable_from
-from octoqueue.broker.handles import MessageHandle
+from octoqueue.broker.handles import MessageHandle, handle_from
 from octoqueue.broker.joining import wait_until_idle
-from octoqueue.broker.middleware import default_middleware
+from octoqueue.broker.middleware import default_middleware, logged, overrides
 from octoqueue.broker.options import Defaults
 from octoqueue.broker.portal import Portal
 from octoqueue.broker.session_keeper import SessionKeeper
@@ -29,16 +29,17 @@ from octoqueue.broker.sources import (
     StoreSource,
     UrlSource,
 )
-from octoqueue.broker.translate import enqueue_from, header_id, lane_from_priority
+from octoqueue.broker.translate import enqueue_from, header_id
 from octoqueue.errors import ActorUnknown
 from octoqueue.primitives.envelope import Flag, Header
-from octoqueue.primitives.lane import lane_from
+from octoqueue.primitives.lane import Lane, lane_from
 from octoqueue.primitives.retry import RetryPolicy
 from octoqueue.settings.root import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
+    import dramatiq
     from dramatiq.message import Message
     from dramatiq.middleware import Middleware
 
@@ -63,6 +64,8 @@ class LaneBroker(Broker):
         source: where stores come from, instead of `url`.
     """
 
+    actors: dict[str, dramatiq.Actor[..., Any]]
+
     def __init__(
         self,
         url: str | None = None,
@@ -80,6 +83,7 @@ class LaneBroker(Broker):
         self._stores = WeakKeyDictionary()
         self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
         self._opening = WeakKeyDictionary()
+        self._enqueue_hooks: dict[str, tuple[int, list[Middleware]]] = {}
         self._executables: dict[str, Executable] = {}
         self._portal = Portal()
         self._keeper = SessionKeeper(self.opened_store)
@@ -102,7 +106,7 @@ class LaneBroker(Broker):
         self._source = SettingsSource(settings)
 
     @asynccontextmanager
-    async def connected(self, settings: Settings | None = None) -> AsyncIterator[LaneBroker]:
+    async def connected(self, settings: Settings | None = None) -> AsyncGenerator[LaneBroker]:
         """Open the store of this event loop for the time of the block."""
         if settings is not None:
             self.configure(settings)
@@ -172,9 +176,9 @@ class LaneBroker(Broker):
         """
         found = self._executables.get(actor_name)
         if found is None:
-            actor = self.actors.get(actor_name)
-            if actor is None:
-                raise ActorUnknown(actor_name, known=tuple(sorted(self.actors)))
+            if actor_name not in self.actors:
+                raise ActorUnknown(actor_name, known=tuple(sorted(self.get_declared_actors())))
+            actor = self.actors[actor_name]
             found = self._executables[actor_name] = executable_from(self, actor, self.defaults)
         return found
 
@@ -187,46 +191,35 @@ class LaneBroker(Broker):
             EnqueueError: it was not accepted; nothing was stored.
             StoreUnavailable: whether it was accepted is unknown.
         """
-        self.emit_before("enqueue", message, delay)
-        group = self._prepared([(message, delay or 0)])
-        context = current_message()
-        if context is None or not context.keep(group):
+        return self.enqueue_many([message], delay=delay)[0]
+
+    def enqueue_many(
+        self, messages: Sequence[Message[Any]], *, delay: int | None = None
+    ) -> list[MessageHandle[Any]]:
+        """Enqueue messages, all or none; blocks until they are accepted; raises like `enqueue`."""
+        self._emit("before", messages, delay)
+        group = self._prepared(messages, delay or 0)
+        if not self._kept(group):
             self._portal.run(self._send(group))
-        self.emit_after("enqueue", message, delay)
-        return self._handle(message)
+        self._emit("after", messages, delay)
+        return [self._handle(message) for message in messages]
 
     async def aenqueue(
         self, message: Message[R], *, delay: timedelta = timedelta(0)
     ) -> MessageHandle[R]:
         """Enqueue a message; raises like `enqueue`."""
-        (handle,) = await self.aenqueue_many([message], delay=delay)
-        return handle
+        return (await self.aenqueue_many([message], delay=delay))[0]
 
     async def aenqueue_many(
         self, messages: Sequence[Message[Any]], *, delay: timedelta = timedelta(0)
     ) -> list[MessageHandle[Any]]:
         """Enqueue messages, all or none; raises like `enqueue`."""
         delay_ms = delay // _MILLISECOND
-        for message in messages:
-            self.emit_before("enqueue", message, delay_ms)
-        group = self._prepared([(message, delay_ms) for message in messages])
-        context = current_message()
-        if context is None or not context.keep(group):
+        self._emit("before", messages, delay_ms)
+        group = self._prepared(messages, delay_ms)
+        if not self._kept(group):
             await self._send(group)
-        for message in messages:
-            self.emit_after("enqueue", message, delay_ms)
-        return [self._handle(message) for message in messages]
-
-    def enqueue_many(self, messages: Sequence[Message[Any]]) -> list[MessageHandle[Any]]:
-        """Enqueue messages, all or none; blocks until they are accepted."""
-        context = current_message()
-        for message in messages:
-            self.emit_before("enqueue", message, None)
-        group = self._prepared([(message, 0) for message in messages])
-        if context is None or not context.keep(group):
-            self._portal.run(self._send(group))
-        for message in messages:
-            self.emit_after("enqueue", message, None)
+        self._emit("after", messages, delay_ms)
         return [self._handle(message) for message in messages]
 
     def follow_up(self, actor_name: str, kwargs: dict[str, Any], *, beside: Header) -> Enqueue:
@@ -235,29 +228,36 @@ class LaneBroker(Broker):
         Raises:
             ActorUnknown: the actor is not declared in this process.
         """
-        actor = self.actors.get(actor_name)
-        if actor is None:
-            raise ActorUnknown(actor_name, known=tuple(sorted(self.actors)))
-        message = actor.message_with_options(kwargs=kwargs, lane=beside.lane.label)
+        self.executable(actor_name)
+        build: Any = getattr(self.actors[actor_name], "message_with_options")  # noqa: B009 - untyped
+        message: Message[Any] = build(kwargs=kwargs, lane=beside.lane.label)
         return self._envelope(message, 0, beside.message_id)
 
     async def _send(self, group: Sequence[Enqueue]) -> None:
         if group:
             await (await self._here())[1].enqueue(group)
 
-    def _prepared(self, messages: Iterable[tuple[Message[Any], int]]) -> list[Enqueue]:
+    def _kept(self, group: list[Enqueue]) -> bool:
+        """Whether a running message keeps the group for its own commit."""
+        context = current_message()
+        return context is not None and context.keep(group)
+
+    def _prepared(self, messages: Iterable[Message[Any]], delay_ms: int) -> list[Enqueue]:
         context = current_message()
         beside = None if context is None else context.header.message_id
-        return [self._envelope(message, delay, beside) for message, delay in messages]
+        return [self._envelope(message, delay_ms, beside) for message in messages]
 
     def _envelope(self, message: Message[Any], delay_ms: int, beside: MessageId | None) -> Enqueue:
-        actor = self.actors.get(message.actor_name)
-        declared: dict[str, Any] = {} if actor is None else actor.options
-        lane = message.options.get("lane") or declared.get("lane")
-        priority = 0 if actor is None else actor.priority
+        wanted = message.options.get("lane")
+        if wanted is not None:
+            lane = lane_from(wanted)
+        elif message.actor_name in self.actors:
+            lane = self.executable(message.actor_name).options.lane
+        else:
+            lane = Lane.NORMAL  # a message for a program that declares its actor elsewhere
         return enqueue_from(
             message,
-            lane=lane_from_priority(priority) if lane is None else lane_from(lane),
+            lane=lane,
             flags=Flag.KEEP_RESULT if self._keeps_result(message) else Flag.NONE,
             delay_ms=delay_ms,
             limit_bytes=self.defaults.max_payload_bytes,
@@ -266,19 +266,32 @@ class LaneBroker(Broker):
 
     def _keeps_result(self, message: Message[Any]) -> bool:
         wanted = message.options.get("results")
-        if wanted is None:
-            actor = self.actors.get(message.actor_name)
-            wanted = actor is not None and actor.options.get("results", False)
+        if wanted is None and message.actor_name in self.actors:
+            wanted = self.executable(message.actor_name).options.results
         return bool(wanted)
+
+    def _emit(self, when: str, messages: Sequence[Message[Any]], delay: int | None) -> None:
+        """Call the enqueue hooks of middleware that has some; most have none."""
+        for middleware in self._listeners(f"{when}_enqueue"):
+            for message in messages:
+                with logged(f"{when}_enqueue"):
+                    getattr(middleware, f"{when}_enqueue")(self, message, delay)
+
+    def _listeners(self, hook: str) -> list[Middleware]:
+        count, found = self._enqueue_hooks.get(hook, (-1, []))
+        if count != len(self.middleware):
+            found = [m for m in self.middleware if overrides(m, hook)]
+            if hook.startswith("after"):
+                found.reverse()
+            self._enqueue_hooks[hook] = (len(self.middleware), found)
+        return found
 
     # ── results ──────────────────────────────────────────────────────────────────────────────────
 
     def _handle(self, message: Message[R]) -> MessageHandle[R]:
-        if isinstance(message, MessageHandle):
-            handle = message
-        else:
-            fields = {name: getattr(message, name) for name in message._fields}
-            handle = MessageHandle(**fields)
+        handle: MessageHandle[R] = (
+            message if isinstance(message, MessageHandle) else handle_from(message)
+        )
         return handle.bound_to(self._wait_for_result if self._keeps_result(message) else None)
 
     async def _wait_for_result(self, message_id: str, timeout: timedelta) -> bytes | None:

@@ -28,7 +28,7 @@ from dramatiq.middleware import (
 from octoqueue.broker.options import OWN_OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
     from dramatiq.broker import Broker, MessageProxy
 
@@ -93,7 +93,7 @@ class Hooks:
     ) -> None:
         """Call the hooks after the actor, last first."""
         for middleware in self.after:
-            with _logged("after_process_message"):
+            with logged("after_process_message"):
                 middleware.after_process_message(
                     self.broker, message, result=result, exception=exception
                 )
@@ -101,12 +101,12 @@ class Hooks:
     def after_skip(self, message: MessageProxy) -> None:
         """Call the hooks of a skipped message."""
         for middleware in self.skipped:
-            with _logged("after_skip_message"):
+            with logged("after_skip_message"):
                 middleware.after_skip_message(self.broker, message)
 
 
 @contextmanager
-def _logged(hook: str) -> Iterator[None]:
+def logged(hook: str) -> Generator[None]:
     """A broken hook is logged and never breaks the worker."""
     try:
         yield
@@ -114,7 +114,8 @@ def _logged(hook: str) -> Iterator[None]:
         log.exception("hook_failed", extra={"hook": hook})
 
 
-def _overrides(middleware: Middleware, hook: str) -> bool:
+def overrides(middleware: Middleware, hook: str) -> bool:
+    """Return whether a middleware does anything at a hook."""
     return getattr(type(middleware), hook) is not getattr(Middleware, hook)
 
 
@@ -128,7 +129,7 @@ def hooks_of(broker: Broker, middleware: Iterable[Middleware], carried: Iterable
     ]
 
     def with_hook(hook: str) -> tuple[Middleware, ...]:
-        return tuple(m for m in active if _overrides(m, hook))
+        return tuple(m for m in active if overrides(m, hook))
 
     return Hooks(
         broker,
@@ -143,4 +144,4 @@ def carried_names(options: Mapping[str, Any]) -> frozenset[str]:
     return _DECIDING & options.keys() if options else frozenset()
 
 
-_DECIDING = frozenset[str]().union(*ON_DEMAND.values())
+_DECIDING: frozenset[str] = frozenset(name for names in ON_DEMAND.values() for name in names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from octoqueue.errors import DeclarationError, InvalidMessage, UnknownOption
 from octoqueue.primitives.lane import Lane, lane_from
@@ -77,7 +77,7 @@ def checked(declared: Mapping[str, Any], *, known: Iterable[str], owner: str) ->
 def resolved(options: Mapping[str, Any], *, lane: Lane, defaults: Defaults) -> ActorOptions:
     """Return the options of an actor with the defaults in the gaps."""
     policy = defaults.retry
-    throws = options.get("throws") or ()
+    throws: Any = options.get("throws") or ()
     lane_name: str | None = options.get("lane")
     return ActorOptions(
         lane=lane if lane_name is None else lane_from(lane_name),
@@ -90,7 +90,7 @@ def resolved(options: Mapping[str, Any], *, lane: Lane, defaults: Defaults) -> A
             ),
         ),
         retry_when=options.get("retry_when"),
-        throws=throws if isinstance(throws, tuple) else (throws,),
+        throws=_as_tuple(throws),
         time_limit=_duration(options, "time_limit", defaults.time_limit),
         max_age=_duration(options, "max_age", None),
         results=bool(options.get("results", False)),
@@ -110,6 +110,10 @@ def _milliseconds(owner: str, name: str, value: object) -> int | None:
     if milliseconds < 0 or (milliseconds == 0 and not allow_zero):
         raise DeclarationError(f"{owner}: {name} is {value}, it must be longer than nothing")
     return round(milliseconds)
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
 
 
 def _duration(options: Mapping[str, Any], name: str, default: Any) -> Any:

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 from collections import defaultdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from octoqueue.errors import DelayedFull, LaneFull
 from octoqueue.lanes.dead_letters import dead_letter_from
@@ -394,7 +394,7 @@ class RedisLaneStore:
 def _pairs(answer: Any) -> list[tuple[bytes, Any]]:
     """Return pairs of an answer that redis-py gives as a dict, as pairs or flat."""
     if isinstance(answer, dict):
-        return list(answer.items())
+        return list(cast("dict[bytes, Any]", answer).items())
     items = list(answer)
     if items and isinstance(items[0], (list, tuple)):
         return [(pair[0], pair[1]) for pair in items]

@@ -9,7 +9,6 @@ be committed together with the parent's ack in one slot. 58 random bits a millis
 from __future__ import annotations
 
 from typing import NewType
-from uuid import UUID
 
 import uuid_utils
 
@@ -37,11 +36,11 @@ def text_from_id(message_id: MessageId) -> str:
 def id_from_text(text: str) -> MessageId | None:
     """Return the id written by `text`, or None when it is not a UUID in canonical form."""
     try:
-        parsed = UUID(text)
+        found = MessageId(bytes.fromhex(text.replace("-", "")))
     except (ValueError, AttributeError, TypeError):
         return None
-    # UUID() also takes braces, urn: and bare hex; only one spelling may name a message.
-    return MessageId(parsed.bytes) if str(parsed) == text else None
+    # Only one spelling may name a message: lower case, dashes in their places.
+    return found if len(found) == ID_BYTES and text_from_id(found) == text else None
 
 
 def affinity(message_id: MessageId) -> int:

@@ -90,7 +90,8 @@ class RedisClient:
                     protocol=2,
                 ),
             )
-        pool = BlockingConnectionPool.from_url(
+        open_pool: Any = getattr(BlockingConnectionPool, "from_url")  # noqa: B009 - untyped
+        pool: Any = open_pool(
             self.url,
             max_connections=pool_size,
             timeout=self._timeout_seconds,
@@ -149,7 +150,8 @@ class RedisClient:
             # A publish reaches every node of a cluster, so any node may be listened to.
             cluster = cast("Any", self._commands)
             node = cluster.get_default_node()
-            return Redis(host=node.host, port=node.port, protocol=2).pubsub()
+            listener: Any = Redis(host=node.host, port=node.port, protocol=2)
+            return listener.pubsub()
         return cast("Any", self._open(1, None)).pubsub()
 
     async def guarded(self, action: Callable[[], Awaitable[Any]]) -> Any:

@@ -113,7 +113,7 @@ class Heartbeat:
                 )
             return None
         if blocked_since is None:
-            frame = sys._current_frames().get(self._loop_thread_id)  # noqa: SLF001
+            frame = sys._current_frames().get(self._loop_thread_id)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the only way to see a thread's stack
             stack = traceback.extract_stack(frame)[-_STACK_FRAMES:] if frame else []
             log.warning(
                 "event_loop_blocked",

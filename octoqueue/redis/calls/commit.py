@@ -51,7 +51,7 @@ def commit_call(
         args += (key(scope.stats(queue)), run.count, run.total_us, run.squares_ms2)
     args.append(len(settlements))
     for settlement in settlements:
-        _add_settlement(args, key, scope, session, settlement, partition_of)
+        _add_settlement(args, key, scope, session, settlement, partition_of=partition_of)
     return ScriptCall(script("commit"), key.names, args)
 
 
@@ -79,6 +79,7 @@ def _add_settlement(
     scope: Scope,
     session: SessionId,
     settlement: Settlement,
+    *,
     partition_of: Callable[[MessageId], int],
 ) -> None:
     lease, outcome = settlement.lease, settlement.outcome
