@@ -4,7 +4,8 @@
     ├── ConfigError                     the configuration is wrong; names the key
     │   └── ConfigRefused               everything that is wrong with it, at once
     ├── DeclarationError                an actor, queue or option is declared wrongly
-    │   └── UnknownOption               an option nobody owns; names the nearest known one
+    │   ├── UnknownOption               an option nobody owns; names the nearest known one
+    │   └── ModuleUnusable              a module cannot be imported or lacks what it was named for
     ├── EnqueueError                    a message was not accepted; nothing of it was stored
     │   ├── LaneFull                    the lane has reached its bound
     │   │   └── DelayedFull             the queue's delayed messages have reached their bound
@@ -28,6 +29,9 @@
     ├── SandboxUnavailable              the launcher of isolated commands is gone or cannot start
     ├── EmbeddedError                   a private server could not be started
     │   └── ServerNotFound              no server binary on this machine; says what to install
+    ├── ProcessError                    a process beside this one cannot do its work
+    │   ├── ProcessGivenUp              it ended too often, or before it was ever ready
+    │   └── PortTaken                   another program listens where it was to listen
     └── Steer                           not failures: what an actor raises to steer its message
         ├── Retry                       run me again, optionally after a delay
         └── Discard                     acknowledge me although I did not finish
@@ -84,6 +88,14 @@ class UnknownOption(DeclarationError):
         self.option = option
         self.nearest = nearest
         self.owner = owner
+
+
+class ModuleUnusable(DeclarationError):
+    """A module cannot be imported, or lacks what it was named for."""
+
+    def __init__(self, module: str, reason: str) -> None:
+        super().__init__(f"{module} {reason}")
+        self.module = module
 
 
 class EnqueueError(OctoqueueError):
@@ -247,6 +259,30 @@ class EmbeddedError(OctoqueueError):
 
 class ServerNotFound(EmbeddedError):
     """No server binary was found on this machine."""
+
+
+class ProcessError(OctoqueueError):
+    """A process beside this one cannot do its work."""
+
+
+class ProcessGivenUp(ProcessError):
+    """A process ended too often, or before it was ever ready, and is not started again."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} {reason}")
+        self.name = name
+
+
+class PortTaken(ProcessError):
+    """Another program listens where we were to listen."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"port {port} on {host} is taken: end the program that listens there, or choose "
+            "another with http.port (0 takes a free one)"
+        )
+        self.host = host
+        self.port = port
 
 
 class SandboxUnavailable(OctoqueueError):
