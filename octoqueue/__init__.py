@@ -7,10 +7,10 @@ pure part of the library (a scaler does) loads no client library.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from octoqueue import errors as errors
     from octoqueue.broker.actors import Actor as Actor
     from octoqueue.broker.actors import actor as actor
@@ -60,16 +60,12 @@ _HOMES = {
     "set_broker": ("octoqueue.broker.default", "use_broker"),
 }
 
-try:
-    __version__ = version("octoqueue")
-except PackageNotFoundError:  # running from a source tree that was never installed
-    __version__ = "0+unknown"
-
-
 def __getattr__(name: str) -> object:
     """Load a public name when it is first used."""
     if name == "errors":
         return import_module("octoqueue.errors")
+    if name == "__version__":
+        return _version()
     try:
         module, attribute = _HOMES[name]
     except KeyError:
@@ -82,3 +78,12 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     """List the public names."""
     return sorted(__all__)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - 50 ms of imports
+
+    try:
+        return version("octoqueue")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0+unknown"

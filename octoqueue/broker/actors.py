@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from dramatiq.broker import Broker
-    from dramatiq.message import Message
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -130,7 +129,7 @@ class Actor(dramatiq.Actor[P, R]):
     ) -> MessageHandle[R]:
         """Build a message with dramatiq's message options."""
         if options:  # dramatiq turns actors given as callbacks into their names
-            build: Callable[..., Message[R]] = super().message_with_options  # pyright: ignore[reportUnknownMemberType] - untyped
+            build: Any = getattr(super(), "message_with_options")  # noqa: B009 - untyped
             options = build(**options).options
         running = current_message()
         beside = None if running is None else running.header.message_id

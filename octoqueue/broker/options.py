@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from octoqueue.errors import DeclarationError, InvalidMessage, UnknownOption
 from octoqueue.primitives.lane import Lane, lane_from
@@ -113,7 +113,8 @@ def _milliseconds(owner: str, name: str, value: object) -> int | None:
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
+    one: tuple[Any, ...] = (value,)
+    return value if type(value) is tuple else one
 
 
 def _duration(options: Mapping[str, Any], name: str, default: Any) -> Any:

@@ -79,6 +79,7 @@ class SettingsSource:
             cluster=redis.topology == "cluster",
             pool_size=redis.pool_size,
             timeout=redis.command_timeout,
+            connect_timeout=redis.connect_timeout,
         )
         return RedisLaneStore(client, lane_options_from(self._settings))
 

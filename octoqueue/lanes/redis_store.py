@@ -391,11 +391,11 @@ class RedisLaneStore:
         await self._client.aclose()
 
 
-def _pairs(answer: Any) -> list[tuple[bytes, Any]]:
+def _pairs(answer: object) -> list[tuple[bytes, Any]]:
     """Return pairs of an answer that redis-py gives as a dict, as pairs or flat."""
     if isinstance(answer, dict):
         return list(cast("dict[bytes, Any]", answer).items())
-    items = list(answer)
+    items = list(cast("list[Any]", answer))
     if items and isinstance(items[0], (list, tuple)):
         return [(pair[0], pair[1]) for pair in items]
     return list(zip(items[::2], items[1::2], strict=True))

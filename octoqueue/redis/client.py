@@ -66,12 +66,14 @@ class RedisClient:
         cluster: bool = False,
         pool_size: int = 20,
         timeout: timedelta = timedelta(seconds=5),
+        connect_timeout: timedelta = timedelta(seconds=5),
         name: str = "octoqueue",
     ) -> None:
         """Remember how to connect; the first command connects."""
         self.url = url
         self.cluster = cluster
         self._timeout_seconds = timeout.total_seconds()
+        self._connect_seconds = connect_timeout.total_seconds()
         self._name = name
         self._commands = self._open(pool_size, self._timeout_seconds)
         self._blocking: _Commands | None = None
@@ -84,6 +86,7 @@ class RedisClient:
                 RedisCluster.from_url(
                     self.url,
                     socket_timeout=timeout_seconds,
+                    socket_connect_timeout=self._connect_seconds,
                     max_connections=pool_size,
                     retry=once,
                     client_name=self._name,
@@ -96,7 +99,7 @@ class RedisClient:
             max_connections=pool_size,
             timeout=self._timeout_seconds,
             socket_timeout=timeout_seconds,
-            socket_connect_timeout=self._timeout_seconds,
+            socket_connect_timeout=self._connect_seconds,
             retry=once,
             client_name=self._name,
             protocol=2,

@@ -1,6 +1,6 @@
 """`EmbeddedSettings`: the private servers of a machine without any."""
 
-# ruff: noqa: TC001, TC003 - pydantic reads annotations at run time
+
 
 from __future__ import annotations
 

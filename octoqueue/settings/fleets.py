@@ -1,6 +1,6 @@
 """`FleetSettings`: the workers of one arm."""
 
-# ruff: noqa: TC001 - pydantic reads annotations at run time
+
 
 from __future__ import annotations
 

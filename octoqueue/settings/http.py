@@ -1,6 +1,6 @@
 """`HttpSettings`: the application that takes tasks in."""
 
-# ruff: noqa: TC001 - pydantic reads annotations at run time
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`LaneSettings`: how much may wait, how long a claim holds, when a message is given up."""
 
-# ruff: noqa: TC001 - pydantic reads annotations at run time
+
 
 from __future__ import annotations
 

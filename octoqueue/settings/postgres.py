@@ -1,6 +1,6 @@
 """`PostgresSettings`: where the state of tasks is kept."""
 
-# ruff: noqa: TC001 - pydantic reads annotations at run time
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`RedisSettings`: where messages wait."""
 
-# ruff: noqa: TC001 - pydantic reads annotations at run time
+
 
 from __future__ import annotations
 

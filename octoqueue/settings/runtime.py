@@ -23,8 +23,8 @@ class RuntimeSettings(Section):
     """Messages that one process runs at the same time, at most. A fleet has its own."""
 
     threads: PositiveCount | None = None
-    """Threads for actors that are plain functions. Without a number, what Python's thread pool
-    takes: the processors plus four, at most 32."""
+    """Threads for actors that are plain functions. Without a number, one for each slot, so that
+    nothing that is claimed waits for a thread."""
 
     drain: Duration = timedelta(seconds=25)
     """How long a stopping worker lets running messages finish before it hands them back; below
