@@ -29,11 +29,11 @@ class Process:
     """A process that uses an instance, told what to do."""
 
     def __init__(self, state_dir: Path, *, user: str = "", wheels: Path | None = None) -> None:
-        search = [str(wheels)] if wheels else []
+        search = [*([str(wheels)] if wheels else []), str(ROOT), os.environ.get("PYTHONPATH", "")]
         self._popen = subprocess.Popen(
             [sys.executable, "-m", "tests.embedded_process", state_dir, user],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([*search, str(ROOT)])},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(search).rstrip(os.pathsep)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
