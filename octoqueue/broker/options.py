@@ -77,7 +77,8 @@ def checked(declared: Mapping[str, Any], *, known: Iterable[str], owner: str) ->
 def resolved(options: Mapping[str, Any], *, lane: Lane, defaults: Defaults) -> ActorOptions:
     """Return the options of an actor with the defaults in the gaps."""
     policy = defaults.retry
-    throws: Any = options.get("throws") or ()
+    throws: type[BaseException] | tuple[type[BaseException], ...]
+    throws = options.get("throws") or ()
     lane_name: str | None = options.get("lane")
     return ActorOptions(
         lane=lane if lane_name is None else lane_from(lane_name),
@@ -90,7 +91,7 @@ def resolved(options: Mapping[str, Any], *, lane: Lane, defaults: Defaults) -> A
             ),
         ),
         retry_when=options.get("retry_when"),
-        throws=_as_tuple(throws),
+        throws=throws if isinstance(throws, tuple) else (throws,),
         time_limit=_duration(options, "time_limit", defaults.time_limit),
         max_age=_duration(options, "max_age", None),
         results=bool(options.get("results", False)),
@@ -110,11 +111,6 @@ def _milliseconds(owner: str, name: str, value: object) -> int | None:
     if milliseconds < 0 or (milliseconds == 0 and not allow_zero):
         raise DeclarationError(f"{owner}: {name} is {value}, it must be longer than nothing")
     return round(milliseconds)
-
-
-def _as_tuple(value: Any) -> tuple[Any, ...]:
-    one: tuple[Any, ...] = (value,)
-    return value if type(value) is tuple else one
 
 
 def _duration(options: Mapping[str, Any], name: str, default: Any) -> Any:
