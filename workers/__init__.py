@@ -1,0 +1,1 @@
+"""The platform on top of octoqueue: deployables, which wire and translate."""
