@@ -37,6 +37,7 @@ DATABASE = "octoqueue"
 
 _SOCKET = ".s.PGSQL.5432"
 _ANSWER_SECONDS = 2.0
+_CREATE_SECONDS = 30.0
 _INITDB = (
     "--auth-host=reject",
     "--auth-local=trust",
@@ -128,6 +129,7 @@ class PostgresServer:
 
         Raises:
             EmbeddedError: it could not be created, perhaps because another process just did.
+            subprocess.SubprocessError: it takes too long.
         """
         place = self._sockets(stand_in_for_root(self.home)).find()
         answer = subprocess.run(  # noqa: S603 - a program of the server we run
@@ -136,6 +138,7 @@ class PostgresServer:
             check=False,
             env={},
             stdin=subprocess.DEVNULL,
+            timeout=_CREATE_SECONDS,
         )
         if answer.returncode:
             raise EmbeddedError(answer.stderr.decode(errors="replace").strip())
