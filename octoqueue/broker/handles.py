@@ -54,7 +54,8 @@ class MessageHandle(Message[R_co]):
         body = await waiter(self.message_id, timeout)
         if body is None:
             raise ResultTimeout(
-                f"message {self.message_id} had no result within {timeout}",
+                f"message {self.message_id} had no result within {timeout}; "
+                f"is a worker running for queue {self.queue_name!r}?",
                 message_id=self.message_id,
             )
         record: dict[str, Any] = orjson.loads(body)

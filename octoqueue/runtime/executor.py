@@ -133,7 +133,7 @@ class Executor:
         self._deadlines.remove(attempt, options.time_limit.total_seconds())
         self._settler.ran(attempt.lease.queue, self._loop.time() - attempt.began)
         follow_ups = attempt.context.seal()
-        if error is None and not follow_ups and not options.results and not attempt.call.options:
+        if error is None and not follow_ups and not attempt.header.flags:
             self._settler.ack(attempt.lease)
         else:
             self._settle(attempt, result, error, follow_ups)
