@@ -1,0 +1,98 @@
+"""`python -m bench`: measure, and print the numbers."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+import uvloop
+from rich.console import Console
+
+from bench import machine, report
+from bench.harness import Bench, measure
+from bench.scenarios import drain, enqueue, latency, memory, priority
+from bench.server import private_server
+
+if TYPE_CHECKING:
+    from bench.harness import Rounds, Scenario
+
+SCENARIOS: dict[str, Scenario] = {
+    module.SCENARIO.name: module.SCENARIO for module in (drain, enqueue, latency, priority, memory)
+}
+_PAGE_WIDTH = 160
+
+
+def parsed(words: list[str] | None = None) -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "scenarios",
+        nargs="*",
+        metavar="scenario",
+        help=f"what to measure, all by default: {', '.join(SCENARIOS)}",
+    )
+    parser.add_argument(
+        "--repeats", type=_positive, default=5, help="rounds that count, after a warm-up (5)"
+    )
+    parser.add_argument(
+        "--messages", type=_thousands, default=10_000, help="messages to drain (10000)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every round to FILE")
+    asked = parser.parse_args(words)
+    for name in asked.scenarios:
+        if name not in SCENARIOS:
+            parser.error(f"there is no scenario {name!r}, only {', '.join(SCENARIOS)}")
+    return asked
+
+
+def _positive(word: str) -> int:
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _thousands(word: str) -> int:
+    number = _positive(word)
+    if number % 1_000:
+        raise argparse.ArgumentTypeError("must be a multiple of 1000")
+    return number
+
+
+async def run(asked: argparse.Namespace, console: Console) -> None:
+    """Measure what was asked for, printing each scenario when it is done."""
+    measured: dict[str, tuple[Scenario, Rounds]] = {}
+    async with private_server() as server:
+        facts = machine.facts(redis_version=await server.version())
+        facts |= {"rounds": str(asked.repeats), "messages": f"{asked.messages:,}"}
+        report.show_facts(console, facts)
+        bench = Bench(server=server, messages=asked.messages)
+        for name in asked.scenarios or SCENARIOS:
+            scenario = SCENARIOS[name]
+            with console.status(name) as status:
+                rounds = await measure(
+                    scenario, bench, repeats=asked.repeats, on_step=status.update
+                )
+            report.show(console, scenario, rounds)
+            measured[name] = scenario, rounds
+    console.print(
+        "\n[dim]~ marks a range wider than a quarter of the median: noise, or worth a look. "
+        "Compare only within one run."
+    )
+    if asked.json is not None:
+        facts_and_rounds = report.as_json(facts, measured)
+        asked.json.write_bytes(orjson.dumps(facts_and_rounds, option=orjson.OPT_INDENT_2))
+
+
+def main() -> None:
+    """Run the program."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PAGE_WIDTH)
+    uvloop.run(run(parsed(), console))
+
+
+if __name__ == "__main__":
+    main()
