@@ -66,8 +66,8 @@ class Executor:
 
     # ── starting ─────────────────────────────────────────────────────────────────────────────────
 
-    def start(self, lease: Lease) -> None:
-        """Run a leased message, or settle it at once when it cannot run."""
+    def start(self, lease: Lease) -> bool:
+        """Run a leased message and return True, or settle it at once when it cannot run."""
         attempt = attempt_from(
             lease,
             find=self._broker.executable,
@@ -77,7 +77,7 @@ class Executor:
         )
         if isinstance(attempt, Unfit):
             self._bury(attempt)
-            return
+            return False
         self.running[lease.token] = attempt
         executable = attempt.executable
         self._deadlines.add(attempt, executable.options.time_limit.total_seconds())
@@ -88,6 +88,7 @@ class Executor:
             attempt.task = self._loop.create_task(self._run(attempt))
         else:
             self._threads.start(attempt)
+        return True
 
     async def _run(self, attempt: Attempt) -> None:
         CURRENT.set(attempt.context)

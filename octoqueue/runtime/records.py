@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from octoqueue.broker.reasons import reason_of, storable
 from octoqueue.errors import PayloadNotSerializable
 
 if TYPE_CHECKING:
     from octoqueue.primitives.envelope import Call, Json
 
-MAX_TRACE_BYTES = 8_192
+MAX_TRACE_CHARACTERS = 8_192
 _FRAMES = 30
 
 
@@ -31,11 +32,7 @@ def result_body(actor: str, value: Json) -> bytes:
 def error_record(error: BaseException) -> dict[str, str]:
     """Return what is kept of an error: class name, message, the end of its traceback."""
     trace = "".join(traceback.format_exception(error, limit=-_FRAMES))
-    return {
-        "error": type(error).__name__,
-        "message": str(error),
-        "traceback": trace[-MAX_TRACE_BYTES:],
-    }
+    return reason_of(error) | {"traceback": storable(trace[-MAX_TRACE_CHARACTERS:])}
 
 
 def dead_letter_kwargs(message_id: str, call: Call, record: dict[str, Any]) -> dict[str, Json]:

@@ -2,7 +2,8 @@
 
 Under load the batches grow by themselves: while one commit travels, the next collects. A commit
 that failed is sent again until it succeeds or the worker gives up; a settlement that had already
-taken effect is then refused by its token and changes nothing.
+taken effect is then refused by its token and changes nothing. A commit the store refuses for good
+is taken apart, so that one impossible settlement holds up no other; it ends as a dead letter.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from octoqueue.errors import StoreError
+import orjson
+
+from octoqueue.broker.reasons import reason_of
+from octoqueue.errors import OctoqueueError
 from octoqueue.primitives.ids import MessageId, text_from_id
 from octoqueue.primitives.messages import (
     Lease,
     LeaseToken,
+    Outcome,
     RunTime,
     SessionId,
     Settlement,
@@ -51,13 +56,11 @@ class Settler:
         """Settlements not yet committed."""
         return len(self._acks) + len(self._settlements) + len(self._tokens)
 
-    def holds(self, token: LeaseToken) -> bool:
-        """Return whether the lease of this token is on its way to being settled."""
-        return (
-            token in self._tokens
-            or any(lease.token == token for lease in self._acks)
-            or any(s.lease.token == token for s in self._settlements)
-        )
+    def tokens(self) -> set[LeaseToken]:
+        """Return the tokens of all leases on their way to being settled."""
+        waiting = {lease.token for lease in self._acks}
+        waiting.update(settlement.lease.token for settlement in self._settlements)
+        return waiting | self._tokens
 
     def ack(self, lease: Lease) -> None:
         """Acknowledge a message that left nothing else behind."""
@@ -111,7 +114,10 @@ class Settler:
                 refusals = await self._store.commit(
                     self._session(), acks=acks, settlements=settlements, run_times=run_times
                 )
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, the others must be settled
+                if not (isinstance(error, OctoqueueError) and error.retryable):
+                    await self._commit_apart(acks, settlements, error)
+                    return
                 if not again:
                     log.warning("commit_failed", extra={"reason": str(error)})
                 again = True
@@ -127,6 +133,31 @@ class Settler:
             log.warning("leases_lost", extra={"messages": refusals.acks})
         for token in refusals.tokens:
             log.warning("lease_lost", extra={"message_id": text_from_id(MessageId(token[:16]))})
+
+    async def _commit_apart(
+        self, acks: list[Lease], settlements: list[Settlement], error: Exception
+    ) -> None:
+        """Commit what a store refused together in halves, down to the one it cannot take."""
+        if len(acks) + len(settlements) > 1:
+            half_acks, half = len(acks) // 2, (len(settlements) + 1) // 2
+            await self._commit(acks[:half_acks], settlements[:half], {})
+            await self._commit(acks[half_acks:], settlements[half:], {})
+            return
+        for lease in (*acks, *(settlement.lease for settlement in settlements)):
+            await self._bury(lease, error)
+
+    async def _bury(self, lease: Lease, error: Exception) -> None:
+        """End a lease as a dead letter, because its own settlement is impossible."""
+        facts = {"queue": lease.queue, "message_id": text_from_id(lease.message_id)}
+        log.error("settlement_refused", extra=facts, exc_info=error)
+        last = Settlement(
+            lease=lease, outcome=Outcome.DEAD_LETTER, reason=orjson.dumps(reason_of(error))
+        )
+        try:
+            await self._store.commit(self._session(), settlements=[last])
+        except Exception:
+            # It stays leased until this worker stops and hands back what it still holds.
+            log.exception("settlement_given_up", extra=facts)
 
     async def drained(self) -> None:
         """Return when everything is committed."""

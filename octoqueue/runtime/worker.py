@@ -12,7 +12,7 @@ import contextlib
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from octoqueue.broker.session_keeper import new_session
 from octoqueue.errors import StoreError
@@ -23,7 +23,7 @@ from octoqueue.runtime.heartbeat import Heartbeat
 from octoqueue.runtime.settler import Settler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from octoqueue.broker.lane_broker import LaneBroker
     from octoqueue.lanes.protocol import LaneStore
@@ -83,6 +83,7 @@ class Worker:
         self._quiet = asyncio.Event()
         self._hurry = asyncio.Event()
         self._idle = asyncio.Event()
+        self._checking: asyncio.Task[None] | None = None
         self.started = asyncio.Event()
         """Set when the worker claims: for whoever waits for a fact, not for a while."""
 
@@ -116,8 +117,16 @@ class Worker:
         )
         try:
             await self._claim_until_quiet(store, settler, executor)
-            await self._drain(store, settler, executor)
+            await self._drain(executor)
+            with contextlib.suppress(TimeoutError, StoreError):
+                async with asyncio.timeout(self.options.lease.total_seconds()):
+                    await settler.drained()
+                    await heartbeat.stop()
+                    await self._retire(store)
+            log.info("worker_stopped", extra={"session": self.session})
         finally:
+            if self._checking is not None:
+                self._checking.cancel()
             executor.close()
             settler.abandon()
             await heartbeat.stop()
@@ -147,15 +156,17 @@ class Worker:
                 if self._free <= 0:
                     await self._room.wait()
                 else:
-                    await settler.drained()
+                    await _first_of(settler.drained(), self._quiet.wait())
                 continue
             wanted = min(self._free, _MOST_AT_ONCE)
             try:
-                leases = await store.claim(self.session, queues, limit=wanted)
                 if down:
-                    log.info("store_is_back")
+                    # Before the next claim, so that nothing it leases is taken for an orphan.
                     await self._adopt(store, settler, executor)
+                    log.info("store_is_back")
                     down = False
+                    continue
+                leases = await store.claim(self.session, queues, limit=wanted)
             except StoreError as error:
                 if not down:
                     log.warning("claim_failed", extra={"reason": str(error)})
@@ -168,36 +179,34 @@ class Worker:
             if not leases and rung and self._on_bell is not None:
                 self._on_bell()
             rung = len(leases) < wanted and await self._bell(store, queues)
+        if rung:
+            # Somebody else must hear of what this worker will not claim any more.
+            with contextlib.suppress(StoreError):
+                await store.ring(queues)
 
     def _start(self, executor: Executor, lease: Lease) -> None:
         self._free -= 1
         self._idle.clear()
-        running = len(executor.running)
-        executor.start(lease)
-        if len(executor.running) == running:
+        if not executor.start(lease):
             self._freed()  # it was settled without running
 
     async def _bell(self, store: LaneStore, queues: Sequence[str]) -> bool:
         """Wait for the doorbell, a request to stop, or a while; say whether it rang."""
         bell = asyncio.ensure_future(store.wait_for_bell(queues, timeout=self.options.look_every))
-        quiet = asyncio.ensure_future(self._quiet.wait())
         try:
-            await asyncio.wait((bell, quiet), return_when=asyncio.FIRST_COMPLETED)
-            return bell.done() and bell.result()
+            await _first_of(bell, self._quiet.wait())
+            return bell.done() and not bell.cancelled() and bell.result()
         except StoreError:
             return False  # the next claim finds out and says so
-        finally:
-            for task in (bell, quiet):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, StoreError):
-                    await task
 
     # ── after trouble ────────────────────────────────────────────────────────────────────────────
 
     async def _adopt(self, store: LaneStore, settler: Settler, executor: Executor) -> None:
         """Run what was leased to this worker by claims whose answer was lost."""
+        # Known before the store is asked: what ends meanwhile is no orphan.
+        known = settler.tokens().union(executor.running)
         for lease in await store.held(self.session, self.options.queues):
-            if lease.token in executor.running or settler.holds(lease.token):
+            if lease.token in known:
                 continue
             if self._free > 0:
                 log.info("lease_adopted", extra={"queue": lease.queue})
@@ -207,37 +216,47 @@ class Worker:
 
     def _check_leases(self, store: LaneStore, executor: Executor) -> None:
         async def check() -> None:
-            with contextlib.suppress(StoreError):
-                suspects = set(executor.running)
-                held = await store.held(self.session, self.options.queues)
-                alive = {lease.token for lease in held}
-                for token in suspects - alive:
+            while suspects := set(executor.running):
+                try:
+                    held = await store.held(self.session, self.options.queues)
+                except StoreError:
+                    await self._clock.sleep(_AGAIN_SECONDS)
+                    continue
+                for token in suspects.difference(lease.token for lease in held):
                     log.warning("lease_lost", extra={"token": token.hex()})
                     executor.forget(token)
+                return
 
+        if self._checking is not None:
+            self._checking.cancel()
         self._checking = asyncio.ensure_future(check())
 
     # ── stopping ─────────────────────────────────────────────────────────────────────────────────
 
-    async def _drain(self, store: LaneStore, settler: Settler, executor: Executor) -> None:
+    async def _drain(self, executor: Executor) -> None:
         log.info("worker_quiet", extra={"running": len(executor.running)})
         if executor.running:
-            waits = {
-                asyncio.ensure_future(self._idle.wait()),
-                asyncio.ensure_future(self._hurry.wait()),
-            }
-            await asyncio.wait(
-                waits,
-                timeout=self.options.drain.total_seconds(),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            for wait in waits:
-                wait.cancel()
+            drain_seconds = self.options.drain.total_seconds()
+            await _first_of(self._idle.wait(), self._hurry.wait(), timeout_seconds=drain_seconds)
         if executor.running:
             released = await executor.release_all(grace_seconds=self.options.grace.total_seconds())
             log.warning("messages_released", extra={"messages": released})
-        with contextlib.suppress(TimeoutError, StoreError):
-            async with asyncio.timeout(self.options.lease.total_seconds()):
-                await settler.drained()
-                await store.retire(self.session)
-        log.info("worker_stopped", extra={"session": self.session})
+
+    async def _retire(self, store: LaneStore) -> None:
+        """Forget the session, handing back what lost answers left in its name."""
+        left = await store.held(self.session, self.options.queues)
+        if left:
+            release = [Settlement(lease=lease, outcome=Outcome.RELEASE) for lease in left]
+            await store.commit(self.session, settlements=release)
+        await store.retire(self.session)
+
+
+async def _first_of(*awaitables: Awaitable[Any], timeout_seconds: float | None = None) -> None:
+    """Return when the first has ended; the others have ended too then, by cancellation."""
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    try:
+        await asyncio.wait(tasks, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
