@@ -53,7 +53,7 @@ class WatchedStore:
         (self.after if lost_answer else self.before)[name] = raise_next
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self.inner, name)
+        method: Any = getattr(self.inner, name)
         if not callable(method):
             return method
 

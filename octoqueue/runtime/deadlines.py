@@ -1,7 +1,7 @@
 """`Deadlines`: time limits of any number of attempts, without a timer for each.
 
 Attempts with the same limit end in the order they began, so one ordered dict and one timer a
-distinct limit are enough: adding and removing cost a dict operation, and an idle worker has no
+distinct limit are enough: adding and removing cost a dict operation, and an idle worker soon has no
 timer at all.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ASK_AGAIN_SECONDS = 1.0
-"""How often an attempt that does not end is told again."""
+"""How often an attempt that does not end is told again: from then on, this is its limit."""
 
 
 class Deadlines(Generic[T]):
@@ -27,6 +27,11 @@ class Deadlines(Generic[T]):
         self._on_expired = on_expired
         self._running: dict[float, dict[T, float]] = {}
         self._armed: dict[float, asyncio.TimerHandle] = {}
+
+    @property
+    def watched(self) -> int:
+        """How many attempts have a deadline."""
+        return sum(len(running) for running in self._running.values())
 
     def add(self, attempt: T, limit_seconds: float) -> None:
         """Expect `attempt` to end within `limit_seconds`."""
@@ -39,7 +44,11 @@ class Deadlines(Generic[T]):
 
     def remove(self, attempt: T, limit_seconds: float) -> None:
         """Forget `attempt`: it has ended."""
-        self._running[limit_seconds].pop(attempt, None)
+        running = self._running.get(limit_seconds)
+        if running is None or running.pop(attempt, None) is None:
+            told = self._running.get(_ASK_AGAIN_SECONDS)
+            if told is not None:
+                told.pop(attempt, None)
 
     def _arm(self, limit_seconds: float, when: float) -> None:
         self._armed[limit_seconds] = self._loop.call_at(when, self._look, limit_seconds)
@@ -47,14 +56,22 @@ class Deadlines(Generic[T]):
     def _look(self, limit_seconds: float) -> None:
         del self._armed[limit_seconds]
         running, now = self._running[limit_seconds], self._loop.time()
-        for attempt, deadline in list(running.items()):
+        expired: list[T] = []
+        for attempt, deadline in running.items():
             if deadline > now:
                 break
+            expired.append(attempt)
+        for attempt in expired:
             del running[attempt]
-            running[attempt] = now + _ASK_AGAIN_SECONDS  # to the end: it will be asked again
+            self.add(attempt, _ASK_AGAIN_SECONDS)
             self._on_expired(attempt)
+        armed = self._armed.pop(limit_seconds, None)
+        if armed is not None:
+            armed.cancel()  # by `add`, for those that are asked again; others may come first
         if running:
-            self._arm(limit_seconds, min(*running.values(), now + limit_seconds))
+            self._arm(limit_seconds, next(iter(running.values())))
+        else:
+            self._running.pop(limit_seconds, None)
 
     def clear(self) -> None:
         """Stop all timers."""
