@@ -26,6 +26,7 @@
     │   ├── StoreRefused                the server refused a statement; carries its SQLSTATE
     │   ├── SchemaMismatch              the database's schema is not the one this code needs
     │   └── StoreProtocolError          a script answered what the client does not understand
+    ├── ReplyUnusable                   a model answered in a form nobody can use
     ├── SandboxUnavailable              the launcher of isolated commands is gone or cannot start
     ├── EmbeddedError                   a private server could not be started
     │   └── ServerNotFound              no server binary on this machine; says what to install
@@ -283,6 +284,17 @@ class PortTaken(ProcessError):
         )
         self.host = host
         self.port = port
+
+
+class ReplyUnusable(OctoqueueError):
+    """A model answered in a form nobody can use; asking again may give a better answer."""
+
+    retryable = True
+
+    def __init__(self, model: str, *, purpose: str, reason: str) -> None:
+        super().__init__(f"model {model!r} answered a {purpose} prompt unusably: {reason}")
+        self.model = model
+        self.purpose = purpose
 
 
 class SandboxUnavailable(OctoqueueError):

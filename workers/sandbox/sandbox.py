@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_LIMITS: Final = Limits()
-DEFAULT_READABLE: Final = ("/tmp", "/var/tmp")  # noqa: S108 - reading them is what goals ask for
+DEFAULT_READABLE: Final = ("/tmp", "/var/tmp", "/usr/share")  # noqa: S108 - goals ask to read them
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _BOOT: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
