@@ -77,13 +77,16 @@ def test_where_no_phrase_fits_there_is_no_command(goal: str) -> None:
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.words[0])
 def test_every_recipe_passes_its_own_check(recipe: object) -> None:
     code = next(each for each in RECIPES if each is recipe)
-    exec(compile(f"{code.code}\n{code.check}", "recipe", "exec"), {"__name__": "recipe"})
+    exec(
+        compile(f"{code.code}\n{code.check}", "recipe", "exec", dont_inherit=True),
+        {"__name__": "recipe"},
+    )
 
 
 def test_the_sample_goal_gets_a_function_that_sorts() -> None:
     written = code_from(ask(Purpose.CODE, "Write a Python function to sort a list"))
     scope: dict[str, object] = {"__name__": "solution"}
-    exec(written.code, scope)
+    exec(compile(written.code, "solution", "exec", dont_inherit=True), scope)
     sort_list = scope["sort_list"]
     assert callable(sort_list)
     assert sort_list([5, 3, 9, 1]) == [1, 3, 5, 9]
@@ -92,7 +95,10 @@ def test_the_sample_goal_gets_a_function_that_sorts() -> None:
 @given(goal=goals)
 def test_whatever_is_asked_the_program_runs_and_passes_its_check(goal: str) -> None:
     written = programmed(goal)
-    exec(compile(f"{written.code}\n{written.check}", "any", "exec"), {"__name__": "any"})
+    exec(
+        compile(f"{written.code}\n{written.check}", "any", "exec", dont_inherit=True),
+        {"__name__": "any"},
+    )
 
 
 @given(goal=goals)
