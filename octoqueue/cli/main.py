@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = (
     Entry(
+        name="up",
+        target="octoqueue.cli.up:app",
+        summary="Start everything on this machine, in the foreground.",
+    ),
+    Entry(
+        name="worker",
+        target="octoqueue.cli.worker:app",
+        summary="Run the actors that some modules declare.",
+    ),
+    Entry(
+        name="serve",
+        target="octoqueue.cli.serve:app",
+        summary="Serve the HTTP application that the configuration names.",
+    ),
+    Entry(
         name="config",
         target="octoqueue.cli.config:app",
         summary="Show, check and describe the configuration.",

@@ -46,7 +46,7 @@ ConfigOption = Annotated[
         "--config",
         "-c",
         metavar="PATH",
-        help="Configuration file [default: $OCTOQUEUE_CONFIG, else ./octoqueue.yaml if there].",
+        help="Configuration file (default: $OCTOQUEUE_CONFIG, else ./octoqueue.yaml if there).",
         show_default=False,
     ),
 ]

@@ -1,0 +1,188 @@
+"""`Installation`: everything that `octoqueue up` runs on one machine, and the order of it.
+
+Up: the port, the private servers where no URL is configured, the schema, the processes. Down, in
+reverse: the application takes no more tasks in, the workers finish what they run, the servers that
+were started here end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from octoqueue.cli.listening import listen, status_of
+from octoqueue.cli.supervision import patience_with, this_program
+from octoqueue.embedded.services import EmbeddedServices
+from octoqueue.embedded.state_dir import default_state_dir
+from octoqueue.fleet.lines import LineSink
+from octoqueue.fleet.plan import Fleet, http_spec, needs_postgres, worker_specs
+from octoqueue.fleet.processes import ProcessSpec, Supervisor
+from octoqueue.postgres.migrator import Migrator
+from octoqueue.postgres.pool import PostgresPool
+from octoqueue.primitives.clock import Clock, SystemClock
+from octoqueue.primitives.service import ServiceGroup
+from octoqueue.settings.root import Settings
+
+log = logging.getLogger(__name__)
+
+HEALTH: Final = "/health"
+
+_ASK_AGAIN_SECONDS: Final = 0.1
+_COMPLAIN_AFTER_SECONDS: Final = 10
+_BROKEN: Final = 500
+_LAST_ANSWERS: Final = timedelta(seconds=15)
+
+
+class Installation:
+    """The processes and private servers of one configuration; a context that stops them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        fleets: Sequence[Fleet],
+        *,
+        sink: LineSink,
+        config: Path | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            settings: what is configured.
+            fleets: the workers to run.
+            sink: takes what the processes say.
+            config: the file that the processes are to read.
+            clock: for tests.
+        """
+        self.settings = settings
+        self.supervisors: list[Supervisor] = []
+        self.listening: socket.socket | None = None
+        """Where the HTTP application answers, when there is one."""
+        self.redis_url: str | None = None
+        self._fleets = tuple(fleets)
+        self._sink = sink
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Start nothing yet: `start` can be interrupted, and what it started is stopped."""
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop everything, in the reverse order of the start."""
+        await self._stack.aclose()
+
+    async def start(self) -> None:
+        """Start everything and return when it works.
+
+        Raises:
+            PortTaken: another program listens on the port.
+            EmbeddedError: a private server cannot be started.
+            StoreError: the database that is configured cannot be migrated.
+            ProcessGivenUp: a process cannot do its work.
+        """
+        if self.settings.http.app is not None:
+            http = self.settings.http
+            self.listening = self._stack.enter_context(listen(http.host, http.port))
+        program = this_program(self._config, **await self._servers())
+        specs = [spec for fleet in self._fleets for spec in worker_specs(fleet, program)]
+        await self._supervise(specs, patience=patience_with(self.settings))
+        if self.listening is not None:
+            spec = http_spec(program, descriptor=self.listening.fileno())
+            await self._supervise([spec], patience=_LAST_ANSWERS)
+        await all_of([supervisor.wait_until_ready() for supervisor in self.supervisors])
+        if self.listening is not None:
+            await self._wait_for_health(self.listening)
+
+    async def wait_for_failure(self) -> None:
+        """Return only by raising.
+
+        Raises:
+            ProcessGivenUp: as soon as a process cannot do its work any more.
+        """
+        await all_of([supervisor.wait_for_failure() for supervisor in self.supervisors])
+
+    async def _servers(self) -> dict[str, str]:
+        """Start what has no URL; return the addresses of what was started, as variables."""
+        redis_url, postgres_url = self.settings.redis.url, self.settings.postgres.url
+        wants_postgres = needs_postgres(self.settings)
+        services = EmbeddedServices(state_dir_of(self.settings))
+        self._stack.push_async_callback(services.stop)
+        started: dict[str, str] = {}
+
+        async def redis() -> None:
+            started["OCTOQUEUE_REDIS_URL"] = await services.start_redis()
+
+        async def postgres() -> None:
+            started["OCTOQUEUE_POSTGRES_URL"] = await services.start_postgres()
+
+        await all_of(
+            [
+                *([redis()] if redis_url is None else []),
+                *([postgres()] if wants_postgres and postgres_url is None else []),
+            ]
+        )
+        self.redis_url = redis_url or started["OCTOQUEUE_REDIS_URL"]
+        if wants_postgres:
+            await self._migrate(postgres_url or started["OCTOQUEUE_POSTGRES_URL"])
+        return started
+
+    async def _migrate(self, dsn: str) -> None:
+        async with PostgresPool(dsn, application_name="octoqueue up", max_size=1) as pool:
+            applied = await Migrator(pool).migrate()
+        if applied:
+            log.info("schema_migrated", extra={"migrations": len(applied)})
+
+    async def _supervise(self, specs: Sequence[ProcessSpec], *, patience: timedelta) -> None:
+        supervisor = Supervisor(specs, sink=self._sink, patience=patience)
+        self.supervisors.append(supervisor)
+        await self._stack.enter_async_context(ServiceGroup([supervisor]))
+
+    async def _wait_for_health(self, listening: socket.socket) -> None:
+        """Return when the application says that it is well, or has no word for it."""
+        failure = asyncio.ensure_future(self.wait_for_failure())
+        began, complained = self._clock.monotonic(), False
+        try:
+            while not failure.done():
+                status = await status_of(listening, HEALTH)
+                if status is not None and status < _BROKEN:
+                    return
+                if not complained and self._clock.monotonic() - began > _COMPLAIN_AFTER_SECONDS:
+                    complained = True
+                    log.warning("not_healthy_yet", extra={"path": HEALTH, "status": status})
+                await self._clock.sleep(_ASK_AGAIN_SECONDS)
+            failure.result()
+        finally:
+            failure.cancel()
+            await asyncio.gather(failure, return_exceptions=True)
+
+
+async def all_of(works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Await all; when one raises, cancel the others and raise that."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def state_dir_of(settings: Settings) -> Path:
+    """Return where the private servers of a configuration keep their data."""
+    embedded = settings.embedded
+    return embedded.state_dir or default_state_dir(embedded.name, environ=os.environ)

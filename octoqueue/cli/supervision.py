@@ -1,0 +1,113 @@
+"""What commands that run several processes share: signals, voices, failures.
+
+The first signal asks for a clean end, the second asks for it at once, the third does not ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Generator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+import typer
+
+from octoqueue.cli.output import complain, notices
+from octoqueue.cli.worker_process import stop_on_signals
+from octoqueue.errors import ProcessError
+from octoqueue.fleet.lines import LineSink, PlainLines, PrefixedLines, SinkStream
+from octoqueue.fleet.plan import Program
+from octoqueue.fleet.processes import Supervisor
+from octoqueue.settings.root import Settings
+from octoqueue.settings.yaml_file import FILE_VARIABLE
+from octoqueue.telemetry.logging import configure
+
+FAILED = 1
+"""Exit code: what was running could not go on."""
+
+_SLACK = timedelta(seconds=8)
+"""What a worker gets above its drain time: cancelling, settling, closing."""
+
+
+class Interrupts:
+    """Requests to end, by signal."""
+
+    def __init__(self) -> None:
+        """Listen from now on; `supervisors` are told of the second and third request."""
+        self.supervisors: list[Supervisor] = []
+        self._asked = asyncio.Event()
+        self._times = 0
+        stop_on_signals(self.ask)
+
+    def ask(self) -> None:
+        """Ask for the end, more firmly each time."""
+        self._times += 1
+        self._asked.set()
+        for supervisor in self.supervisors if self._times > 1 else ():
+            if self._times == 2:  # noqa: PLR2004 - the second time
+                supervisor.hurry()
+            else:
+                supervisor.kill()
+
+    async def come_before(self, work: Awaitable[Any]) -> bool:
+        """Await `work`, but not beyond a request to end; return whether there was one."""
+        working = asyncio.ensure_future(work)
+        asked = asyncio.ensure_future(self._asked.wait())
+        try:
+            await asyncio.wait((working, asked), return_when=asyncio.FIRST_COMPLETED)
+            if self._asked.is_set():
+                return True
+            working.result()
+            return False
+        finally:
+            for each in (working, asked):
+                each.cancel()
+            await asyncio.gather(working, asked, return_exceptions=True)
+
+
+@contextmanager
+def process_failures() -> Generator[None]:
+    """Report what keeps processes from running in one line, and end with exit code 1."""
+    try:
+        yield
+    except ProcessError as error:
+        complain(str(error))
+        raise typer.Exit(FAILED) from None
+
+
+def patience_with(settings: Settings) -> timedelta:
+    """Return how long a worker that is to stop may take before it is killed."""
+    return settings.runtime.drain + _SLACK
+
+
+def voices(names: Sequence[str], settings: Settings, *, own: str) -> LineSink:
+    """Return where lines of processes go, and send our own log there as `own`.
+
+    A log in JSON goes as it is: each of its lines names its process.
+    """
+    if settings.log.format == "json":
+        configure(settings.log.level, "json", bound={"process": own})
+        return PlainLines()
+    console = notices()
+    colours = console.color_system is not None and not console.no_color
+    sink = PrefixedLines([own, *names], colours=colours)
+    # A stream is all that the log needs of a TextIO.
+    configure(settings.log.level, "text", stream=cast("TextIO", SinkStream(sink, own)))
+    return sink
+
+
+def this_program(config: Path | None, **more: str) -> Program:
+    """Return how this program is called again, with the same configuration and `more` variables."""
+    environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1"} | more
+    if config is not None:
+        environment[FILE_VARIABLE] = str(config.absolute())
+    # The working directory must not shadow the standard library, unless it is where we are from.
+    from_here = Path(__file__).parents[2] == Path.cwd()
+    return Program(
+        call=(sys.executable, *(() if from_here else ("-P",)), "-m", "octoqueue"),
+        environment=environment,
+    )

@@ -1,0 +1,106 @@
+"""One worker process: the broker, the worker, its upkeep, and the signals that end it.
+
+This is the composition root of `octoqueue worker`; everything it puts together is in the library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from types import ModuleType
+
+from octoqueue.broker.default import default_broker
+from octoqueue.broker.lane_broker import LaneBroker
+from octoqueue.cli.modules import lifespans
+from octoqueue.errors import ModuleUnusable
+from octoqueue.fleet.lifeline import ChildEnd
+from octoqueue.maintenance.promoter import Promoter
+from octoqueue.maintenance.reclaimer import Reclaimer
+from octoqueue.primitives.service import ServiceGroup
+from octoqueue.runtime.worker import Worker, WorkerOptions
+from octoqueue.settings.root import Settings
+
+log = logging.getLogger(__name__)
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def queues_for(
+    broker: LaneBroker, modules: Sequence[ModuleType], wanted: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the queues to claim from: those wanted, else those of the declared actors.
+
+    Raises:
+        ModuleUnusable: the modules declare no actor.
+    """
+    used = sorted({actor.queue_name for actor in broker.actors.values()})
+    if not used:
+        names = ", ".join(module.__name__ for module in modules)
+        declares = "declares" if len(modules) == 1 else "declare"
+        raise ModuleUnusable(names, f"{declares} no actor: mark a function with @octoqueue.actor")
+    for queue in wanted:
+        if queue not in used:
+            log.warning("queue_without_actors", extra={"queue": queue, "declared": ",".join(used)})
+    return tuple(wanted) or tuple(used)
+
+
+async def run_worker(
+    settings: Settings,
+    modules: Sequence[ModuleType],
+    *,
+    queues: Sequence[str] = (),
+    lifeline: ChildEnd | None = None,
+) -> None:
+    """Work until a signal, or the end of the supervisor, says to stop.
+
+    Raises:
+        ModuleUnusable: the modules declare no actor, or a lifespan failed.
+        EmbeddedError: there is no Redis, and a private one cannot be started.
+    """
+    broker = default_broker()
+    claimed = queues_for(broker, modules, queues)
+    promoter: Promoter | None = None
+
+    def nudge() -> None:
+        if promoter is not None:
+            promoter.nudge()
+
+    worker = Worker(broker, _options(settings, claimed), on_bell=nudge)
+    stop_on_signals(worker.stop)
+    if lifeline is not None:
+        lifeline.watch(worker.stop)
+    async with broker.connected(settings), lifespans(modules, settings):
+        store = broker.store()
+        promoter = Promoter(store, claimed)
+        async with ServiceGroup([promoter, Reclaimer(store)]):
+            greeting = asyncio.create_task(_greet(worker, lifeline))
+            try:
+                await worker.run()
+            finally:
+                greeting.cancel()
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """Call `stop` for each signal that asks this process to end."""
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop)
+
+
+def _options(settings: Settings, queues: tuple[str, ...]) -> WorkerOptions:
+    return WorkerOptions(
+        queues=queues,
+        concurrency=settings.runtime.concurrency,
+        threads=settings.runtime.threads,
+        lease=settings.lanes.lease,
+        drain=settings.runtime.drain,
+        max_deliveries=settings.lanes.max_deliveries,
+    )
+
+
+async def _greet(worker: Worker, lifeline: ChildEnd | None) -> None:
+    await worker.started.wait()
+    if lifeline is not None:
+        lifeline.say_ready()

@@ -1,0 +1,109 @@
+"""Which processes a configuration asks for, and how each is called. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from octoqueue.fleet.processes import ProcessSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from octoqueue.settings.root import Settings
+
+HTTP = "http"
+"""The name of the process that serves the HTTP application."""
+
+SUPERVISED = "--supervised"
+"""Tells a child that its standard input is a `Lifeline`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """Worker processes that are alike."""
+
+    name: str
+    modules: tuple[str, ...]
+    queues: tuple[str, ...] = ()
+    """None: those of the actors in the modules."""
+    concurrency: int
+    threads: int | None = None
+    processes: int = 1
+
+    @property
+    def process_names(self) -> tuple[str, ...]:
+        """The names of the processes: that of the fleet, numbered from 1 when there are several."""
+        if self.processes == 1:
+            return (self.name,)
+        return tuple(f"{self.name}.{number}" for number in range(1, self.processes + 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """How this program is called again for a child."""
+
+    call: tuple[str, ...]
+    """The interpreter and what makes it run octoqueue."""
+    environment: Mapping[str, str]
+
+
+def fleets_from(settings: Settings, modules: Sequence[str] = ()) -> tuple[Fleet, ...]:
+    """Return the fleets to run: one of `modules` if there are any, else those configured.
+
+    A configured fleet without processes belongs to somebody else and is left out.
+    """
+    runtime = settings.runtime
+    if modules:
+        return (
+            Fleet(
+                name="worker",
+                modules=tuple(modules),
+                concurrency=runtime.concurrency,
+                threads=runtime.threads,
+            ),
+        )
+    return tuple(
+        Fleet(
+            name=name,
+            modules=fleet.modules,
+            queues=fleet.queues,
+            concurrency=fleet.concurrency,
+            threads=runtime.threads,
+            processes=fleet.processes,
+        )
+        for name, fleet in settings.fleets.items()
+        if fleet.processes
+    )
+
+
+def worker_specs(fleet: Fleet, program: Program) -> tuple[ProcessSpec, ...]:
+    """Return the worker processes of a fleet."""
+    command = [*program.call, "worker", *fleet.modules, f"--concurrency={fleet.concurrency}"]
+    if fleet.queues:
+        command.append(f"--queues={','.join(fleet.queues)}")
+    if fleet.threads is not None:
+        command.append(f"--threads={fleet.threads}")
+    return tuple(
+        ProcessSpec(
+            name=name,
+            command=(*command, f"--name={name}", SUPERVISED),
+            environment=program.environment,
+        )
+        for name in fleet.process_names
+    )
+
+
+def http_spec(program: Program, *, descriptor: int) -> ProcessSpec:
+    """Return the process that serves the HTTP application on a socket it inherits."""
+    return ProcessSpec(
+        name=HTTP,
+        command=(*program.call, "serve", f"--fd={descriptor}", f"--name={HTTP}", SUPERVISED),
+        environment=program.environment,
+        descriptors=(descriptor,),
+    )
+
+
+def needs_postgres(settings: Settings) -> bool:
+    """Return whether something here keeps tasks: an HTTP application does, bare actors do not."""
+    return settings.http.app is not None
