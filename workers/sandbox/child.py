@@ -35,6 +35,8 @@ class Plan:
     limits: Limits
     parts: tuple[str, ...]
     readable: tuple[str, ...]
+    way_in: int | None = None
+    """A descriptor that the command keeps, because its program is reached through it."""
 
 
 class Pipe:
@@ -159,7 +161,7 @@ def _become_the_command(plan: Plan, writers: Sequence[int], launcher: int) -> No
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(errors, 2)
-        _close_all_but(trouble)
+        _close_all_but(trouble, plan.way_in)
         os.umask(0o077)
         if plan.user is not None:
             identity.become(plan.user)
@@ -176,11 +178,15 @@ def _become_the_command(plan: Plan, writers: Sequence[int], launcher: int) -> No
         os._exit(127)
 
 
-def _close_all_but(descriptor: int) -> None:
+def _close_all_but(trouble: int, way_in: int | None) -> None:
     """Close the pipes of other commands, which would count against this one's limit."""
-    highest, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    os.closerange(3, descriptor)
-    os.closerange(descriptor + 1, highest)
+    at, (highest, _) = 3, resource.getrlimit(resource.RLIMIT_NOFILE)
+    for kept in sorted({trouble} if way_in is None else {trouble, way_in}):
+        os.closerange(at, kept)
+        at = kept + 1
+    os.closerange(at, highest)
+    if way_in is not None:
+        os.set_inheritable(way_in, True)  # noqa: FBT003 - its own signature
 
 
 def _limit(limits: Limits) -> None:

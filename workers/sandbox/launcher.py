@@ -62,6 +62,8 @@ class Launcher:
         self._home = tempfile.mkdtemp(prefix="octoqueue-sandbox-")
         os.chmod(self._home, 0o711)  # noqa: S103 - passable for the commands' users, not listable
         self._folders = 0
+        self._way_in: int | None = None
+        """The folder of our interpreter, for commands that cannot walk to it."""
         self._is_over = False
 
     def serve(self) -> None:
@@ -149,6 +151,7 @@ class Launcher:
             limits=Limits(**frame["limits"]),
             parts=self._parts,
             readable=self._readable,
+            way_in=self._way_in if frame["program"].startswith("/proc/self/fd/") else None,
         )
 
     def _read(self, pipe: Pipe) -> None:
@@ -217,23 +220,30 @@ class Launcher:
             )
 
     def _find_python(self) -> str | None:
-        """Return an interpreter that a command can really run here."""
-        own = os.path.realpath(sys.executable)
-        others = (f"{place}/python3" for place in ("/usr/local/bin", "/usr/bin", "/bin"))
+        """Return an interpreter that a command can really run here.
+
+        Ours, if it can; it may lie below a folder that only we can enter (/root, say), and is then
+        reached through a descriptor of its own folder. Else the system's.
+        """
         self._readable += (sys.base_prefix,)
-        for candidate in (own, *others):
-            folder = self._new_folder({}, self._identities.of_slot(0))
-            frame = {
-                "program": candidate,
-                "argv": [candidate, "-I", "-S", "-c", "pass"],
-                "limits": asdict(Limits()),
-            }
-            child = Child(self._plan(frame, folder, 0))
-            _, status, usage = os.wait4(child.pid, 0)
-            self._delete(folder)
-            if child.outcome(status, usage).succeeded:
-                return candidate
-        return None
+        own = os.path.realpath(sys.executable)
+        candidates = [own]
+        if own.startswith(f"{sys.base_prefix}/") and sys.platform.startswith("linux"):
+            self._way_in = os.open(sys.base_prefix, os.O_PATH)
+            through = f"/proc/self/fd/{self._way_in}"
+            self._readable += (through,)
+            candidates.append(own.replace(sys.base_prefix, through, 1))
+        candidates += [f"{place}/python3" for place in ("/usr/local/bin", "/usr/bin", "/bin")]
+        return next(filter(self._can_run, candidates), None)
+
+    def _can_run(self, python: str) -> bool:
+        folder = self._new_folder({}, self._identities.of_slot(0))
+        argv = [python, "-I", "-S", "-c", "import ctypes, json"]
+        frame = {"program": python, "argv": argv, "limits": asdict(Limits())}
+        child = Child(self._plan(frame, folder, 0))
+        _, status, usage = os.wait4(child.pid, 0)
+        self._delete(folder)
+        return child.outcome(status, usage).succeeded
 
     def _watch(self, source: int | socket.socket, act: Callable[[], None]) -> None:
         self._selector.register(source, selectors.EVENT_READ, act)
