@@ -20,6 +20,7 @@
     │   ├── ResultTimeout               no result within the time given
     │   └── ActorFailed                 the actor raised; carries class name, message, traceback
     ├── TimeLimitExceeded               an attempt ran longer than its actor allows
+    ├── MessageRejected                 middleware said that a message must not run (again)
     ├── StoreError                      a server answered wrongly or not at all
     │   ├── StoreUnavailable            Redis or PostgreSQL cannot be reached
     │   ├── StoreConflict               another transaction won; the same call may succeed
@@ -206,6 +207,10 @@ class ActorFailed(ResultError):
 
 class TimeLimitExceeded(OctoqueueError):
     """An attempt ran longer than its actor allows and was cancelled."""
+
+
+class MessageRejected(OctoqueueError):
+    """Middleware marked the message as failed."""
 
 
 class StoreError(OctoqueueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -9,6 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from octoqueue.primitives.envelope import Call, Header
     from octoqueue.primitives.messages import Enqueue, Lease
+
+
+_moment_of_sealing = threading.Lock()
+"""Held for a few instructions: an actor's threads may send while its attempt ends."""
 
 
 class MessageContext:
@@ -79,10 +84,11 @@ class MessageContext:
         A task that outlives its actor finds the context sealed, and what it sends goes to the
         store directly.
         """
-        if self._sealed:
-            return False
-        self._follow_ups.extend(messages)
-        return True
+        with _moment_of_sealing:
+            if self._sealed:
+                return False
+            self._follow_ups.extend(messages)
+            return True
 
     def drop(self) -> None:
         """Forget what was sent so far: the attempt failed, and its follow-ups with it."""
@@ -90,15 +96,17 @@ class MessageContext:
 
     def give_up(self, message_id: bytes) -> Enqueue | None:
         """Take one kept message back out, to be sent before the commit."""
-        for index, message in enumerate(self._follow_ups):
-            if message.message_id == message_id:
-                return self._follow_ups.pop(index)
+        with _moment_of_sealing:
+            for index, message in enumerate(self._follow_ups):
+                if message.message_id == message_id:
+                    return self._follow_ups.pop(index)
         return None
 
     def seal(self) -> tuple[Enqueue, ...]:
         """End the attempt and return all it sent."""
-        self._sealed = True
-        return tuple(self._follow_ups)
+        with _moment_of_sealing:
+            self._sealed = True
+            return tuple(self._follow_ups)
 
 
 CURRENT: ContextVar[MessageContext | None] = ContextVar("octoqueue_message", default=None)

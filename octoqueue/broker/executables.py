@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from inspect import iscoroutinefunction, unwrap
-from typing import TYPE_CHECKING, Any
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dramatiq.asyncio import async_to_sync
 from dramatiq.broker import Broker, MessageProxy
+from dramatiq.middleware import CurrentMessage
 
 from octoqueue.broker.middleware import Hooks, carried_names, hooks_of
-from octoqueue.broker.options import ActorOptions, Defaults, resolved
+from octoqueue.broker.options import MESSAGE_OPTIONS, ActorOptions, Defaults, resolved
 from octoqueue.broker.translate import lane_from_priority, message_from
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     import dramatiq
 
     from octoqueue.primitives.envelope import Call, Header
+
+
+ShownMessage: TypeAlias = MessageProxy
+"""What dramatiq's middleware gets to see of a running message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +37,22 @@ class Executable:
     hooks: Hooks
     """The hooks of a message that carries no options of its own."""
     own_options: frozenset[str]
+    shows_message: bool
+    """Whether it is a plain dramatiq actor, which may ask dramatiq for the current message."""
+    declared: Mapping[str, Any]
+    defaults: Defaults
     broker: Broker
+
+    def options_for(self, options: Mapping[str, Any]) -> ActorOptions:
+        """Return the options of a message that carries some of its own.
+
+        Raises:
+            DeclarationError: they are impossible.
+        """
+        own = {name: options[name] for name in MESSAGE_OPTIONS & options.keys()}
+        if not own:
+            return self.options
+        return resolved({**self.declared, **own}, lane=self.options.lane, defaults=self.defaults)
 
     def hooks_for(self, options: Mapping[str, Any]) -> Hooks:
         """Return the hooks of a message with these options."""
@@ -40,14 +61,18 @@ class Executable:
             return self.hooks
         return hooks_of(self.broker, self.broker.middleware, carried | self.own_options)
 
+    def show(self, message: ShownMessage) -> None:
+        """Make a message the one that dramatiq's `CurrentMessage` knows in this context."""
+        show: Any = CurrentMessage().before_process_message
+        show(self.broker, message)
+
 
 def executable_from(
     broker: Broker, actor: dramatiq.Actor[Any, Any], defaults: Defaults
 ) -> Executable:
     """Return how to run `actor`."""
-    function: Callable[..., Any] = getattr(actor, "function", None) or actor.fn
-    if not iscoroutinefunction(function) and iscoroutinefunction(unwrap(function)):
-        function = unwrap(function)  # dramatiq wraps coroutine functions for its own threads
+    own_function: Callable[..., Any] | None = getattr(actor, "function", None)
+    function = _unbridged(actor.fn) if own_function is None else own_function
     own = carried_names(actor.options)
     return Executable(
         name=actor.actor_name,
@@ -56,10 +81,32 @@ def executable_from(
         options=resolved(actor.options, lane=lane_from_priority(actor.priority), defaults=defaults),
         hooks=hooks_of(broker, broker.middleware, own),
         own_options=own,
+        shows_message=own_function is None
+        and any(isinstance(m, CurrentMessage) for m in broker.middleware),
+        declared=actor.options,
+        defaults=defaults,
         broker=broker,
     )
 
 
-def proxy_from(header: Header, call: Call) -> MessageProxy:
+def _unbridged(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the coroutine function that dramatiq has wrapped for its own threads.
+
+    Only its own wrapper is taken off: what a program has put around its function stays.
+    """
+    if getattr(function, "__code__", None) is _BRIDGE:
+        inner: Callable[..., Any] = getattr(function, "__wrapped__", function)
+        return inner
+    return function
+
+
+async def _nothing() -> None:
+    """Give dramatiq something to wrap."""
+
+
+_BRIDGE = async_to_sync(_nothing).__code__
+
+
+def proxy_from(header: Header, call: Call) -> ShownMessage:
     """Return what dramatiq's middleware expects of a message that runs."""
     return MessageProxy(message_from(header, call))

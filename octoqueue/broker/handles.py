@@ -10,10 +10,11 @@ import orjson
 from dramatiq.message import Message
 
 from octoqueue.errors import ActorFailed, ResultNotKept, ResultTimeout
+from octoqueue.primitives.ids import MessageId
 
 R_co = TypeVar("R_co", covariant=True)
 
-Waiter = Callable[[str, timedelta], Coroutine[Any, Any, bytes | None]]
+Waiter = Callable[[MessageId, timedelta], Coroutine[Any, Any, bytes | None]]
 
 
 def handle_from(message: Message[R_co]) -> MessageHandle[R_co]:
@@ -32,9 +33,14 @@ def handle_from(message: Message[R_co]) -> MessageHandle[R_co]:
 class MessageHandle(Message[R_co]):
     """A message that was accepted."""
 
-    def bound_to(self, waiter: Waiter | None) -> MessageHandle[R_co]:
-        """Remember how results are waited for; None when the actor keeps none."""
+    def bound_to(self, waiter: Waiter | None, ident: MessageId) -> MessageHandle[R_co]:
+        """Remember how its result is waited for and under which id it is stored.
+
+        `waiter` is None when the actor keeps no results. `ident` is the id in the envelope's
+        header, which is another than `message_id` when the program chose its own.
+        """
         object.__setattr__(self, "_waiter", waiter)
+        object.__setattr__(self, "_ident", ident)
         return self
 
     async def result(self, *, timeout: timedelta = timedelta(seconds=60)) -> R_co:
@@ -51,7 +57,8 @@ class MessageHandle(Message[R_co]):
                 f"actor {self.actor_name!r} does not keep results; declare it with results=True",
                 message_id=self.message_id,
             )
-        body = await waiter(self.message_id, timeout)
+        ident: MessageId = getattr(self, "_ident")  # noqa: B009 - set together with the waiter
+        body = await waiter(ident, timeout)
         if body is None:
             raise ResultTimeout(
                 f"message {self.message_id} had no result within {timeout}; "

@@ -29,7 +29,7 @@ from octoqueue.broker.sources import (
     StoreSource,
     UrlSource,
 )
-from octoqueue.broker.translate import enqueue_from, header_id
+from octoqueue.broker.translate import enqueue_from
 from octoqueue.errors import ActorUnknown
 from octoqueue.primitives.envelope import Flag, Header
 from octoqueue.primitives.lane import Lane, lane_from
@@ -202,7 +202,7 @@ class LaneBroker(Broker):
         if not self._kept(group):
             self._portal.run(self._send(group))
         self._emit("after", messages, delay)
-        return [self._handle(message) for message in messages]
+        return self._handles(messages, group)
 
     async def aenqueue(
         self, message: Message[R], *, delay: timedelta = timedelta(0)
@@ -220,9 +220,11 @@ class LaneBroker(Broker):
         if not self._kept(group):
             await self._send(group)
         self._emit("after", messages, delay_ms)
-        return [self._handle(message) for message in messages]
+        return self._handles(messages, group)
 
-    def follow_up(self, actor_name: str, kwargs: dict[str, Any], *, beside: Header) -> Enqueue:
+    def follow_up(
+        self, actor_name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, beside: Header
+    ) -> Enqueue:
         """Return a message for an actor, in the lane and partition of the message it follows.
 
         Raises:
@@ -230,7 +232,7 @@ class LaneBroker(Broker):
         """
         self.executable(actor_name)
         build: Any = getattr(self.actors[actor_name], "message_with_options")  # noqa: B009 - untyped
-        message: Message[Any] = build(kwargs=kwargs, lane=beside.lane.label)
+        message: Message[Any] = build(args=args, kwargs=kwargs, lane=beside.lane.label)
         return self._envelope(message, 0, beside.message_id)
 
     async def _send(self, group: Sequence[Enqueue]) -> None:
@@ -274,7 +276,7 @@ class LaneBroker(Broker):
         """Call the enqueue hooks of middleware that has some; most have none."""
         for middleware in self._listeners(f"{when}_enqueue"):
             for message in messages:
-                with logged(f"{when}_enqueue"):
+                with logged(f"{when}_enqueue", too_late=when == "after"):
                     getattr(middleware, f"{when}_enqueue")(self, message, delay)
 
     def _listeners(self, hook: str) -> list[Middleware]:
@@ -288,14 +290,17 @@ class LaneBroker(Broker):
 
     # ── results ──────────────────────────────────────────────────────────────────────────────────
 
-    def _handle(self, message: Message[R]) -> MessageHandle[R]:
-        handle: MessageHandle[R] = (
-            message if isinstance(message, MessageHandle) else handle_from(message)
-        )
-        return handle.bound_to(self._wait_for_result if self._keeps_result(message) else None)
+    def _handles(
+        self, messages: Sequence[Message[Any]], group: Sequence[Enqueue]
+    ) -> list[MessageHandle[Any]]:
+        handles: list[MessageHandle[Any]] = []
+        for message, sent in zip(messages, group, strict=True):
+            handle = message if isinstance(message, MessageHandle) else handle_from(message)
+            waiter = self._wait_for_result if self._keeps_result(message) else None
+            handles.append(handle.bound_to(waiter, sent.message_id))
+        return handles
 
-    async def _wait_for_result(self, message_id: str, timeout: timedelta) -> bytes | None:
-        ident, _ = header_id(message_id, beside=None)
+    async def _wait_for_result(self, ident: MessageId, timeout: timedelta) -> bytes | None:
         context = current_message()
         if context is not None:
             # Waiting inside an actor for a message that would leave with this actor's ack.

@@ -1,8 +1,10 @@
 """Which middleware runs how: ours, dramatiq's that we replace, and everybody else's.
 
 Retries, time limits, age limits and shutdown are part of our worker's loop, so dramatiq's
-middleware for them only lends it its options. Callbacks and pipelines are called for messages that
-carry their options, and for no other. Every other middleware gets all its hooks.
+middleware for them, and whatever is derived from it, only lends it its options. Callbacks and
+pipelines are called for messages that carry their options, and for no other. Every other middleware
+gets the hooks of declaring, enqueueing, processing, settling and of the worker's life; those of
+dramatiq's own threads (consumer and worker thread, delay queue) have nothing to tell here.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from dramatiq.middleware import (
     Callbacks,
     CurrentMessage,
     Middleware,
+    MiddlewareError,
     Pipelines,
     Retries,
     ShutdownNotifications,
@@ -66,51 +69,78 @@ def default_middleware() -> list[Middleware]:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """The hooks around one message, resolved once to those that really override something."""
+    """The hooks around one message, resolved once to those that really override something.
+
+    They run in the order of dramatiq's own worker, in one thread for a sync actor. `settled` is
+    called when it is known how the message ends, just before that is committed.
+    """
 
     broker: Broker
     before: tuple[Middleware, ...]
     after: tuple[Middleware, ...]
     skipped: tuple[Middleware, ...]
+    acked: tuple[Middleware, ...]
+    nacked: tuple[Middleware, ...]
 
     def __bool__(self) -> bool:
         """Whether there is anything to call."""
-        return bool(self.before or self.after or self.skipped)
+        return bool(self.before or self.after or self.skipped or self.acked or self.nacked)
 
     def before_process(self, message: MessageProxy) -> bool:
-        """Call the hooks before the actor; False when one of them says to skip the message."""
+        """Call the hooks before the actor; False when one of them says to skip the message.
+
+        Raises:
+            MiddlewareError: a hook fails the attempt, as if the actor had raised.
+        """
         for middleware in self.before:
             try:
-                middleware.before_process_message(self.broker, message)
+                with logged("before_process_message"):
+                    middleware.before_process_message(self.broker, message)
             except SkipMessage:
+                self._after_skip(message)
                 return False
-            except Exception:
-                log.exception("hook_failed", extra={"hook": "before_process_message"})
         return True
 
     def after_process(
         self, message: MessageProxy, *, result: object, exception: BaseException | None
     ) -> None:
         """Call the hooks after the actor, last first."""
+        if exception is not None:
+            message.stuff_exception(exception)
         for middleware in self.after:
-            with logged("after_process_message"):
+            with logged("after_process_message", too_late=True):
                 middleware.after_process_message(
                     self.broker, message, result=result, exception=exception
                 )
 
-    def after_skip(self, message: MessageProxy) -> None:
-        """Call the hooks of a skipped message."""
+    def _after_skip(self, message: MessageProxy) -> None:
         for middleware in self.skipped:
-            with logged("after_skip_message"):
+            with logged("after_skip_message", too_late=True):
                 middleware.after_skip_message(self.broker, message)
+
+    def settled(self, message: MessageProxy, *, dead: bool) -> None:
+        """Call the hooks of the ending: nack for a dead letter, ack for all else."""
+        if dead:
+            message.fail()
+        verb = "nack" if dead else "ack"
+        listeners = self.nacked if dead else self.acked
+        for hook, order in ((f"before_{verb}", listeners), (f"after_{verb}", listeners[::-1])):
+            for middleware in order:
+                with logged(hook, too_late=True):
+                    getattr(middleware, hook)(self.broker, message)
 
 
 @contextmanager
-def logged(hook: str) -> Generator[None]:
-    """A broken hook is logged and never breaks the worker."""
+def logged(hook: str, *, too_late: bool = False) -> Generator[None]:
+    """A broken hook is logged and never breaks the worker.
+
+    A `MiddlewareError` is no breakage but a refusal, and passes unless it comes `too_late`.
+    """
     try:
         yield
-    except Exception:
+    except Exception as error:
+        if isinstance(error, MiddlewareError) and not too_late:
+            raise
         log.exception("hook_failed", extra={"hook": hook})
 
 
@@ -125,17 +155,19 @@ def hooks_of(broker: Broker, middleware: Iterable[Middleware], carried: Iterable
     active = [
         m
         for m in middleware
-        if type(m) not in NATIVE and (type(m) not in ON_DEMAND or ON_DEMAND[type(m)] & names)
+        if not isinstance(m, NATIVE) and (type(m) not in ON_DEMAND or ON_DEMAND[type(m)] & names)
     ]
 
-    def with_hook(hook: str) -> tuple[Middleware, ...]:
-        return tuple(m for m in active if overrides(m, hook))
+    def with_hook(*hooks: str) -> tuple[Middleware, ...]:
+        return tuple(m for m in active if any(overrides(m, hook) for hook in hooks))
 
     return Hooks(
         broker,
-        with_hook("before_process_message"),
-        with_hook("after_process_message")[::-1],
-        with_hook("after_skip_message")[::-1],
+        before=with_hook("before_process_message"),
+        after=with_hook("after_process_message")[::-1],
+        skipped=with_hook("after_skip_message")[::-1],
+        acked=with_hook("before_ack", "after_ack"),
+        nacked=with_hook("before_nack", "after_nack"),
     )
 
 

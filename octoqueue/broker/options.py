@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
@@ -17,8 +18,24 @@ if TYPE_CHECKING:
 OWN_OPTIONS = frozenset({"lane", "results", "result_ttl", "on_dead_letter"})
 """Options dramatiq's middleware does not own; `middleware.Lanes` claims them."""
 
+MESSAGE_OPTIONS = frozenset(
+    {
+        "max_retries",
+        "min_backoff",
+        "max_backoff",
+        "time_limit",
+        "max_age",
+        "result_ttl",
+        "on_dead_letter",
+        "on_retry_exhausted",
+    }
+)
+"""Options a single message may carry instead of its actor's."""
+
 _MILLISECOND = timedelta(milliseconds=1)
-_TIMES = ("min_backoff", "max_backoff", "time_limit", "result_ttl", "max_age")
+_TIMES = frozenset({"min_backoff", "max_backoff", "time_limit", "result_ttl", "max_age"})
+_ALSO_MEANT = ("broker", "name", "queue")
+"""Parameters of `octoqueue.actor` that are no options, for the hint at a misspelt one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +43,10 @@ class Defaults:
     """What holds for actors that say nothing."""
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    time_limit: timedelta = timedelta(seconds=300)
-    """The reference's agent_execution timeout."""
+    time_limit: timedelta | None = timedelta(seconds=300)
+    """The reference's agent_execution timeout; None for no limit."""
+    max_age: timedelta | None = None
+    retry_when: Callable[[int, BaseException], bool] | None = None
     result_ttl: timedelta = timedelta(minutes=10)
     max_payload_bytes: int = 1 << 20
 
@@ -40,11 +59,15 @@ class ActorOptions:
     retry: RetryPolicy
     retry_when: Callable[[int, BaseException], bool] | None
     throws: tuple[type[BaseException], ...]
-    time_limit: timedelta
+    time_limit: timedelta | None
+    time_limit_seconds: float | None
+    """The same number, at hand for every attempt."""
     max_age: timedelta | None
     results: bool
     result_ttl_ms: int
     on_dead_letter: str | None
+    on_retry_exhausted: str | None
+    """dramatiq's own name for an actor that is told, with dramatiq's arguments."""
 
 
 def checked(declared: Mapping[str, Any], *, known: Iterable[str], owner: str) -> dict[str, Any]:
@@ -54,32 +77,74 @@ def checked(declared: Mapping[str, Any], *, known: Iterable[str], owner: str) ->
         UnknownOption: nobody owns an option; names the nearest known one.
         DeclarationError: a value is impossible; names the option.
     """
-    owned = sorted(known)
+    owned = frozenset(known)
     options: dict[str, Any] = {}
     for name, value in declared.items():
         if name not in owned:
-            near = get_close_matches(name, owned, n=1)
+            near = get_close_matches(name, sorted(owned.union(_ALSO_MEANT)), n=1)
             raise UnknownOption(name, nearest=near[0] if near else None, owner=owner)
-        options[name] = _milliseconds(owner, name, value) if name in _TIMES else value
-    if "lane" in options:
-        try:
-            options["lane"] = lane_from(options["lane"]).label
-        except InvalidMessage as error:
-            raise DeclarationError(f"{owner}: {error}") from None
-    retries = options.get("max_retries", 0)
-    if retries is not None and (not isinstance(retries, int) or retries < 0):
+        if name in _TIMES:
+            options[name] = _milliseconds(owner, name, value)
+        else:
+            options[name] = _plain(owner, name, value)
+    shortest, longest = options.get("min_backoff"), options.get("max_backoff")
+    if shortest is not None and longest is not None and longest < shortest:
         raise DeclarationError(
-            f"{owner}: max_retries is {retries!r}, it must be 0 or more, or None"
+            f"{owner}: max_backoff ({longest} ms) is shorter than min_backoff ({shortest} ms)"
         )
     return options
 
 
+def _plain(owner: str, name: str, value: Any) -> Any:
+    """Return the value of an option that is no duration, as dramatiq's middleware reads it."""
+    if name == "lane":
+        try:
+            return lane_from(value).label
+        except InvalidMessage as error:
+            raise DeclarationError(f"{owner}: {error}") from None
+    rule = _RULES.get(name)
+    if rule is not None and value is not None and not rule[0](value):
+        raise DeclarationError(f"{owner}: {name} is {value!r}, it must be {rule[1]}")
+    return value
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _are_errors(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(_are_errors(one) for one in list[Any](value))
+    return isinstance(value, type) and issubclass(value, BaseException)
+
+
+_RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "max_retries": (_is_count, "0 or more, or None for no limit"),
+    "throws": (_are_errors, "an exception class or a tuple of them"),
+    "retry_when": (callable, "a function of the attempt and the error"),
+    "results": (lambda value: isinstance(value, bool), "True or False"),
+    "on_dead_letter": (lambda value: isinstance(value, str), "the name of an actor"),
+}
+
+
 def resolved(options: Mapping[str, Any], *, lane: Lane, defaults: Defaults) -> ActorOptions:
-    """Return the options of an actor with the defaults in the gaps."""
+    """Return the options of an actor, or of a message, with the defaults in the gaps.
+
+    Raises:
+        DeclarationError: a value is impossible.
+    """
+    try:
+        return _resolved(options, lane, defaults)
+    except (TypeError, ValueError, OverflowError, InvalidMessage) as error:
+        raise DeclarationError(f"impossible options {dict(options)!r}: {error}") from None
+
+
+def _resolved(options: Mapping[str, Any], lane: Lane, defaults: Defaults) -> ActorOptions:
     policy = defaults.retry
     throws: type[BaseException] | tuple[type[BaseException], ...]
     throws = options.get("throws") or ()
     lane_name: str | None = options.get("lane")
+    time_limit = _time_limit(options, defaults.time_limit)
     return ActorOptions(
         lane=lane if lane_name is None else lane_from(lane_name),
         retry=RetryPolicy(
@@ -90,26 +155,37 @@ def resolved(options: Mapping[str, Any], *, lane: Lane, defaults: Defaults) -> A
                 _duration(options, "min_backoff", policy.min_backoff),
             ),
         ),
-        retry_when=options.get("retry_when"),
+        retry_when=options.get("retry_when", defaults.retry_when),
         throws=throws if isinstance(throws, tuple) else (throws,),
-        time_limit=_duration(options, "time_limit", defaults.time_limit),
-        max_age=_duration(options, "max_age", None),
+        time_limit=time_limit,
+        time_limit_seconds=None if time_limit is None else time_limit.total_seconds(),
+        max_age=_duration(options, "max_age", defaults.max_age),
         results=bool(options.get("results", False)),
         result_ttl_ms=_duration(options, "result_ttl", defaults.result_ttl) // _MILLISECOND,
         on_dead_letter=options.get("on_dead_letter"),
+        on_retry_exhausted=options.get("on_retry_exhausted"),
     )
 
 
-def _milliseconds(owner: str, name: str, value: object) -> int | None:
+def _time_limit(options: Mapping[str, Any], default: timedelta | None) -> timedelta | None:
+    if options.get("time_limit") == math.inf:
+        return None
+    limit: timedelta | None = _duration(options, "time_limit", default)
+    return limit
+
+
+def _milliseconds(owner: str, name: str, value: object) -> float | None:
     """Dramatiq counts in milliseconds; a timedelta says so itself."""
     if value is None:
         return None
     milliseconds = value / _MILLISECOND if isinstance(value, timedelta) else value
     if isinstance(milliseconds, bool) or not isinstance(milliseconds, (int, float)):
         raise DeclarationError(f"{owner}: {name} is {value!r}, it must be a timedelta")
-    allow_zero = name == "min_backoff"
-    if milliseconds < 0 or (milliseconds == 0 and not allow_zero):
-        raise DeclarationError(f"{owner}: {name} is {value}, it must be longer than nothing")
+    if name == "time_limit" and (milliseconds == math.inf or value == timedelta.max):
+        return math.inf  # dramatiq's way to say that there is none
+    least = 0 if name == "min_backoff" else 1
+    if not least <= milliseconds < math.inf:
+        raise DeclarationError(f"{owner}: {name} is {value}, it must be at least {least} ms")
     return round(milliseconds)
 
 

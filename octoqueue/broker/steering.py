@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from dramatiq.errors import Retry as DramatiqRetry
 
-from octoqueue.errors import Retry
+from octoqueue.errors import Retry, Steer
 
 
 def asked_delay(error: BaseException) -> timedelta | None:
@@ -20,4 +20,4 @@ def asked_delay(error: BaseException) -> timedelta | None:
 
 def is_steering(error: BaseException) -> bool:
     """Return whether an error is a wish and not a failure, and so not worth a traceback."""
-    return isinstance(error, (Retry, DramatiqRetry))
+    return isinstance(error, (Steer, DramatiqRetry))

@@ -8,9 +8,12 @@ if TYPE_CHECKING:
     import asyncio
 
     from octoqueue.broker.context import MessageContext
-    from octoqueue.broker.executables import Executable
+    from octoqueue.broker.executables import Executable, ShownMessage
+    from octoqueue.broker.middleware import Hooks
+    from octoqueue.broker.options import ActorOptions
     from octoqueue.primitives.envelope import Call, Header
     from octoqueue.primitives.messages import Lease
+    from octoqueue.runtime.endings import Ending
 
 
 class Attempt:
@@ -20,11 +23,15 @@ class Attempt:
         "began",
         "call",
         "context",
+        "ending",
+        "entered",
         "executable",
         "expired",
-        "forgotten",
         "header",
+        "hooks",
         "lease",
+        "message",
+        "options",
         "released",
         "task",
         "thread_id",
@@ -37,6 +44,7 @@ class Attempt:
         header: Header,
         call: Call,
         executable: Executable,
+        options: ActorOptions,
         context: MessageContext,
         began: float,
     ) -> None:
@@ -44,15 +52,23 @@ class Attempt:
         self.header = header
         self.call = call
         self.executable = executable
+        self.options = options
+        """The actor's, with what the message itself says instead."""
         self.context = context
         self.began = began
         """Seconds on the loop's clock."""
+        self.hooks: Hooks | None = None
+        """dramatiq's middleware around this message; None when nobody listens."""
+        self.message: ShownMessage | None = None
+        """The message as dramatiq's middleware knows it, when it must be shown to some."""
         self.task: asyncio.Task[None] | None = None
+        self.entered: float | None = None
+        """When a thread took it up, in seconds on the loop's clock; None on the loop."""
         self.thread_id: int | None = None
         """Set while a thread is inside the actor."""
         self.expired = False
         """Its time limit is over."""
         self.released = False
         """The worker is stopping and hands it back."""
-        self.forgotten = False
-        """Its lease is gone or settled; how it ends no longer matters."""
+        self.ending: Ending | None = None
+        """Set when the ending is known before it is over: while hooks are told of it."""

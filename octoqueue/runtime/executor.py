@@ -1,42 +1,34 @@
-"""`Executor`: runs attempts and turns their endings into settlements."""
+"""`Executor`: runs attempts and hands their endings to the settler."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import orjson
 
 from octoqueue.broker.context import CURRENT
-from octoqueue.broker.executables import Executable, proxy_from
-from octoqueue.broker.steering import is_steering
-from octoqueue.errors import Discard, OctoqueueError, PayloadNotSerializable, TimeLimitExceeded
-from octoqueue.primitives.messages import (
-    Enqueue,
-    Lease,
-    LeaseToken,
-    Outcome,
-    ResultRecord,
-    Settlement,
-)
+from octoqueue.broker.reasons import reason_of
+from octoqueue.primitives.messages import Lease, LeaseToken, Outcome, Settlement
 from octoqueue.runtime.attempt import Attempt
 from octoqueue.runtime.deadlines import Deadlines
-from octoqueue.runtime.records import dead_letter_kwargs, error_record, result_body
+from octoqueue.runtime.endings import Endings
 from octoqueue.runtime.starting import Unfit, attempt_from
 from octoqueue.runtime.threads import ActorThreads
-from octoqueue.runtime.verdict import RELEASED, Verdict, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from octoqueue.broker.lane_broker import LaneBroker
     from octoqueue.primitives.clock import Clock
-    from octoqueue.primitives.envelope import Call, Header
     from octoqueue.runtime.settler import Settler
 
 log = logging.getLogger(__name__)
+
+_LATE_SECONDS = 0.1
+"""A sync actor that began this much later than it was claimed has waited for a thread."""
 
 
 class Executor:
@@ -58,10 +50,13 @@ class Executor:
         self._max_deliveries = max_deliveries
         self._on_free = on_free
         self._clock = clock
-        self._jitter = (rng or random.Random()).random  # noqa: S311 - spreads retries, no secret
+        jitter = (rng or random.Random()).random  # noqa: S311 - spreads retries, no secret
+        self._endings = Endings(broker, jitter=jitter)
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines[Attempt](self._loop, self._expire)
-        self._threads = ActorThreads(self._loop, threads=threads, on_ended=self._ended)
+        self._threads = ActorThreads(
+            self._loop, threads=threads, around=self._in_thread, on_ended=self._thread_ended
+        )
         self.running: dict[LeaseToken, Attempt] = {}
 
     # ── starting ─────────────────────────────────────────────────────────────────────────────────
@@ -76,239 +71,196 @@ class Executor:
             began=self._loop.time(),
         )
         if isinstance(attempt, Unfit):
-            self._bury(attempt)
+            self._settler.settle(self._endings.burial(attempt))
             return False
         self.running[lease.token] = attempt
-        executable = attempt.executable
-        self._deadlines.add(attempt, executable.options.time_limit.total_seconds())
-        hooks = executable.hooks_for(attempt.call.options)
-        if hooks:
-            attempt.task = self._loop.create_task(self._run_with_hooks(attempt))
-        elif executable.is_async:
+        limit_seconds = attempt.options.time_limit_seconds
+        if limit_seconds is not None:
+            self._deadlines.add(attempt, limit_seconds)
+        if not attempt.executable.is_async:
+            self._threads.start(attempt)
+        elif attempt.hooks is None:
             attempt.task = self._loop.create_task(self._run(attempt))
         else:
-            self._threads.start(attempt)
+            attempt.task = self._loop.create_task(self._run_with_hooks(attempt))
         return True
 
     async def _run(self, attempt: Attempt) -> None:
         CURRENT.set(attempt.context)
+        if attempt.message is not None:
+            attempt.executable.show(attempt.message)
         call = attempt.call
         try:
             result: object = await attempt.executable.function(*call.args, **call.kwargs)
         except BaseException as error:  # noqa: BLE001 - whatever an actor raises is its outcome
-            attempt.context.drop()
             self._ended(attempt, None, error)
         else:
             self._ended(attempt, result, None)
 
     async def _run_with_hooks(self, attempt: Attempt) -> None:
-        """Run an attempt between dramatiq's hooks; they are synchronous and may block."""
-        CURRENT.set(attempt.context)
-        executable, call = attempt.executable, attempt.call
-        hooks = executable.hooks_for(call.options)
-        message = proxy_from(attempt.header, call)
-        result: Any = None
-        error: BaseException | None = None
-        if not await asyncio.to_thread(hooks.before_process, message):
-            await asyncio.to_thread(hooks.after_skip, message)
-            self._ended(attempt, None, None)
-            return
+        """Run an async actor between dramatiq's hooks; they are synchronous and may block."""
         try:
-            if executable.is_async:
-                result = await executable.function(*call.args, **call.kwargs)
-            else:
-                result = await asyncio.to_thread(executable.function, *call.args, **call.kwargs)
+            CURRENT.set(attempt.context)
+            if attempt.message is not None:
+                attempt.executable.show(attempt.message)
+            call = attempt.call
+            if await self._threads.call(lambda: self._begin(attempt)):
+                await self._finish(attempt, attempt.executable.function(*call.args, **call.kwargs))
+        except BaseException as error:  # noqa: BLE001 - whatever an actor raises is its outcome
+            self._ended(attempt, None, error)
+        else:
+            self._ended(attempt, None, None)
+
+    async def _finish(self, attempt: Attempt, actor: Awaitable[object]) -> None:
+        """Await an actor and tell the hooks how it ended."""
+        result: object = None
+        error: BaseException | None = None
+        try:
+            result = await actor
         except BaseException as raised:  # noqa: BLE001 - whatever an actor raises is its outcome
             error = raised
-            attempt.context.drop()  # what the hooks send from here on is theirs
-        if not (attempt.released or attempt.forgotten):
-            await asyncio.to_thread(hooks.after_process, message, result=result, exception=error)
-        self._ended(attempt, result, error)
+        attempt.ending = self._endings.judge(attempt, result, error)
+        self._unwatch(attempt)
+        await self._threads.call(lambda: self._conclude(attempt, result))
+
+    # ── in threads ───────────────────────────────────────────────────────────────────────────────
+
+    def _in_thread(self, attempt: Attempt, call: Callable[[], object]) -> object:
+        """Run a sync actor between dramatiq's hooks, all in one thread."""
+        if attempt.message is not None:
+            attempt.executable.show(attempt.message)
+        if attempt.hooks is None:
+            return call()
+        result: object = None
+        error: BaseException | None = None
+        try:
+            if not self._begin(attempt):
+                return None
+            result = call()
+        except BaseException as raised:  # noqa: BLE001 - whatever an actor raises is its outcome
+            error = raised
+        if _is_awaitable(result):
+            return result  # its ending is told by `_await`
+        attempt.ending = self._endings.judge(attempt, result, error)
+        self._conclude(attempt, result)
+        return result
+
+    def _begin(self, attempt: Attempt) -> bool:
+        """Call the hooks before an actor; return whether it is to run."""
+        hooks, message = attempt.hooks, attempt.message
+        assert hooks is not None  # noqa: S101 - only called when there are hooks
+        assert message is not None  # noqa: S101 - made with the hooks
+        try:
+            entered = hooks.before_process(message)
+        except BaseException as refused:  # noqa: BLE001 - as if the actor had raised it
+            attempt.ending = self._endings.judge(attempt, None, refused)
+            self._conclude(attempt, None)
+            return False
+        if entered and not message.failed:
+            return True
+        attempt.ending = self._endings.judge(attempt, None, None)
+        if entered:
+            self._conclude(attempt, None)
+        else:
+            self._settle_with_hooks(attempt)
+        return False
+
+    def _conclude(self, attempt: Attempt, result: object) -> None:
+        """Call the hooks after an actor."""
+        hooks, message, ending = attempt.hooks, attempt.message, attempt.ending
+        if hooks is None or message is None or ending is None:
+            return
+        if ending.verdict.outcome is not Outcome.RELEASE:
+            hooks.after_process(message, result=result, exception=ending.error)
+            self._settle_with_hooks(attempt)
+
+    def _settle_with_hooks(self, attempt: Attempt) -> None:
+        hooks, message, ending = attempt.hooks, attempt.message, attempt.ending
+        if hooks is None or message is None or ending is None:
+            return
+        if message.failed:
+            ending = attempt.ending = self._endings.rejected(attempt, ending)
+        hooks.settled(message, dead=ending.verdict.outcome is Outcome.DEAD_LETTER)
+
+    def _thread_ended(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
+        if attempt.ending is None and _is_awaitable(result):
+            # A plain function that returned a coroutine: a decorated coroutine function.
+            attempt.task = self._loop.create_task(self._await(attempt, result))
+        else:
+            self._ended(attempt, result, error)
+
+    async def _await(self, attempt: Attempt, actor: Awaitable[Any]) -> None:
+        CURRENT.set(attempt.context)
+        try:
+            if attempt.hooks is None:
+                self._ended(attempt, await actor, None)
+            else:
+                await self._finish(attempt, actor)
+                self._ended(attempt, None, None)
+        except BaseException as error:  # noqa: BLE001 - whatever an actor raises is its outcome
+            self._ended(attempt, None, error)
 
     # ── ending ───────────────────────────────────────────────────────────────────────────────────
 
     def _ended(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
         if self.running.pop(attempt.lease.token, None) is None:
             return  # forgotten: its lease was lost, or it was released while it ran
-        options = attempt.executable.options
-        self._deadlines.remove(attempt, options.time_limit.total_seconds())
-        self._settler.ran(attempt.lease.queue, self._loop.time() - attempt.began)
-        follow_ups = attempt.context.seal()
-        if error is None and not follow_ups and not attempt.header.flags:
-            self._settler.ack(attempt.lease)
+        self._unwatch(attempt)
+        began = attempt.began if attempt.entered is None else attempt.entered
+        self._settler.ran(attempt.lease.queue, self._loop.time() - began)
+        if error is None and attempt.ending is None and not attempt.header.flags:
+            follow_ups = attempt.context.seal()
+            if not follow_ups:
+                self._settler.ack(attempt.lease)
+            else:
+                self._settler.settle(
+                    Settlement(lease=attempt.lease, outcome=Outcome.ACK, follow_ups=follow_ups)
+                )
         else:
-            self._settle(attempt, result, error, follow_ups)
+            self._settler.settle(self._settlement(attempt, result, error))
         self._on_free()
 
-    def _settle(
-        self,
-        attempt: Attempt,
-        result: object,
-        error: BaseException | None,
-        follow_ups: tuple[Enqueue, ...],
-    ) -> None:
-        if attempt.released and isinstance(error, asyncio.CancelledError):
-            self._settler.settle(Settlement(lease=attempt.lease, outcome=Outcome.RELEASE))
-            return
-        if attempt.expired and error is not None:
-            limit = attempt.executable.options.time_limit
-            error = TimeLimitExceeded(f"the attempt ran longer than {limit}").with_traceback(
-                error.__traceback__
-            )
-        body: bytes | None = None
-        if error is None and self._keeps_result(attempt):
-            try:
-                body = result_body(attempt.call.actor, result)
-            except PayloadNotSerializable as refused:
-                error = refused
-        decided = self._decide(attempt, error)
-        if decided.outcome is Outcome.ACK:
-            if error is not None and self._keeps_result(attempt):
-                body = result_body(attempt.call.actor, None)
-            self._settler.settle(
-                Settlement(
-                    lease=attempt.lease,
-                    outcome=Outcome.ACK,
-                    result=self._record(attempt, body),
-                    follow_ups=follow_ups,
-                )
-            )
-            return
-        assert error is not None  # noqa: S101 - only a failure is anything but an ack
-        self._fail(attempt, error, decided, follow_ups)
-
-    def _decide(self, attempt: Attempt, error: BaseException | None) -> Verdict:
-        return verdict(
-            attempt.executable.options,
-            attempt=attempt.header.attempt,
-            error=error,
-            jitter=self._jitter(),
-        )
-
-    def _fail(
-        self,
-        attempt: Attempt,
-        error: BaseException,
-        decided: Verdict,
-        follow_ups: tuple[Enqueue, ...],
-    ) -> None:
-        """Settle a failed attempt."""
-        record = error_record(error)
-        facts = {
-            "queue": attempt.lease.queue,
-            "actor": attempt.call.actor,
-            "message_id": attempt.context.message_id,
-            "attempt": attempt.header.attempt,
-            "error": record["error"],
-            "reason": record["message"],
-        }
-        if decided.outcome is Outcome.RETRY:
-            log.info("message_retried", extra=facts | {"delay_ms": decided.delay_ms})
-            self._settler.settle(
-                Settlement(
-                    lease=attempt.lease,
-                    outcome=Outcome.RETRY,
-                    delay_ms=decided.delay_ms,
-                    follow_ups=follow_ups,
-                )
-            )
-            return
-        log.warning(
-            "message_dead_lettered",
-            extra=facts,
-            exc_info=None if is_steering(error) or isinstance(error, Discard) else error,
-        )
-        self._dead_letter(
-            attempt.lease,
-            header=attempt.header,
-            call=attempt.call,
-            executable=attempt.executable,
-            record=record,
-            follow_ups=follow_ups,
-        )
-
-    def _bury(self, unfit: Unfit) -> None:
-        log.warning(
-            "message_dead_lettered",
-            extra={
-                "queue": unfit.lease.queue,
-                "actor": unfit.call.actor if unfit.call else None,
-                "error": unfit.error,
-                "reason": unfit.detail,
-            },
-        )
-        record = {"error": unfit.error, "message": unfit.detail}
-        self._dead_letter(
-            unfit.lease,
-            header=unfit.header,
-            call=unfit.call,
-            executable=unfit.executable,
-            record=record,
-        )
-
-    def _dead_letter(
-        self,
-        lease: Lease,
-        *,
-        header: Header | None,
-        call: Call | None,
-        executable: Executable | None,
-        record: dict[str, Any],
-        follow_ups: tuple[Enqueue, ...] = (),
-    ) -> None:
-        result: ResultRecord | None = None
-        reason = dict(record)
-        if header is not None and call is not None:
-            reason |= {"actor": call.actor, "attempt": header.attempt}
-            ttl_ms = executable.options.result_ttl_ms if executable else 600_000
-            if header.flags & 1:
-                result = ResultRecord(body=orjson.dumps(record), ttl_ms=ttl_ms)
-            if executable is not None and executable.options.on_dead_letter is not None:
-                actor = executable.options.on_dead_letter
-                follow_ups += self._last_words(actor, header, call, record)
-        self._settler.settle(
-            Settlement(
-                lease=lease,
-                outcome=Outcome.DEAD_LETTER,
-                reason=orjson.dumps(reason),
-                result=result,
-                follow_ups=follow_ups,
-            )
-        )
-
-    def _last_words(
-        self, actor: str, header: Header, call: Call, record: dict[str, Any]
-    ) -> tuple[Enqueue, ...]:
-        kwargs = dead_letter_kwargs(call.message_id(header), call, record)
+    def _settlement(
+        self, attempt: Attempt, result: object, error: BaseException | None
+    ) -> Settlement:
         try:
-            return (self._broker.follow_up(actor, kwargs, beside=header),)
-        except OctoqueueError as error:
-            log.error(  # noqa: TRY400 - the message says it all
-                "dead_letter_actor_failed", extra={"actor": actor, "reason": str(error)}
-            )
-            return ()
+            ending = attempt.ending or self._endings.judge(attempt, result, error)
+            return self._endings.settlement(attempt, ending, attempt.context.seal())
+        except Exception as broken:
+            log.exception("ending_failed", extra={"actor": attempt.call.actor})
+            reason = orjson.dumps(reason_of(broken))
+            return Settlement(lease=attempt.lease, outcome=Outcome.DEAD_LETTER, reason=reason)
 
-    def _keeps_result(self, attempt: Attempt) -> bool:
-        return bool(attempt.header.flags & 1)
-
-    def _record(self, attempt: Attempt, body: bytes | None) -> ResultRecord | None:
-        if body is None:
-            return None
-        return ResultRecord(body=body, ttl_ms=attempt.executable.options.result_ttl_ms)
+    def _unwatch(self, attempt: Attempt) -> None:
+        limit_seconds = attempt.options.time_limit_seconds
+        if limit_seconds is not None:
+            self._deadlines.remove(attempt, limit_seconds)
 
     # ── interrupting ─────────────────────────────────────────────────────────────────────────────
 
     def _expire(self, attempt: Attempt) -> None:
+        limit_seconds = attempt.options.time_limit_seconds
+        if limit_seconds is None or self._has_waited(attempt, limit_seconds):
+            return
         log.warning(
             "time_limit_exceeded",
             extra={
                 "actor": attempt.call.actor,
                 "message_id": attempt.context.message_id,
-                "limit_seconds": attempt.executable.options.time_limit.total_seconds(),
+                "limit_seconds": limit_seconds,
             },
         )
         attempt.expired = True
         self._interrupt(attempt)
+
+    def _has_waited(self, attempt: Attempt, limit_seconds: float) -> bool:
+        """Whether its limit is not over because it had to wait for a thread: it is asked again."""
+        if attempt.executable.is_async:
+            return False
+        if attempt.entered is None:
+            return True
+        late = attempt.entered - attempt.began > _LATE_SECONDS
+        return late and self._loop.time() - attempt.entered < limit_seconds
 
     def _interrupt(self, attempt: Attempt) -> None:
         if attempt.task is not None:
@@ -320,8 +272,8 @@ class Executor:
         """Stop an attempt whose lease another worker has: what it does no longer counts."""
         attempt = self.running.pop(token, None)
         if attempt is not None:
-            attempt.forgotten = True
-            self._deadlines.remove(attempt, attempt.executable.options.time_limit.total_seconds())
+            attempt.released = True
+            self._unwatch(attempt)
             self._interrupt(attempt)
             self._on_free()
 
@@ -340,11 +292,16 @@ class Executor:
             await asyncio.wait(tasks, timeout=grace_seconds)
         for token, attempt in list(self.running.items()):
             del self.running[token]
-            attempt.forgotten = True
-            self._settler.settle(Settlement(lease=attempt.lease, outcome=RELEASED.outcome))
+            self._settler.settle(Settlement(lease=attempt.lease, outcome=Outcome.RELEASE))
         return len(attempts)
 
     def close(self) -> None:
-        """Stop timers and threads."""
+        """Stop timers, threads and whatever still runs; its leases are left to expire."""
+        for token in tuple(self.running):
+            self.forget(token)
         self._deadlines.clear()
         self._threads.close()
+
+
+def _is_awaitable(result: object) -> TypeGuard[Awaitable[Any]]:
+    return hasattr(type(result), "__await__")

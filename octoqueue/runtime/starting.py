@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from octoqueue.broker.context import MessageContext
-from octoqueue.errors import ActorUnknown, EnvelopeError
+from octoqueue.broker.executables import proxy_from
+from octoqueue.errors import OctoqueueError
 from octoqueue.primitives.envelope import Call, Header, decode_body, unpack_header
 from octoqueue.runtime.attempt import Attempt
 
@@ -40,7 +41,7 @@ def attempt_from(
     """Return the attempt for a lease, or why there is none.
 
     A message that cannot be decoded, names an unknown actor, is older than its actor allows, or has
-    taken down `max_deliveries` workers is unfit.
+    taken down `max_deliveries` workers is unfit, and so is one whose own options are impossible.
     """
     header: Header | None = None
     call: Call | None = None
@@ -48,7 +49,8 @@ def attempt_from(
         header = unpack_header(lease.payload)
         call = decode_body(lease.payload)
         executable = find(call.actor)
-    except (EnvelopeError, ActorUnknown) as error:
+        options = executable.options_for(call.options) if call.options else executable.options
+    except OctoqueueError as error:
         return Unfit(lease, header, call, None, type(error).__name__, str(error))
     if header.deliveries >= max_deliveries:
         return Unfit(
@@ -59,12 +61,25 @@ def attempt_from(
             "PoisonMessage",
             f"{header.deliveries} workers died or were lost while they ran it",
         )
-    max_age = executable.options.max_age
+    max_age = options.max_age
     if max_age is not None and now_ms - call.created_at_ms >= max_age.total_seconds() * 1000:
         return Unfit(
             lease, header, call, executable, "MessageExpired", f"it is older than {max_age}"
         )
     context = MessageContext(lease, header, call, started_at_ms=now_ms)
-    return Attempt(
-        lease, header=header, call=call, executable=executable, context=context, began=began
+    attempt = Attempt(
+        lease,
+        header=header,
+        call=call,
+        executable=executable,
+        options=options,
+        context=context,
+        began=began,
     )
+    hooks = executable.hooks_for(call.options) if call.options else executable.hooks
+    if hooks:
+        attempt.hooks = hooks
+        attempt.message = proxy_from(header, call)
+    elif executable.shows_message:
+        attempt.message = proxy_from(header, call)
+    return attempt

@@ -1,65 +1,142 @@
-"""`ActorThreads`: sync actors in threads, their endings collected for the loop in batches."""
+"""`ActorThreads`: sync actors in threads, their endings collected for the loop in batches.
+
+The threads are daemons: one that is stuck in a system call does not keep the process from ending.
+Every job runs in a copy of the context it was given in, so that nothing one message puts into a
+context variable reaches the next.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from contextvars import Context, copy_context
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, TypeVar
 
 from octoqueue.broker.context import CURRENT
-from octoqueue.broker.interrupts import ThreadInterrupt, interrupt_thread
+from octoqueue.broker.interrupts import interrupt_thread
 from octoqueue.runtime.attempt import Attempt
 
 if TYPE_CHECKING:
     import asyncio
 
+T = TypeVar("T")
+
+Around = Callable[[Attempt, Callable[[], object]], object]
 Ended = Callable[[Attempt, object, BaseException | None], None]
 
 
 class ActorThreads:
-    """Runs attempts in threads; at most one thread a slot, made when first needed."""
+    """Runs attempts and hooks in threads, made when first needed."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, threads: int, on_ended: Ended) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *, threads: int, around: Around, on_ended: Ended
+    ) -> None:
+        """Prepare.
+
+        Args:
+            loop: where endings are told.
+            threads: how many at most.
+            around: calls the actor of an attempt, with whatever belongs before and after it.
+            on_ended: called on the loop with what that returned or raised.
+        """
         self._loop = loop
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="octoqueue-actor")
+        self._most = threads
+        self._around = around
         self._on_ended = on_ended
+        self._jobs: SimpleQueue[tuple[Context, Callable[[], None]] | None] = SimpleQueue()
+        self._names = itertools.count(1)
+        self._threads = 0
+        self._unfinished = 0
+        self._closed = False
         self._ended: deque[tuple[Attempt, object, BaseException | None]] = deque()
         self._lock = threading.Lock()
 
     def start(self, attempt: Attempt) -> None:
         """Run an attempt in a thread."""
-        self._pool.submit(self._run, attempt)
+        self._submit(lambda: self._run(attempt))
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run a function in a thread, in the caller's context, and return what it returns."""
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def answer(result: T | None, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)  # type: ignore[arg-type] # one of the two is None
+            else:
+                future.set_exception(error)
+
+        def run() -> None:
+            try:
+                result = function()
+            except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+                self._tell(answer, None, error)
+            else:
+                self._tell(answer, result, None)
+
+        self._submit(run)
+        return await future
+
+    def _submit(self, job: Callable[[], None]) -> None:
+        with self._lock:
+            self._unfinished += 1
+            is_short = self._threads < min(self._unfinished, self._most)
+            self._threads += is_short
+        self._jobs.put((copy_context(), job))
+        if is_short:
+            name = f"octoqueue-actor-{next(self._names)}"
+            threading.Thread(target=self._serve, name=name, daemon=True).start()
+
+    def _serve(self) -> None:
+        while (task := self._jobs.get()) is not None:
+            context, job = task
+            if not self._closed:
+                context.run(job)
+            with self._lock:
+                self._unfinished -= 1
+            del task, context, job
+        self._jobs.put(None)  # for the next one
 
     def _run(self, attempt: Attempt) -> None:
+        CURRENT.set(attempt.context)
+        attempt.entered = self._loop.time()
         result: object = None
         error: BaseException | None = None
-        token = CURRENT.set(attempt.context)
         try:
-            try:
-                with self._lock:
-                    attempt.thread_id = threading.get_ident()
-                call = attempt.call
-                result = attempt.executable.function(*call.args, **call.kwargs)
-            finally:
-                with self._lock:
-                    attempt.thread_id = None
-                # An interrupt sent before the lock was taken arrives here, inside the `try`.
-                for _ in range(2):
-                    pass
-        except ThreadInterrupt as interrupt:
-            error = interrupt
-            attempt.context.drop()
+            result = self._around(attempt, lambda: self._interruptible(attempt))
         except BaseException as raised:  # noqa: BLE001 - whatever an actor raises is its outcome
             error = raised
-            attempt.context.drop()
-        CURRENT.reset(token)
         with self._lock:
             first = not self._ended
             self._ended.append((attempt, result, error))
         if first:
-            self._loop.call_soon_threadsafe(self._collect)
+            self._tell(self._collect)
+
+    def _interruptible(self, attempt: Attempt) -> object:
+        """Call the actor; only from its first to its last instruction can it be interrupted."""
+        call = attempt.call
+        try:
+            try:
+                with self._lock:
+                    attempt.thread_id = threading.get_ident()
+                return attempt.executable.function(*call.args, **call.kwargs)
+            finally:
+                with self._lock:
+                    attempt.thread_id = None
+                for _ in range(2):
+                    pass  # an interrupt sent before the lock was taken arrives here
+        except BaseException:
+            attempt.thread_id = None  # the interrupt came in the very `finally`
+            raise
+
+    def _tell(self, callback: Callable[..., None], *args: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            self._loop.call_soon_threadsafe(callback, *args)
 
     def _collect(self) -> None:
         with self._lock:
@@ -75,4 +152,5 @@ class ActorThreads:
 
     def close(self) -> None:
         """Take no more; threads that still run are left to the end of the process."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._closed = True
+        self._jobs.put(None)

@@ -22,10 +22,13 @@ class Verdict:
 
     outcome: Outcome
     delay_ms: int = 0
+    is_exhausted: bool = False
+    """Dead because it has been tried often enough."""
 
 
 ACKED = Verdict(Outcome.ACK)
 DEAD = Verdict(Outcome.DEAD_LETTER)
+EXHAUSTED = Verdict(Outcome.DEAD_LETTER, is_exhausted=True)
 RELEASED = Verdict(Outcome.RELEASE)
 
 
@@ -49,7 +52,7 @@ def verdict(
     else:
         again = options.retry.allows(attempt)
     if not again:
-        return DEAD
+        return EXHAUSTED
     asked = asked_delay(error)
     if asked is not None:
         return Verdict(Outcome.RETRY, max(asked // _MILLISECOND, 0))

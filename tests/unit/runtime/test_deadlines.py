@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from octoqueue.runtime.deadlines import Deadlines
 
@@ -25,7 +25,7 @@ class StillLoop:
     def time(self) -> float:
         return self.now
 
-    def call_at(self, when: float, callback: Callable[..., None], *args: Any) -> StillTimer:
+    def call_at(self, when: float, callback: Callable[..., None], *args: object) -> StillTimer:
         timer = StillTimer(callback, args)
         heapq.heappush(self._timers, (when, next(self._numbers), timer))
         return timer
@@ -47,7 +47,7 @@ class StillLoop:
 
 
 class StillTimer:
-    def __init__(self, callback: Callable[..., None], args: tuple[Any, ...]) -> None:
+    def __init__(self, callback: Callable[..., None], args: tuple[object, ...]) -> None:
         self.callback, self.args, self.cancelled = callback, args, False
 
     def cancel(self) -> None:

@@ -1,0 +1,236 @@
+"""`Endings`: from how an attempt ended to how its lease is settled.
+
+`judge` decides and may be called in any thread; `settlement` writes down what was decided. A
+failure drops what the actor has sent; a failure that can only repeat itself (a result without a
+JSON form, a rejection by middleware) is not tried again.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from octoqueue.broker.executables import proxy_from
+from octoqueue.broker.steering import is_steering
+from octoqueue.errors import (
+    MessageRejected,
+    OctoqueueError,
+    PayloadNotSerializable,
+    TimeLimitExceeded,
+)
+from octoqueue.primitives.envelope import Flag
+from octoqueue.primitives.messages import Enqueue, Outcome, ResultRecord, Settlement
+from octoqueue.runtime.records import dead_letter_kwargs, error_record, result_body
+from octoqueue.runtime.verdict import ACKED, DEAD, RELEASED, Verdict, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from octoqueue.broker.lane_broker import LaneBroker
+    from octoqueue.broker.options import ActorOptions
+    from octoqueue.primitives.envelope import Call, Header
+    from octoqueue.primitives.messages import Lease
+    from octoqueue.runtime.attempt import Attempt
+    from octoqueue.runtime.starting import Unfit
+
+log = logging.getLogger(__name__)
+
+DEFAULT_RESULT_TTL_MS = 600_000
+"""How long the failure of a message is kept when its actor is not known here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended."""
+
+    verdict: Verdict
+    error: BaseException | None = None
+    body: bytes | None = None
+    """The record of the result, when somebody may ask for it."""
+
+
+class Endings:
+    """Judges attempts and writes their settlements."""
+
+    def __init__(self, broker: LaneBroker, *, jitter: Callable[[], float]) -> None:
+        self._broker = broker
+        self._jitter = jitter
+
+    def judge(self, attempt: Attempt, result: object, error: BaseException | None) -> Ending:
+        """Decide what becomes of a message whose actor returned or raised."""
+        if error is None:
+            return self._judge_result(attempt, result)
+        attempt.context.drop()
+        if is_steering(error):
+            pass  # a wish, also when it was made while being cancelled
+        elif attempt.released:
+            return Ending(RELEASED)
+        elif attempt.expired:
+            error = TimeLimitExceeded(
+                f"the attempt ran longer than {attempt.options.time_limit}"
+            ).with_traceback(error.__traceback__)
+        decided = self._verdict(attempt, error)
+        acked_with_result = decided.outcome is Outcome.ACK and _keeps_result(attempt.header)
+        return Ending(decided, error, result_body("", None) if acked_with_result else None)
+
+    def _judge_result(self, attempt: Attempt, result: object) -> Ending:
+        if not _keeps_result(attempt.header):
+            return Ending(ACKED)
+        try:
+            return Ending(ACKED, body=result_body(attempt.call.actor, result))
+        except PayloadNotSerializable as refused:
+            attempt.context.drop()
+            return Ending(DEAD, refused)
+
+    def _verdict(self, attempt: Attempt, error: BaseException) -> Verdict:
+        options, count, jitter = attempt.options, attempt.header.attempt, self._jitter()
+        try:
+            return verdict(options, attempt=count, error=error, jitter=jitter)
+        except Exception:
+            log.exception("retry_when_failed", extra={"actor": attempt.call.actor})
+            options = replace(options, retry_when=None)
+            return verdict(options, attempt=count, error=error, jitter=jitter)
+
+    def rejected(self, attempt: Attempt, ending: Ending) -> Ending:
+        """Return the ending of a message that middleware has marked as failed."""
+        if ending.verdict.outcome is Outcome.DEAD_LETTER:
+            return ending
+        attempt.context.drop()
+        return Ending(DEAD, ending.error or MessageRejected())
+
+    def settlement(
+        self, attempt: Attempt, ending: Ending, follow_ups: tuple[Enqueue, ...]
+    ) -> Settlement:
+        """Return what to commit for an attempt that is over."""
+        outcome = ending.verdict.outcome
+        if outcome is Outcome.RELEASE:
+            return Settlement(lease=attempt.lease, outcome=outcome)
+        if outcome is Outcome.ACK:
+            ttl_ms = attempt.options.result_ttl_ms
+            kept = None if ending.body is None else ResultRecord(body=ending.body, ttl_ms=ttl_ms)
+            return Settlement(
+                lease=attempt.lease, outcome=outcome, result=kept, follow_ups=follow_ups
+            )
+        assert ending.error is not None  # noqa: S101 - all else is a failure
+        return self._failure(attempt, ending.verdict, ending.error, follow_ups)
+
+    def _failure(
+        self,
+        attempt: Attempt,
+        decided: Verdict,
+        error: BaseException,
+        follow_ups: tuple[Enqueue, ...],
+    ) -> Settlement:
+        record = error_record(error)
+        facts = {
+            "queue": attempt.lease.queue,
+            "actor": attempt.call.actor,
+            "message_id": attempt.context.message_id,
+            "attempt": attempt.header.attempt,
+            "error": record["error"],
+            "reason": record["message"],
+        }
+        if decided.outcome is Outcome.RETRY:
+            log.info("message_retried", extra=facts | {"delay_ms": decided.delay_ms})
+            return Settlement(
+                lease=attempt.lease,
+                outcome=Outcome.RETRY,
+                delay_ms=decided.delay_ms,
+                follow_ups=follow_ups,
+            )
+        if decided.is_exhausted:
+            follow_ups += self._told(attempt)
+        shown = None if is_steering(error) else error
+        log.warning("message_dead_lettered", extra=facts, exc_info=shown)
+        return self._dead_letter(
+            attempt.lease,
+            attempt.header,
+            attempt.call,
+            options=attempt.options,
+            record=record,
+            follow_ups=follow_ups,
+        )
+
+    def burial(self, unfit: Unfit) -> Settlement:
+        """Return what to commit for a message that cannot run."""
+        log.warning(
+            "message_dead_lettered",
+            extra={
+                "queue": unfit.lease.queue,
+                "actor": unfit.call.actor if unfit.call else None,
+                "error": unfit.error,
+                "reason": unfit.detail,
+            },
+        )
+        record = {"error": unfit.error, "message": unfit.detail}
+        options = unfit.executable.options if unfit.executable else None
+        return self._dead_letter(
+            unfit.lease, unfit.header, unfit.call, options=options, record=record
+        )
+
+    def _dead_letter(
+        self,
+        lease: Lease,
+        header: Header | None,
+        call: Call | None,
+        *,
+        options: ActorOptions | None,
+        record: dict[str, Any],
+        follow_ups: tuple[Enqueue, ...] = (),
+    ) -> Settlement:
+        result: ResultRecord | None = None
+        reason = dict(record)
+        if header is not None and _keeps_result(header):
+            ttl_ms = options.result_ttl_ms if options else DEFAULT_RESULT_TTL_MS
+            result = ResultRecord(body=orjson.dumps(record), ttl_ms=ttl_ms)
+        if header is not None and call is not None:
+            reason |= {"actor": call.actor, "attempt": header.attempt}
+            if options is not None:
+                follow_ups += self._last_words(options, header, call, record)
+        return Settlement(
+            lease=lease,
+            outcome=Outcome.DEAD_LETTER,
+            reason=orjson.dumps(reason),
+            result=result,
+            follow_ups=follow_ups,
+        )
+
+    def _last_words(
+        self, options: ActorOptions, header: Header, call: Call, record: dict[str, Any]
+    ) -> tuple[Enqueue, ...]:
+        """Return the message for the actor named by `on_dead_letter`."""
+        if options.on_dead_letter is None:
+            return ()
+        kwargs = dead_letter_kwargs(call.message_id(header), call, record)
+        return self._follow_up(options.on_dead_letter, header, kwargs=kwargs)
+
+    def _told(self, attempt: Attempt) -> tuple[Enqueue, ...]:
+        """Return the message for the actor named by dramatiq's `on_retry_exhausted`."""
+        options, header = attempt.options, attempt.header
+        if options.on_retry_exhausted is None:
+            return ()
+        counts = {"retries": header.attempt, "max_retries": options.retry.max_retries}
+        message = proxy_from(header, attempt.call).asdict()
+        return self._follow_up(options.on_retry_exhausted, header, args=(message, counts))
+
+    def _follow_up(
+        self,
+        actor: str,
+        header: Header,
+        *,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> tuple[Enqueue, ...]:
+        try:
+            return (self._broker.follow_up(actor, args, kwargs or {}, beside=header),)
+        except OctoqueueError as error:
+            facts = {"actor": actor, "reason": str(error)}
+            log.error("dead_letter_actor_failed", extra=facts)  # noqa: TRY400 - it says it all
+            return ()
+
+
+def _keeps_result(header: Header) -> bool:
+    return bool(header.flags & Flag.KEEP_RESULT)
