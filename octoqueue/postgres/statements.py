@@ -3,11 +3,11 @@
 A file holds the statements of one owner. Each begins with its name, says what it is for, and
 explains every parameter and what comes back:
 
-    -- name: withdraw_task
-    -- Deletes a row of which nothing was accepted.
-    -- $1 uuid: the task
+    -- name: forget_session
+    -- Deletes what is kept of a session.
+    -- $1 uuid: the session
     -- returns nothing
-    delete from tasks where task_id = $1 and status = 'queued';
+    delete from sessions where session_id = $1;
 
 A statement whose parameters and comments disagree is refused when the file is read, so a comment
 cannot go stale in silence.

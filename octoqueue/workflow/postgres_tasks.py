@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -19,6 +19,7 @@ from octoqueue.workflow.tasks import (
     TaskStatus,
     Verdict,
     verdict_on,
+    without_nul,
 )
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ class PostgresTaskStore:
         self._get = Grouped(self._get_many)
         self._start = Grouped(self._start_many, key=_id_of)
         self._finish = Grouped(self._finish_many, key=_id_of)
+        self._withdraw = Grouped(self._withdraw_many)
 
     async def aclose(self) -> None:
         """Answer what is under way; the pool belongs to whoever made it."""
-        for grouped in (self._add, self._get, self._start, self._finish):
+        for grouped in (self._add, self._get, self._start, self._finish, self._withdraw):
             await grouped.aclose()
 
     async def add(self, task: NewTask) -> None:
@@ -83,7 +85,7 @@ class PostgresTaskStore:
 
     async def withdraw(self, task_id: TaskId) -> None:
         """Forget a queued task."""
-        await self._pool.fetch(self._sql["withdraw_task"], task_id)
+        await self._withdraw(task_id)
 
     async def put_back(self, *, unsent_for: timedelta, limit: int) -> Sequence[NewTask]:
         """Return queued tasks that must have lost their message, stamped as sent anew."""
@@ -139,6 +141,10 @@ class PostgresTaskStore:
         before = _statuses(rows)
         return [verdict_on(before.get(each.task_id), each.status) for each in finishes]
 
+    async def _withdraw_many(self, task_ids: Sequence[TaskId]) -> Sequence[None]:
+        await self._pool.fetch(self._sql["withdraw_tasks"], task_ids)
+        return [None] * len(task_ids)
+
 
 def _id_of(item: NewTask | _Start | _Finish) -> TaskId:
     return item.task_id
@@ -152,21 +158,8 @@ def _stored(value: JsonObject) -> str:
     """Return the JSON that jsonb keeps: it has no NUL, and orjson takes no lone surrogate."""
     written = orjson.dumps(value)
     if b"\\u0000" in written:
-        written = orjson.dumps(_without_nul(value))
+        written = orjson.dumps(without_nul(value))
     return written.decode()
-
-
-def _without_nul(value: object) -> object:
-    match value:
-        case str():
-            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
-        case dict():
-            members = cast("dict[str, object]", value)
-            return {_without_nul(name): _without_nul(item) for name, item in members.items()}
-        case list() | tuple():
-            return [_without_nul(item) for item in cast("Sequence[object]", value)]
-        case _:
-            return value
 
 
 def _task_from(row: Record) -> Task:

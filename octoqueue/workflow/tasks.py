@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NewType
+from typing import TYPE_CHECKING, Any, NewType, cast
 
 from octoqueue.errors import InvalidMessage
 from octoqueue.primitives.ids import id_from_text, new_message_id, text_from_id
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from octoqueue.primitives.lane import Lane
@@ -131,3 +132,17 @@ def new_task_id() -> TaskId:
 def task_id_from(text: str) -> TaskId | None:
     """Return the task id written by `text`, None when it is not one in canonical form."""
     return None if id_from_text(text) is None else TaskId(text)
+
+
+def without_nul(value: object) -> object:
+    """Return JSON as PostgreSQL can keep it: its NUL characters replaced."""
+    match value:
+        case str():
+            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        case dict():
+            members = cast("dict[str, object]", value)
+            return {without_nul(name): without_nul(item) for name, item in members.items()}
+        case list() | tuple():
+            return [without_nul(item) for item in cast("Sequence[object]", value)]
+        case _:
+            return value

@@ -73,11 +73,17 @@ with wanted as (
 )
 select held.task_id, held.status from held;
 
--- name: withdraw_task
--- Deletes a row of which nothing was accepted; one that a worker has started stays.
--- $1 uuid: the task
+-- name: withdraw_tasks
+-- Deletes rows of which nothing was accepted; what a worker has started stays.
+-- $1 uuid[]: the tasks
 -- returns nothing
-delete from tasks where task_id = $1 and status = 'queued';
+with held as materialized (
+  select task_id from tasks
+  where task_id = any($1::uuid[]) and status = 'queued'
+  order by task_id
+  for update
+)
+delete from tasks using held where tasks.task_id = held.task_id;
 
 -- name: put_back_tasks
 -- Takes queued rows whose message must be gone and stamps them as sent anew; whoever gets a row

@@ -1,0 +1,143 @@
+"""`MemoryTaskStore`: a `TaskStore` in one process, with the promises of the PostgreSQL store.
+
+It is for tests: nothing is durable and nothing is shared between processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import orjson
+
+from octoqueue.primitives.clock import Clock, SystemClock
+from octoqueue.workflow.tasks import (
+    JsonObject,
+    NewTask,
+    Task,
+    TaskError,
+    TaskId,
+    TaskStatus,
+    Verdict,
+    verdict_on,
+    without_nul,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(slots=True)
+class _Row:
+    task: Task
+    queued_at: datetime
+
+
+class MemoryTaskStore:
+    """Implements `TaskStore` with a dictionary."""
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        """Start empty."""
+        self._clock = clock or SystemClock()
+        self._rows: dict[TaskId, _Row] = {}
+
+    async def add(self, task: NewTask) -> None:
+        """Keep a new task, queued."""
+        now = self._now()
+        queued = Task(
+            task_id=task.task_id,
+            goal=task.goal,
+            lane=task.lane,
+            status=TaskStatus.QUEUED,
+            arm=None,
+            result=None,
+            error=None,
+            attempts=0,
+            created_at=now,
+            started_at=None,
+            finished_at=None,
+        )
+        self._rows.setdefault(task.task_id, _Row(queued, now))
+
+    async def get(self, task_id: TaskId) -> Task | None:
+        """Return the task, None when there is none."""
+        row = self._rows.get(task_id)
+        return None if row is None else row.task
+
+    async def start(self, task_id: TaskId, *, arm: str) -> Verdict:
+        """Move it to running."""
+        return self._move(task_id, TaskStatus.RUNNING, arm=arm, started_at=self._now())
+
+    async def complete(self, task_id: TaskId, *, result: JsonObject, attempts: int) -> Verdict:
+        """Move it to completed."""
+        return self._move(
+            task_id,
+            TaskStatus.COMPLETED,
+            result=_kept(result),
+            attempts=attempts,
+            finished_at=self._now(),
+        )
+
+    async def fail(self, task_id: TaskId, *, error: TaskError, attempts: int) -> Verdict:
+        """Move it to failed."""
+        return self._move(
+            task_id,
+            TaskStatus.FAILED,
+            error=_kept(error.as_json()),
+            attempts=attempts,
+            finished_at=self._now(),
+        )
+
+    async def withdraw(self, task_id: TaskId) -> None:
+        """Forget a queued task."""
+        row = self._rows.get(task_id)
+        if row is not None and row.task.status is TaskStatus.QUEUED:
+            del self._rows[task_id]
+
+    async def put_back(self, *, unsent_for: timedelta, limit: int) -> Sequence[NewTask]:
+        """Return queued tasks last sent at least that long ago, stamped as sent anew."""
+        now = self._now()
+        lost = [
+            row
+            for row in self._rows.values()
+            if row.task.status is TaskStatus.QUEUED and row.queued_at < now - unsent_for
+        ][:limit]
+        for row in lost:
+            row.queued_at = now
+        return [
+            NewTask(task_id=row.task.task_id, goal=row.task.goal, lane=row.task.lane)
+            for row in lost
+        ]
+
+    async def fail_abandoned(
+        self, *, running_for: timedelta, error: TaskError, limit: int
+    ) -> Sequence[TaskId]:
+        """Fail tasks started at least that long ago."""
+        oldest = self._now() - running_for
+        abandoned = [
+            task_id
+            for task_id, row in self._rows.items()
+            if row.task.status is TaskStatus.RUNNING
+            and row.task.started_at is not None
+            and row.task.started_at < oldest
+        ][:limit]
+        for task_id in abandoned:
+            await self.fail(task_id, error=error, attempts=0)
+        return abandoned
+
+    def _move(self, task_id: TaskId, wanted: TaskStatus, **changes: object) -> Verdict:
+        row = self._rows.get(task_id)
+        verdict = verdict_on(None if row is None else row.task.status, wanted)
+        if row is not None and verdict is Verdict.MOVED:
+            row.task = replace(row.task, status=wanted, **changes)  # type: ignore[arg-type]
+        return verdict
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.now_ms() / 1000, tz=UTC)
+
+
+def _kept(value: JsonObject) -> JsonObject:
+    """Return a copy by way of JSON, as a server would give it back."""
+    kept: JsonObject = orjson.loads(orjson.dumps(without_nul(value)))
+    return kept

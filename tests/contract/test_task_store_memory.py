@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from octoqueue.testing.fake_clock import FakeClock
+from octoqueue.testing.memory_tasks import MemoryTaskStore
+from tests.contract.task_store import TaskStoreContract
+
+if TYPE_CHECKING:
+    from octoqueue.workflow.protocol import TaskStore
+    from tests.contract.task_store import Ages
+
+
+class TestMemoryTaskStore(TaskStoreContract):
+    @pytest.fixture
+    def clock(self) -> FakeClock:
+        return FakeClock()
+
+    @pytest.fixture
+    def store(self, clock: FakeClock) -> TaskStore:
+        return MemoryTaskStore(clock=clock)
+
+    @pytest.fixture
+    def age(self, clock: FakeClock) -> Ages:
+        async def age(by: timedelta) -> None:
+            clock.advance(by // timedelta(milliseconds=1))
+
+        return age

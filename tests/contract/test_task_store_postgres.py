@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from octoqueue.postgres.migrator import Migrator
+from octoqueue.postgres.pool import PostgresPool
+from octoqueue.workflow.postgres_tasks import PostgresTaskStore
+from tests.contract.task_store import TaskStoreContract
+from tests.databases import fresh_database
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from datetime import timedelta
+
+    from octoqueue.workflow.protocol import TaskStore
+    from tests.contract.task_store import Ages
+
+AGE = """
+update tasks set
+  created_at = created_at - $1::interval, queued_at = queued_at - $1::interval,
+  started_at = started_at - $1::interval, finished_at = finished_at - $1::interval
+"""
+
+
+class TestPostgresTaskStore(TaskStoreContract):
+    @pytest.fixture
+    async def pool(self, postgres_dsn: str) -> AsyncGenerator[PostgresPool]:
+        async with fresh_database(postgres_dsn) as dsn, PostgresPool(dsn) as pool:
+            await Migrator(pool).migrate()
+            yield pool
+
+    @pytest.fixture
+    async def store(self, pool: PostgresPool) -> AsyncGenerator[TaskStore]:
+        store = PostgresTaskStore(pool)
+        yield store
+        await store.aclose()
+
+    @pytest.fixture
+    def age(self, pool: PostgresPool) -> Ages:
+        async def age(by: timedelta) -> None:
+            async with pool.dedicated(purpose="age") as connection:
+                await connection.execute(AGE, by)
+
+        return age
