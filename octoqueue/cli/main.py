@@ -34,6 +34,16 @@ COMMANDS: Final = (
         summary="Serve the HTTP application that the configuration names.",
     ),
     Entry(
+        name="stats",
+        target="octoqueue.cli.stats:app",
+        summary="Show what waits and what runs, a line a queue.",
+    ),
+    Entry(
+        name="dead-letters",
+        target="octoqueue.cli.dead_letters:app",
+        summary="Look at messages that will not run again by themselves.",
+    ),
+    Entry(
         name="config",
         target="octoqueue.cli.config:app",
         summary="Show, check and describe the configuration.",
