@@ -21,6 +21,7 @@
     │   └── ActorFailed                 the actor raised; carries class name, message, traceback
     ├── TimeLimitExceeded               an attempt ran longer than its actor allows
     ├── MessageRejected                 middleware said that a message must not run (again)
+    ├── PoisonMessage                   too many workers were lost while they ran a message
     ├── StoreError                      a server answered wrongly or not at all
     │   ├── StoreUnavailable            Redis or PostgreSQL cannot be reached
     │   ├── StoreConflict               another transaction won; the same call may succeed
@@ -211,6 +212,14 @@ class TimeLimitExceeded(OctoqueueError):
 
 class MessageRejected(OctoqueueError):
     """Middleware marked the message as failed."""
+
+
+class PoisonMessage(OctoqueueError):
+    """Too many workers were lost while they ran this message."""
+
+    def __init__(self, deliveries: int) -> None:
+        super().__init__(f"{deliveries} workers died or were lost while they ran it")
+        self.deliveries = deliveries
 
 
 class StoreError(OctoqueueError):

@@ -7,6 +7,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -53,8 +54,8 @@ class WatchedStore:
         (self.after if lost_answer else self.before)[name] = raise_next
 
     def __getattr__(self, name: str) -> Any:
-        method: Any = getattr(self.inner, name)
-        if not callable(method):
+        method = getattr(self.inner, name)
+        if not iscoroutinefunction(method):
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:

@@ -151,9 +151,28 @@ class Actor(dramatiq.Actor[P, R]):
 class AsyncActor(Actor[P, R]):
     """A registered coroutine function."""
 
+    @property
+    def blocking(self) -> BlockingActor:
+        """This actor as dramatiq's own worker threads call it: until it has run."""
+        return BlockingActor(self)
+
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
         """Call the coroutine function here and now, as if it were no actor."""
         return cast("Awaitable[R]", self.function(*args, **kwargs))
+
+
+class BlockingActor:
+    """An async actor in a thread of dramatiq's worker; all but the call is the actor's own."""
+
+    def __init__(self, actor: AsyncActor[..., Any]) -> None:
+        self._actor = actor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._actor, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the coroutine on dramatiq's event loop thread and wait for it."""
+        return self._actor.fn(*args, **kwargs)
 
 
 class Send(Generic[P, R]):
@@ -166,7 +185,13 @@ class Send(Generic[P, R]):
         self._options = options
 
     def message(self, *args: P.args, **kwargs: P.kwargs) -> MessageHandle[R]:
-        """Build the message without enqueueing it."""
+        """Build the message without enqueueing it, for `asend_many`; it remembers its delay."""
+        built = self._built(*args, **kwargs)
+        if self._options.delay:
+            built.options["delay"] = self._options.delay // _MILLISECOND
+        return built
+
+    def _built(self, *args: P.args, **kwargs: P.kwargs) -> MessageHandle[R]:
         built = self._actor.message_with_options(args=args, kwargs=kwargs)
         options = self._options
         if options.message_id is not None:
@@ -179,13 +204,13 @@ class Send(Generic[P, R]):
 
     def send(self, *args: P.args, **kwargs: P.kwargs) -> MessageHandle[R]:
         """Enqueue the message and return its handle; blocks until it is accepted."""
-        message = self.message(*args, **kwargs)
+        message = self._built(*args, **kwargs)
         delay_ms = self._options.delay // _MILLISECOND
         return cast("MessageHandle[R]", self._actor.lanes.enqueue(message, delay=delay_ms or None))
 
     async def asend(self, *args: P.args, **kwargs: P.kwargs) -> MessageHandle[R]:
         """Enqueue the message and return its handle."""
-        message = self.message(*args, **kwargs)
+        message = self._built(*args, **kwargs)
         return await self._actor.lanes.aenqueue(message, delay=self._options.delay)
 
 

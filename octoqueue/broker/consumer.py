@@ -1,4 +1,8 @@
-"""dramatiq's `Consumer` on a `LaneStore`, for the stock worker and command line."""
+"""dramatiq's `Consumer` on a `LaneStore`, for the stock worker and command line.
+
+dramatiq claims in one thread a queue and settles in others, each by a call of its own: this is the
+compatible way to run work, not the fast one.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,15 @@ import orjson
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.errors import ConnectionClosed
 
-from octoqueue.broker.translate import message_from
-from octoqueue.errors import EnvelopeError, StoreUnavailable
+from octoqueue.broker.leased import LeasedMessage
+from octoqueue.broker.records import error_record, reason_of
+from octoqueue.errors import EnvelopeError, MessageRejected, PoisonMessage, StoreUnavailable
 from octoqueue.primitives.envelope import decode_body, unpack_header
-from octoqueue.primitives.messages import Lease, Outcome, Settlement
+from octoqueue.primitives.messages import Lease, Outcome, ResultRecord, Settlement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import timedelta
-
-    from dramatiq.message import Message
 
     from octoqueue.broker.portal import Portal
     from octoqueue.broker.session_keeper import SessionKeeper
@@ -26,16 +29,11 @@ if TYPE_CHECKING:
 _FULL_SECONDS = 0.005
 
 
-class LeasedMessage(MessageProxy):
-    """A message with the lease it is settled by."""
-
-    def __init__(self, message: Message[Any], lease: Lease) -> None:
-        super().__init__(message)  # pyright: ignore[reportUnknownMemberType] - dramatiq's
-        self.lease = lease
-
-
 class LaneConsumer(Consumer):
-    """Claims what the worker has room for and settles it. Not thread-safe, as in dramatiq."""
+    """Claims what the worker has room for and settles it.
+
+    One thread iterates; any thread may ack.
+    """
 
     def __init__(
         self,
@@ -45,14 +43,18 @@ class LaneConsumer(Consumer):
         *,
         prefetch: int,
         timeout: timedelta,
+        max_deliveries: int,
+        result_ttl_ms: int,
     ) -> None:
         self._portal = portal
         self._keeper = keeper
         self._queue = queue
         self._prefetch = max(prefetch, 1)
         self._timeout = timeout
+        self._max_deliveries = max_deliveries
+        self._result_ttl_ms = result_ttl_ms
         self._claimed: deque[Lease] = deque()
-        self._outstanding = 0
+        self._has_looked = False
 
     def __next__(self) -> MessageProxy | None:
         """Return the next message, or None when none came within the timeout."""
@@ -60,60 +62,83 @@ class LaneConsumer(Consumer):
             self._claimed.extend(self._guarded(self._claim()))
         while self._claimed:
             lease = self._claimed.popleft()
-            try:
-                header = unpack_header(lease.payload)
-                message = message_from(header, decode_body(lease.payload))
-            except EnvelopeError as error:
-                self._settle(lease, Outcome.DEAD_LETTER, error)
-                continue
-            self._outstanding += 1
-            return LeasedMessage(message, lease)
+            message = self._message(lease)
+            if message is not None:
+                return message
         return None
 
+    def _message(self, lease: Lease) -> LeasedMessage | None:
+        try:
+            header = unpack_header(lease.payload)
+            message = LeasedMessage(lease, header, decode_body(lease.payload))
+        except EnvelopeError as error:
+            self._settle(_burial(lease, error))
+            return None
+        if header.deliveries >= self._max_deliveries:
+            message.stuff_exception(PoisonMessage(header.deliveries))
+            self.nack(message)
+            return None
+        return message
+
     async def _claim(self) -> list[Lease]:
-        store, room = await self._keeper.opened_store(), self._prefetch - self._outstanding
+        store, session = await self._keeper.opened_store(), self._keeper.session
+        if not self._has_looked:
+            # What a consumer before this one claimed without ever hearing the answer.
+            orphans = await self._keeper.orphans(self._queue)
+            self._has_looked = True
+            if orphans:
+                return orphans
+        room = self._prefetch - self._keeper.count_in_hand(self._queue)
         if room <= 0:
             # Every slot is taken: give the worker's threads their time.
             await self._keeper.clock.sleep(_FULL_SECONDS)
             return []
-        leases = await store.claim(self._keeper.session, [self._queue], limit=room)
+        leases = await store.claim(session, [self._queue], limit=room)
         if not leases and await store.wait_for_bell([self._queue], timeout=self._timeout):
-            leases = await store.claim(self._keeper.session, [self._queue], limit=room)
+            leases = await store.claim(session, [self._queue], limit=room)
+        self._keeper.take_in_hand(leases)
         return leases
 
     def ack(self, message: MessageProxy) -> None:
-        """Acknowledge a message."""
-        self._finish(message, Outcome.ACK)
+        """Acknowledge a message, with its result, and with its retry when it is to be retried."""
+        if isinstance(message, LeasedMessage):
+            self._settle(message.settlement(Outcome.ACK))
 
     def nack(self, message: MessageProxy) -> None:
         """Put a message among the dead letters."""
-        self._finish(message, Outcome.DEAD_LETTER)
+        if isinstance(message, LeasedMessage):
+            error = message.error or MessageRejected()
+            if message.keeps_result:
+                body = orjson.dumps(error_record(error))
+                message.result = ResultRecord(body=body, ttl_ms=self._result_ttl_ms)
+            reason = orjson.dumps(reason_of(error) | {"actor": message.actor_name})
+            self._settle(message.settlement(Outcome.DEAD_LETTER, reason=reason))
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Give messages back to their lanes."""
-        for message in messages:
-            self._finish(message, Outcome.RELEASE)
-        while self._claimed:
-            self._settle(self._claimed.popleft(), Outcome.RELEASE)
+        """Give messages back to their lanes, and with them what was claimed and not yet given out.
 
-    def _finish(self, message: MessageProxy, outcome: Outcome) -> None:
-        self._outstanding = max(self._outstanding - 1, 0)
-        if isinstance(message, LeasedMessage):
-            self._settle(message.lease, outcome, _error_of(message))
+        When the store is gone they are forgotten instead, for the next consumer to find.
+        """
+        settlements = [
+            message.settlement(Outcome.RELEASE)
+            for message in messages
+            if isinstance(message, LeasedMessage)
+        ]
+        settlements += [Settlement(lease=lease, outcome=Outcome.RELEASE) for lease in self._claimed]
+        self._claimed.clear()
+        try:
+            self._settle(*settlements)
+        finally:
+            self._keeper.let_go(settlement.lease for settlement in settlements)
 
-    def _settle(self, lease: Lease, outcome: Outcome, error: BaseException | None = None) -> None:
-        reason = {"error": type(error).__name__, "message": str(error)}
-        settlement = Settlement(
-            lease=lease,
-            outcome=outcome,
-            reason=orjson.dumps(reason if error else {"error": "Rejected", "message": ""}),
-        )
-
+    def _settle(self, *settlements: Settlement) -> None:
         async def commit() -> None:
             store = await self._keeper.opened_store()
-            await store.commit(self._keeper.session, settlements=[settlement])
+            await store.commit(self._keeper.session, settlements=settlements)
 
-        self._guarded(commit())
+        if settlements:
+            self._guarded(commit())
+            self._keeper.let_go(settlement.lease for settlement in settlements)
 
     def _guarded(self, coroutine: Any) -> Any:
         try:
@@ -123,7 +148,7 @@ class LaneConsumer(Consumer):
             raise gone from error
 
 
-def _error_of(message: LeasedMessage) -> BaseException | None:
-    """Return what dramatiq's worker stuffed into a message it rejects."""
-    found: BaseException | None = getattr(message, "_exception", None)
-    return found
+def _burial(lease: Lease, error: Exception) -> Settlement:
+    return Settlement(
+        lease=lease, outcome=Outcome.DEAD_LETTER, reason=orjson.dumps(reason_of(error))
+    )

@@ -7,20 +7,24 @@ is first needed there. Synchronous calls use the loop of the portal thread.
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from dramatiq.broker import Broker, Consumer
+from dramatiq.errors import ActorNotFound
+from dramatiq.middleware import AsyncIO
+from dramatiq.worker import WorkerThread
 
-from octoqueue.broker.coalescer import Coalescer
 from octoqueue.broker.consumer import LaneConsumer
 from octoqueue.broker.context import current_message
 from octoqueue.broker.executables import Executable, executable_from
 from octoqueue.broker.handles import MessageHandle, handle_from
 from octoqueue.broker.joining import wait_until_idle
-from octoqueue.broker.middleware import default_middleware, logged, overrides
+from octoqueue.broker.leased import LeasedMessage
+from octoqueue.broker.loop_stores import LoopStores
+from octoqueue.broker.middleware import EnqueueHooks, listeners, logged
 from octoqueue.broker.options import Defaults
 from octoqueue.broker.portal import Portal
 from octoqueue.broker.session_keeper import SessionKeeper
@@ -29,6 +33,7 @@ from octoqueue.broker.sources import (
     StoreSource,
     UrlSource,
 )
+from octoqueue.broker.stack import adjust, default_middleware, defaults_from
 from octoqueue.broker.translate import enqueue_from
 from octoqueue.errors import ActorUnknown
 from octoqueue.primitives.envelope import Flag, Header
@@ -75,16 +80,14 @@ class LaneBroker(Broker):
         middleware: list[Middleware] | None = None,
         source: StoreSource | None = None,
     ) -> None:
-        super().__init__(middleware=default_middleware() if middleware is None else middleware)
-        self.queues: dict[str, None] = {}
         self.defaults = defaults or Defaults()
-        self._source = source or (UrlSource(url, options) if url else None)
-        self._stores: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[LaneStore, Coalescer]]
-        self._stores = WeakKeyDictionary()
-        self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
-        self._opening = WeakKeyDictionary()
-        self._enqueue_hooks: dict[str, tuple[int, list[Middleware]]] = {}
         self._executables: dict[str, Executable] = {}
+        self._enqueue_hooks = EnqueueHooks(self)
+        self._own_stack = default_middleware(self.defaults)
+        super().__init__(middleware=self._own_stack if middleware is None else middleware)
+        self.queues: dict[str, None] = {}
+        self._source = source or (UrlSource(url, options) if url else None)
+        self._stores = LoopStores(self.another_store)
         self._portal = Portal()
         self._keeper = SessionKeeper(self.opened_store)
 
@@ -101,7 +104,9 @@ class LaneBroker(Broker):
             ),
             time_limit=runtime.time_limit,
             max_payload_bytes=lanes.max_payload_bytes,
+            max_deliveries=lanes.max_deliveries,
         )
+        adjust(self._own_stack, self.defaults)
         self._executables.clear()
         self._source = SettingsSource(settings)
 
@@ -118,7 +123,7 @@ class LaneBroker(Broker):
 
     async def opened_store(self) -> LaneStore:
         """Return the store of the running loop, opening it when needed."""
-        return (await self._here())[0]
+        return (await self._stores.here())[0]
 
     async def another_store(self) -> LaneStore:
         """Return a store of the caller's own for the running loop; the caller closes it."""
@@ -131,26 +136,16 @@ class LaneBroker(Broker):
             self.configure(await asyncio.to_thread(Settings.load))
 
     def store(self) -> LaneStore:
-        """Return the store of the running loop, which must be open."""
-        return self._stores[asyncio.get_running_loop()][0]
+        """Return the store of the running loop, which must be open.
 
-    async def _here(self) -> tuple[LaneStore, Coalescer]:
-        loop = asyncio.get_running_loop()
-        here = self._stores.get(loop)
-        if here is not None:
-            return here
-        async with self._opening.setdefault(loop, asyncio.Lock()):
-            here = self._stores.get(loop)
-            if here is None:
-                store = await self.another_store()
-                here = self._stores[loop] = (store, Coalescer(store))
-            return here
+        Raises:
+            DeclarationError: it is not; `connected` opens it.
+        """
+        return self._stores.opened()
 
     async def aclose(self) -> None:
         """Close the store of the running loop. Idempotent."""
-        here = self._stores.pop(asyncio.get_running_loop(), None)
-        if here is not None:
-            await here[0].aclose()
+        await self._stores.aclose()
 
     def close(self) -> None:
         """Close what synchronous calls opened. Idempotent."""
@@ -168,6 +163,45 @@ class LaneBroker(Broker):
             self.queues[queue_name] = None
             self.emit_after("declare_queue", queue_name)
 
+    def declare_actor(self, actor: dramatiq.Actor[..., Any]) -> None:
+        """Make an actor known to this process.
+
+        Raises:
+            DeclarationError: an option has an impossible value.
+        """
+        executable_from(self, actor, self.defaults)
+        self.emit_before("declare_actor", actor)
+        self.declare_queue(actor.queue_name)
+        self.actors[actor.actor_name] = actor
+        self.emit_after("declare_actor", actor)
+
+    def add_middleware(
+        self,
+        middleware: Middleware,
+        *,
+        before: type[Middleware] | None = None,
+        after: type[Middleware] | None = None,
+    ) -> None:
+        """Add middleware; actors already declared get its hooks too."""
+        if isinstance(middleware, AsyncIO) and any(isinstance(m, AsyncIO) for m in self.middleware):
+            return  # one event loop thread is enough, and the default stack has it
+        super().add_middleware(middleware, before=before, after=after)
+        self._executables.clear()
+        self._enqueue_hooks = EnqueueHooks(self)
+
+    def get_actor(self, actor_name: str) -> dramatiq.Actor[..., Any]:
+        """Return an actor by name, as dramatiq's middleware and worker want it.
+
+        Raises:
+            ActorNotFound: it is not declared in this process.
+        """
+        if actor_name not in self.actors:
+            raise ActorNotFound(actor_name)  # type: ignore[no-untyped-call] # dramatiq's
+        actor = self.actors[actor_name]
+        if isinstance(threading.current_thread(), WorkerThread):
+            return getattr(actor, "blocking", actor)
+        return actor
+
     def executable(self, actor_name: str) -> Executable:
         """Return how to run an actor.
 
@@ -179,8 +213,19 @@ class LaneBroker(Broker):
             if actor_name not in self.actors:
                 raise ActorUnknown(actor_name, known=tuple(sorted(self.get_declared_actors())))
             actor = self.actors[actor_name]
-            found = self._executables[actor_name] = executable_from(self, actor, self.defaults)
+            defaults = defaults_from(self.middleware, self.defaults)
+            found = self._executables[actor_name] = executable_from(self, actor, defaults)
         return found
+
+    def has_listeners(self, hook: str) -> bool:
+        """Return whether some middleware of the program has a hook."""
+        return bool(listeners(self.middleware, hook))
+
+    def announce(self, hook: str, *facts: object) -> None:
+        """Call a hook of the worker's life, such as `after_worker_boot`; it may block."""
+        for middleware in listeners(self.middleware, hook):
+            with logged(hook, too_late=hook.startswith("after")):
+                getattr(middleware, hook)(self, *facts)
 
     # ── enqueueing ───────────────────────────────────────────────────────────────────────────────
 
@@ -197,11 +242,15 @@ class LaneBroker(Broker):
         self, messages: Sequence[Message[Any]], *, delay: int | None = None
     ) -> list[MessageHandle[Any]]:
         """Enqueue messages, all or none; blocks until they are accepted; raises like `enqueue`."""
-        self._emit("before", messages, delay)
-        group = self._prepared(messages, delay or 0)
-        if not self._kept(group):
-            self._portal.run(self._send(group))
-        self._emit("after", messages, delay)
+        self._enqueue_hooks.before(messages, delay)
+        first: object = messages[0] if messages else None
+        if isinstance(first, LeasedMessage):  # dramatiq's worker tries it again
+            group = [first.again(delay or 0)]
+        else:
+            group = self._prepared(messages, delay or 0)
+            if not self._kept(group):
+                self._portal.run(self._send(group))
+        self._enqueue_hooks.after(messages, delay)
         return self._handles(messages, group)
 
     async def aenqueue(
@@ -215,11 +264,11 @@ class LaneBroker(Broker):
     ) -> list[MessageHandle[Any]]:
         """Enqueue messages, all or none; raises like `enqueue`."""
         delay_ms = delay // _MILLISECOND
-        self._emit("before", messages, delay_ms)
+        self._enqueue_hooks.before(messages, delay_ms)
         group = self._prepared(messages, delay_ms)
         if not self._kept(group):
             await self._send(group)
-        self._emit("after", messages, delay_ms)
+        self._enqueue_hooks.after(messages, delay_ms)
         return self._handles(messages, group)
 
     def follow_up(
@@ -237,7 +286,7 @@ class LaneBroker(Broker):
 
     async def _send(self, group: Sequence[Enqueue]) -> None:
         if group:
-            await (await self._here())[1].enqueue(group)
+            await (await self._stores.here())[1].enqueue(group)
 
     def _kept(self, group: list[Enqueue]) -> bool:
         """Whether a running message keeps the group for its own commit."""
@@ -247,7 +296,10 @@ class LaneBroker(Broker):
     def _prepared(self, messages: Iterable[Message[Any]], delay_ms: int) -> list[Enqueue]:
         context = current_message()
         beside = None if context is None else context.header.message_id
-        return [self._envelope(message, delay_ms, beside) for message in messages]
+        return [
+            self._envelope(message, _longer(delay_ms, message.options.get("delay")), beside)
+            for message in messages
+        ]
 
     def _envelope(self, message: Message[Any], delay_ms: int, beside: MessageId | None) -> Enqueue:
         wanted = message.options.get("lane")
@@ -271,22 +323,6 @@ class LaneBroker(Broker):
         if wanted is None and message.actor_name in self.actors:
             wanted = self.executable(message.actor_name).options.results
         return bool(wanted)
-
-    def _emit(self, when: str, messages: Sequence[Message[Any]], delay: int | None) -> None:
-        """Call the enqueue hooks of middleware that has some; most have none."""
-        for middleware in self._listeners(f"{when}_enqueue"):
-            for message in messages:
-                with logged(f"{when}_enqueue", too_late=when == "after"):
-                    getattr(middleware, f"{when}_enqueue")(self, message, delay)
-
-    def _listeners(self, hook: str) -> list[Middleware]:
-        count, found = self._enqueue_hooks.get(hook, (-1, []))
-        if count != len(self.middleware):
-            found = [m for m in self.middleware if overrides(m, hook)]
-            if hook.startswith("after"):
-                found.reverse()
-            self._enqueue_hooks[hook] = (len(self.middleware), found)
-        return found
 
     # ── results ──────────────────────────────────────────────────────────────────────────────────
 
@@ -320,6 +356,8 @@ class LaneBroker(Broker):
             queue_name,
             prefetch=prefetch,
             timeout=timedelta(milliseconds=timeout),
+            max_deliveries=self.defaults.max_deliveries,
+            result_ttl_ms=self.defaults.result_ttl // _MILLISECOND,
         )
 
     def flush(self, queue_name: str) -> None:
@@ -343,3 +381,8 @@ class LaneBroker(Broker):
         """
         limit = None if timeout is None else timedelta(milliseconds=timeout)
         self._portal.run(wait_until_idle(self.opened_store, queue_name, timeout=limit))
+
+
+def _longer(delay_ms: int, own_ms: int | None) -> int:
+    """Return the delay of a message that may have one of its own, as in dramatiq's groups."""
+    return max(delay_ms, own_ms) if own_ms else delay_ms

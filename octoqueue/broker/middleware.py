@@ -9,6 +9,7 @@ dramatiq's own threads (consumer and worker thread, delay queue) have nothing to
 
 from __future__ import annotations
 
+import itertools
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,12 +29,11 @@ from dramatiq.middleware import (
     TimeLimit,
 )
 
-from octoqueue.broker.options import OWN_OPTIONS
-
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from dramatiq.broker import Broker, MessageProxy
+    from dramatiq.message import Message
 
 log = logging.getLogger(__name__)
 
@@ -42,29 +42,6 @@ ON_DEMAND: Mapping[type[Middleware], frozenset[str]] = {
     Callbacks: frozenset({"on_success", "on_failure"}),
     Pipelines: frozenset({"pipe_target"}),
 }
-
-
-class Lanes(Middleware):
-    """Owns the options of an actor that dramatiq does not know."""
-
-    @property
-    def actor_options(self) -> set[str]:
-        """The option names."""
-        return set(OWN_OPTIONS)
-
-
-def default_middleware() -> list[Middleware]:
-    """Return dramatiq's default stack with ours in front."""
-    return [
-        Lanes(),
-        AgeLimit(),
-        TimeLimit(),
-        ShutdownNotifications(),
-        CurrentMessage(),
-        Callbacks(),
-        Pipelines(),
-        Retries(),
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +107,40 @@ class Hooks:
                     getattr(middleware, hook)(self.broker, message)
 
 
+class EnqueueHooks:
+    """The hooks around enqueueing; most programs have none."""
+
+    def __init__(self, broker: Broker) -> None:
+        """Resolve them once; `broker` makes new ones when it gets more middleware."""
+        self._broker = broker
+        stack: list[Middleware] = getattr(broker, "middleware", [])
+        self._before = listeners(stack, "before_enqueue")
+        self._after = listeners(stack, "after_enqueue")
+
+    def before(self, messages: Sequence[Message[Any]], delay: int | None) -> None:
+        """Call the hooks before.
+
+        Raises:
+            MiddlewareError: a hook refuses a message.
+        """
+        self._call(self._before, "before_enqueue", messages, delay)
+
+    def after(self, messages: Sequence[Message[Any]], delay: int | None) -> None:
+        """Call the hooks after, last first."""
+        self._call(self._after, "after_enqueue", messages, delay)
+
+    def _call(
+        self,
+        listeners: list[Middleware],
+        hook: str,
+        messages: Sequence[Message[Any]],
+        delay: int | None,
+    ) -> None:
+        for middleware, message in itertools.product(listeners, messages):
+            with logged(hook, too_late=hook.startswith("after")):
+                getattr(middleware, hook)(self._broker, message, delay)
+
+
 @contextmanager
 def logged(hook: str, *, too_late: bool = False) -> Generator[None]:
     """A broken hook is logged and never breaks the worker.
@@ -144,6 +155,17 @@ def logged(hook: str, *, too_late: bool = False) -> Generator[None]:
         log.exception("hook_failed", extra={"hook": hook})
 
 
+def is_native(middleware: Middleware) -> bool:
+    """Return whether our worker does by itself what a middleware is there for."""
+    return isinstance(middleware, NATIVE) or getattr(middleware, "for_stock_worker", False)
+
+
+def listeners(stack: Iterable[Middleware], hook: str) -> list[Middleware]:
+    """Return the middleware to call at a hook, in the order to call it."""
+    found = [m for m in stack if overrides(m, hook) and not is_native(m)]
+    return found[::-1] if hook.startswith("after") else found
+
+
 def overrides(middleware: Middleware, hook: str) -> bool:
     """Return whether a middleware does anything at a hook."""
     return getattr(type(middleware), hook) is not getattr(Middleware, hook)
@@ -155,7 +177,7 @@ def hooks_of(broker: Broker, middleware: Iterable[Middleware], carried: Iterable
     active = [
         m
         for m in middleware
-        if not isinstance(m, NATIVE) and (type(m) not in ON_DEMAND or ON_DEMAND[type(m)] & names)
+        if not is_native(m) and (type(m) not in ON_DEMAND or ON_DEMAND[type(m)] & names)
     ]
 
     def with_hook(*hooks: str) -> tuple[Middleware, ...]:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from octoqueue.errors import DeclarationError, InvalidMessage, UnknownOption
 from octoqueue.primitives.lane import Lane, lane_from
@@ -49,6 +49,8 @@ class Defaults:
     retry_when: Callable[[int, BaseException], bool] | None = None
     result_ttl: timedelta = timedelta(minutes=10)
     max_payload_bytes: int = 1 << 20
+    max_deliveries: int = 5
+    """Workers lost with a message before it is stopped as poison, in dramatiq's own worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +114,9 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _are_errors(value: Any) -> bool:
+def _are_errors(value: object) -> bool:
     if isinstance(value, tuple):
-        return all(_are_errors(one) for one in list[Any](value))
+        return all(_are_errors(one) for one in cast("tuple[object, ...]", value))
     return isinstance(value, type) and issubclass(value, BaseException)
 
 

@@ -6,6 +6,7 @@ The one bridge between the two colours. It starts with the first call and ends w
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,6 +21,7 @@ class Portal:
 
     def __init__(self, name: str = "octoqueue-portal") -> None:
         self._name = name
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -30,6 +32,9 @@ class Portal:
         return future.result(timeout)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._pid != os.getpid():
+            # The child of a fork: the thread stayed behind, and maybe somebody with the lock.
+            self._pid, self._lock, self._loop = os.getpid(), threading.Lock(), None
         with self._lock:
             if self._loop is None:
                 ready = threading.Event()
@@ -50,7 +55,7 @@ class Portal:
     @property
     def running(self) -> bool:
         """Whether anything has been run since the start or the last `close`."""
-        return self._loop is not None
+        return self._loop is not None and self._pid == os.getpid()
 
     def close(self) -> None:
         """Stop the loop and wait for the thread. Idempotent; the next `run` starts anew."""

@@ -94,7 +94,6 @@ def _options(settings: Settings, queues: tuple[str, ...]) -> WorkerOptions:
         queues=queues,
         concurrency=settings.runtime.concurrency,
         threads=settings.runtime.threads,
-        lease=settings.lanes.lease,
         drain=settings.runtime.drain,
         max_deliveries=settings.lanes.max_deliveries,
     )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from octoqueue.errors import LaneFull
+    from octoqueue.lanes.options import LaneOptions
     from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.messages import (
         DeadLetter,
@@ -50,6 +51,11 @@ class LaneStore(Protocol):
 
     Every method raises `StoreUnavailable` when the store cannot be reached.
     """
+
+    @property
+    def options(self) -> LaneOptions:
+        """What it was told: partitions, lease, bounds."""
+        ...
 
     async def enqueue(self, groups: Sequence[Sequence[Enqueue]]) -> list[LaneFull | None]:
         """Store each group all or none; return, a group, why it was refused.

@@ -33,6 +33,8 @@ VERSION = 1
 HEADER = struct.Struct(">BBBBHHQ16s")
 HEADER_BYTES = HEADER.size
 ID_SLICE = slice(16, 32)
+MAX_ATTEMPT = 65_535
+"""What the field holds."""
 
 Json: TypeAlias = Any
 """A value with a JSON form; orjson decides, not the type checker."""

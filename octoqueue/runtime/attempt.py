@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from octoqueue.broker.options import ActorOptions
     from octoqueue.primitives.envelope import Call, Header
     from octoqueue.primitives.messages import Lease
-    from octoqueue.runtime.endings import Ending
+    from octoqueue.runtime.verdict import Ending
 
 
 class Attempt:

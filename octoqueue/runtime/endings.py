@@ -8,12 +8,13 @@ JSON form, a rejection by middleware) is not tried again.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from octoqueue.broker.executables import proxy_from
+from octoqueue.broker.records import dead_letter_kwargs, error_record, result_body
 from octoqueue.broker.steering import is_steering
 from octoqueue.errors import (
     MessageRejected,
@@ -23,8 +24,7 @@ from octoqueue.errors import (
 )
 from octoqueue.primitives.envelope import Flag
 from octoqueue.primitives.messages import Enqueue, Outcome, ResultRecord, Settlement
-from octoqueue.runtime.records import dead_letter_kwargs, error_record, result_body
-from octoqueue.runtime.verdict import ACKED, DEAD, RELEASED, Verdict, verdict
+from octoqueue.runtime.verdict import ACKED, DEAD, RELEASED, Ending, Verdict, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,16 +40,6 @@ log = logging.getLogger(__name__)
 
 DEFAULT_RESULT_TTL_MS = 600_000
 """How long the failure of a message is kept when its actor is not known here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How an attempt ended."""
-
-    verdict: Verdict
-    error: BaseException | None = None
-    body: bytes | None = None
-    """The record of the result, when somebody may ask for it."""
 
 
 class Endings:

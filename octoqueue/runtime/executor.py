@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import orjson
 
 from octoqueue.broker.context import CURRENT
-from octoqueue.broker.reasons import reason_of
+from octoqueue.broker.records import reason_of
 from octoqueue.primitives.messages import Lease, LeaseToken, Outcome, Settlement
 from octoqueue.runtime.attempt import Attempt
 from octoqueue.runtime.deadlines import Deadlines

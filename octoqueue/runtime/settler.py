@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from octoqueue.broker.reasons import reason_of
+from octoqueue.broker.records import reason_of
 from octoqueue.errors import OctoqueueError
 from octoqueue.primitives.ids import MessageId, text_from_id
 from octoqueue.primitives.messages import (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from octoqueue.broker.context import MessageContext
 from octoqueue.broker.executables import proxy_from
-from octoqueue.errors import OctoqueueError
+from octoqueue.errors import OctoqueueError, PoisonMessage
 from octoqueue.primitives.envelope import Call, Header, decode_body, unpack_header
 from octoqueue.runtime.attempt import Attempt
 
@@ -58,8 +58,8 @@ def attempt_from(
             header,
             call,
             executable,
-            "PoisonMessage",
-            f"{header.deliveries} workers died or were lost while they ran it",
+            PoisonMessage.__name__,
+            str(PoisonMessage(header.deliveries)),
         )
     max_age = options.max_age
     if max_age is not None and now_ms - call.created_at_ms >= max_age.total_seconds() * 1000:

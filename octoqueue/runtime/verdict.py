@@ -26,6 +26,16 @@ class Verdict:
     """Dead because it has been tried often enough."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended, and what is left of it."""
+
+    verdict: Verdict
+    error: BaseException | None = None
+    body: bytes | None = None
+    """The record of the result, when somebody may ask for it."""
+
+
 ACKED = Verdict(Outcome.ACK)
 DEAD = Verdict(Outcome.DEAD_LETTER)
 EXHAUSTED = Verdict(Outcome.DEAD_LETTER, is_exhausted=True)

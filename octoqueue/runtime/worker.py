@@ -44,7 +44,6 @@ class WorkerOptions:
     """Slots: messages running at the same time."""
     threads: int | None = None
     """Threads for sync actors; as many as slots when None."""
-    lease: timedelta = timedelta(seconds=10)
     drain: timedelta = timedelta(seconds=25)
     grace: timedelta = timedelta(seconds=1)
     """What a cancelled actor gets to clean up after the drain time."""
@@ -102,10 +101,12 @@ class Worker:
         heartbeat = Heartbeat(
             self._broker.another_store,
             self.session,
-            lease=self.options.lease,
+            lease=store.options.lease,
             on_expired=lambda: self._check_leases(store, executor),
             clock=self._clock,
         )
+        await self._announce("after_process_boot")
+        await self._announce("before_worker_boot", self)
         await heartbeat.start()
         log.info(
             "worker_started",
@@ -116,13 +117,16 @@ class Worker:
             },
         )
         try:
+            await self._announce("after_worker_boot", self)
             await self._claim_until_quiet(store, settler, executor)
+            await self._announce("before_worker_shutdown", self)
             await self._drain(executor)
             with contextlib.suppress(TimeoutError, StoreError):
-                async with asyncio.timeout(self.options.lease.total_seconds()):
+                async with asyncio.timeout(store.options.lease.total_seconds()):
                     await settler.drained()
                     await heartbeat.stop()
                     await self._retire(store)
+            await self._announce("after_worker_shutdown", self)
             log.info("worker_stopped", extra={"session": self.session})
         finally:
             if self._checking is not None:
@@ -137,6 +141,11 @@ class Worker:
             self._hurry.set()
         self._quiet.set()
         self._room.set()
+
+    async def _announce(self, hook: str, *facts: object) -> None:
+        """Tell dramatiq's middleware; what it does may block."""
+        if self._broker.has_listeners(hook):
+            await asyncio.to_thread(self._broker.announce, hook, *facts)
 
     def _freed(self) -> None:
         self._free += 1

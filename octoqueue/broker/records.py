@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from octoqueue.broker.reasons import reason_of, storable
 from octoqueue.errors import PayloadNotSerializable
 
 if TYPE_CHECKING:
     from octoqueue.primitives.envelope import Call, Json
 
+MAX_MESSAGE_CHARACTERS = 4_096
 MAX_TRACE_CHARACTERS = 8_192
 _FRAMES = 30
 
@@ -29,10 +29,29 @@ def result_body(actor: str, value: Json) -> bytes:
         raise PayloadNotSerializable(actor, reason=f"its result: {error}") from None
 
 
+def reason_of(error: BaseException) -> dict[str, str]:
+    """Return class name and message of an error."""
+    return {"error": storable(type(error).__name__), "message": message_of(error)}
+
+
 def error_record(error: BaseException) -> dict[str, str]:
     """Return what is kept of an error: class name, message, the end of its traceback."""
     trace = "".join(traceback.format_exception(error, limit=-_FRAMES))
     return reason_of(error) | {"traceback": storable(trace[-MAX_TRACE_CHARACTERS:])}
+
+
+def message_of(error: BaseException) -> str:
+    """Return the message of an error, shortened; an actor's own class may fail to give one."""
+    try:
+        text = str(error)
+    except Exception as broken:  # noqa: BLE001 - the code of whoever wrote the error
+        text = f"<no message: its __str__ raised {type(broken).__name__}>"
+    return storable(text[:MAX_MESSAGE_CHARACTERS])
+
+
+def storable(text: str) -> str:
+    """Return `text` without what UTF-8 cannot say: lone surrogates, as in odd file names."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def dead_letter_kwargs(message_id: str, call: Call, record: dict[str, Any]) -> dict[str, Json]:

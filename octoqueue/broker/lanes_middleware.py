@@ -1,0 +1,101 @@
+"""`Lanes`: our options for dramatiq, and in dramatiq's own worker what they promise."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from dramatiq.middleware import Middleware
+
+from octoqueue.broker.leased import LeasedMessage
+from octoqueue.broker.options import OWN_OPTIONS
+from octoqueue.broker.records import dead_letter_kwargs, reason_of, result_body
+from octoqueue.errors import MessageRejected, OctoqueueError, PayloadNotSerializable
+from octoqueue.primitives.messages import ResultRecord
+
+if TYPE_CHECKING:
+    from dramatiq.broker import Broker, MessageProxy
+
+    from octoqueue.broker.executables import Executable
+    from octoqueue.primitives.envelope import Header
+    from octoqueue.primitives.messages import Enqueue
+
+log = logging.getLogger(__name__)
+
+
+class Registry(Protocol):
+    """What these hooks need of the broker they are called with."""
+
+    def get_declared_actors(self) -> set[str]:
+        """Return the names of the actors declared here."""
+        ...
+
+    def executable(self, actor_name: str) -> Executable:
+        """Return how to run an actor."""
+        ...
+
+    def follow_up(
+        self, actor_name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, beside: Header
+    ) -> Enqueue:
+        """Return a message for an actor."""
+        ...
+
+
+class Lanes(Middleware):
+    """Owns the options of an actor that dramatiq does not know.
+
+    Our own worker keeps their promises by itself; dramatiq's calls the hooks below.
+    """
+
+    for_stock_worker = True
+
+    @property
+    def actor_options(self) -> set[str]:
+        """The option names."""
+        return set(OWN_OPTIONS)
+
+    def after_process_message(
+        self,
+        broker: Broker,
+        message: MessageProxy,
+        *,
+        result: Any = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        """Keep the result of a message, to be committed with its ack."""
+        if exception is not None or message.failed:
+            return
+        if not isinstance(message, LeasedMessage) or not message.keeps_result:
+            return
+        ttl_ms = cast("Registry", broker).executable(message.actor_name).options.result_ttl_ms
+        try:
+            body = result_body(message.actor_name, result)
+        except PayloadNotSerializable as refused:
+            message.stuff_exception(refused)
+            message.fail()
+        else:
+            message.result = ResultRecord(body=body, ttl_ms=ttl_ms)
+
+    def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
+        """A message that was skipped has no result but that."""
+        self.after_process_message(broker, message)
+
+    def before_nack(self, broker: Broker, message: MessageProxy) -> None:
+        """Tell the actor named by `on_dead_letter`, with the commit of the dead letter."""
+        registry = cast("Registry", broker)
+        if not isinstance(message, LeasedMessage):
+            return
+        if message.actor_name not in registry.get_declared_actors():
+            return
+        actor = registry.executable(message.actor_name).options.on_dead_letter
+        if actor is None:
+            return
+        record = reason_of(message.error or MessageRejected())
+        kwargs = dead_letter_kwargs(message.message_id, message.call, record)
+        try:
+            told = registry.follow_up(actor, (), kwargs, beside=message.header)
+        except OctoqueueError as error:
+            facts = {"actor": actor, "reason": str(error)}
+            log.error("dead_letter_actor_failed", extra=facts)  # noqa: TRY400 - it says it all
+        else:
+            message.follow_ups.append(told)

@@ -1,0 +1,70 @@
+"""`LeasedMessage`: a message in dramatiq's own worker, with all that is committed at its end."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from dramatiq.broker import MessageProxy
+
+from octoqueue.broker.translate import message_from
+from octoqueue.primitives.envelope import MAX_ATTEMPT, Flag, encode_body, pack_header
+from octoqueue.primitives.messages import Enqueue, Outcome, ResultRecord, Settlement
+
+if TYPE_CHECKING:
+    from octoqueue.primitives.envelope import Call, Header
+    from octoqueue.primitives.messages import Lease
+
+
+class LeasedMessage(MessageProxy):
+    """A message with the lease it is settled by.
+
+    dramatiq's `Retries` enqueues the message again before it acks it. Here both are one commit: a
+    crash in between can neither lose nor double it, and a full lane cannot refuse the retry.
+    """
+
+    def __init__(self, lease: Lease, header: Header, call: Call) -> None:
+        super().__init__(message_from(header, call))  # pyright: ignore[reportUnknownMemberType] - dramatiq's
+        self.lease = lease
+        self.header = header
+        self.call = call
+        self.follow_ups: list[Enqueue] = []
+        self.result: ResultRecord | None = None
+
+    @property
+    def keeps_result(self) -> bool:
+        """Whether somebody may ask for the result."""
+        return bool(self.header.flags & Flag.KEEP_RESULT)
+
+    @property
+    def error(self) -> BaseException | None:
+        """What dramatiq's worker has stuffed into it."""
+        found: BaseException | None = getattr(self, "_exception", None)
+        return found
+
+    def again(self, delay_ms: int) -> Enqueue:
+        """Have the message run once more, decided with its ack; return what will be enqueued."""
+        options = {name: value for name, value in self.options.items() if name != "traceback"}
+        attempt = min(int(options.get("retries", self.header.attempt + 1)), MAX_ATTEMPT)
+        header = self.header._replace(deliveries=0, attempt=attempt)
+        body = encode_body(self.call._replace(options=options), limit_bytes=sys.maxsize)
+        retry = Enqueue(
+            queue=self.lease.queue,
+            lane=header.lane,
+            payload=pack_header(header) + body,
+            delay_ms=delay_ms,
+        )
+        self.follow_ups.append(retry)
+        return retry
+
+    def settlement(self, outcome: Outcome, *, reason: bytes = b"") -> Settlement:
+        """Return how its lease ends."""
+        if outcome is Outcome.RELEASE:
+            return Settlement(lease=self.lease, outcome=outcome)
+        return Settlement(
+            lease=self.lease,
+            outcome=outcome,
+            reason=reason,
+            result=self.result,
+            follow_ups=tuple(self.follow_ups),
+        )
