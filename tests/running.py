@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
@@ -38,6 +38,11 @@ class WatchedStore:
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.before: dict[str, Callable[[], Awaitable[None]]] = {}
         self.after: dict[str, Callable[[], Awaitable[None]]] = {}
+
+    @property
+    def lanes(self) -> LaneStore:
+        """Itself, as what it stands in for."""
+        return cast("LaneStore", self)
 
     def called(self, name: str) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
         """The arguments of every call of a method so far."""

@@ -62,6 +62,8 @@ class Promoter:
                         wait = min(wait, max(promotion.next_due, _LEAST))
             except StoreError as error:
                 log.debug("promote_failed", extra={"reason": str(error)})
+            except Exception:
+                log.exception("promote_failed")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait.total_seconds()):
                     await self._nudged.wait()

@@ -48,6 +48,8 @@ class Reclaimer:
                 count = await self._store.reclaim()
             except StoreError as error:
                 log.debug("reclaim_failed", extra={"reason": str(error)})
+            except Exception:
+                log.exception("reclaim_failed")
             else:
                 if count:
                     log.warning("messages_reclaimed", extra={"messages": count})

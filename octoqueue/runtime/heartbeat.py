@@ -15,7 +15,6 @@ import threading
 import traceback
 from typing import TYPE_CHECKING
 
-from octoqueue.errors import StoreError
 from octoqueue.primitives.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ log = logging.getLogger(__name__)
 BEATS_A_LEASE = 4
 _TICK_SECONDS = 0.5
 _BLOCKED_SECONDS = 2.0
+_LOOK_SECONDS = 0.25
 _STACK_FRAMES = 3
 
 
@@ -48,7 +48,8 @@ class Heartbeat:
         """Prepare; `on_expired` is called on the loop that starts the heartbeat."""
         self._open_store = open_store
         self._session = session
-        self._every_seconds = lease.total_seconds() / BEATS_A_LEASE
+        self._lease_seconds = lease.total_seconds()
+        self._every_seconds = self._lease_seconds / BEATS_A_LEASE
         self._on_expired = on_expired
         self._clock = clock or SystemClock()
         self._stop = threading.Event()
@@ -56,6 +57,8 @@ class Heartbeat:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread_id = 0
         self._last_tick = 0.0
+        self._renewed_at: float | None = None
+        self._down = False
         self._tick_handle: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
@@ -77,27 +80,35 @@ class Heartbeat:
 
     async def _beat(self) -> None:
         store = await self._open_store()
-        next_beat, known, blocked_since, down = 0.0, False, None, False
+        pause_seconds = min(_LOOK_SECONDS, self._every_seconds)
+        next_beat, blocked_since = 0.0, None
         try:
             while not self._stop.is_set():
                 now = self._clock.monotonic()
                 blocked_since = self._watch(now, blocked_since)
                 if now >= next_beat:
-                    next_beat = now + self._every_seconds
-                    try:
-                        alive = await store.extend(self._session)
-                    except StoreError as error:
-                        if not down:
-                            log.warning("heartbeat_failed", extra={"reason": str(error)})
-                        down = True
-                        next_beat = now + min(self._every_seconds, 1.0)
-                    else:
-                        if known and not alive:
-                            self._report_expired()
-                        known, down = True, False
-                await asyncio.to_thread(self._stop.wait, 0.25)
+                    next_beat = now + await self._extend(store)
+                await asyncio.to_thread(self._stop.wait, pause_seconds)
         finally:
             await store.aclose()
+
+    async def _extend(self, store: LaneStore) -> float:
+        """Renew the session once; return in how many seconds to do it again."""
+        began = self._clock.monotonic()
+        try:
+            alive = await store.extend(self._session)
+        except Exception as error:  # noqa: BLE001 - without this thread every lease is lost
+            if not self._down:
+                log.warning("heartbeat_failed", extra={"reason": str(error)})
+            self._down = True
+            return min(self._every_seconds, 1.0)
+        # A claim may have registered the session anew before this beat: silence tells, too.
+        if self._renewed_at is not None and (
+            not alive or began - self._renewed_at >= self._lease_seconds
+        ):
+            self._report_expired()
+        self._renewed_at, self._down = self._clock.monotonic(), False
+        return self._every_seconds
 
     def _report_expired(self) -> None:
         log.warning("session_expired", extra={"session": self._session})

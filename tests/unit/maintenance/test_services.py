@@ -1,0 +1,98 @@
+"""Promoter and reclaimer: what they do, when they look, and what cannot stop them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import octoqueue
+from octoqueue.lanes.options import LaneOptions
+from octoqueue.maintenance.promoter import Promoter
+from octoqueue.maintenance.reclaimer import Reclaimer
+from octoqueue.primitives.messages import SessionId
+from octoqueue.testing.fake_clock import FakeClock
+from octoqueue.testing.memory_lanes import MemoryLaneStore
+from tests.running import WatchedStore, broker_on, gone, running, until, until_done
+
+HOUR = timedelta(hours=1)
+
+
+async def test_a_delayed_message_is_promoted_when_it_is_due() -> None:
+    store = WatchedStore()
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker)
+    async def work() -> None: ...
+
+    await work.using(delay=timedelta(milliseconds=30)).asend()
+    promoter = Promoter(store.lanes, ["default"], look_every=HOUR)
+    await promoter.start()
+    await until(lambda: _waits(store))
+    await promoter.stop()
+    await promoter.stop()
+    assert len(store.called("promote")) <= 4
+
+
+async def _waits(store: WatchedStore) -> bool:
+    return bool((await store.stats("default")).waiting)
+
+
+async def test_a_message_that_is_due_earlier_than_thought_is_not_late() -> None:
+    """The bell of the earlier message reaches the worker, and the worker nudges the promoter."""
+    store = WatchedStore()
+    broker = broker_on(store)
+    promoter = Promoter(store.lanes, ["default"], look_every=HOUR)
+
+    @octoqueue.actor(broker=broker)
+    async def work() -> None: ...
+
+    await promoter.start()
+    await until(lambda: len(store.called("promote")) == 1)
+    async with running(broker, on_bell=promoter.nudge, look_every=HOUR):
+        await work.using(delay=HOUR).asend()
+        await work.using(delay=timedelta(milliseconds=20)).asend()
+        await until_done(store, "default", 1)
+    await promoter.stop()
+    assert (await store.stats("default")).delayed == 1
+
+
+async def test_no_error_ends_the_promoter() -> None:
+    store = WatchedStore()
+    store.fail("promote", gone(), RuntimeError("surprise"))
+    promoter = Promoter(store.lanes, ["a", "b"], look_every=timedelta(milliseconds=1))
+    await promoter.start()
+    await until(lambda: len(store.called("promote")) >= 6)
+    await promoter.stop()
+
+
+async def test_what_a_dead_worker_held_goes_back_with_one_delivery_counted() -> None:
+    clock = FakeClock()
+    store = WatchedStore(MemoryLaneStore(LaneOptions(lease=timedelta(seconds=10)), clock=clock))
+    broker = broker_on(store)
+    deliveries: list[int] = []
+
+    @octoqueue.actor(broker=broker)
+    async def work() -> None:
+        message = octoqueue.current_message()
+        assert message is not None
+        deliveries.append(message.deliveries)
+
+    await work.asend()
+    assert len(await store.claim(SessionId("dead"), ["default"], limit=1)) == 1
+    reclaimer = Reclaimer(store.lanes, clock=clock)
+    await reclaimer.start()
+    await until(lambda: store.called("reclaim"))
+    async with running(broker):
+        clock.advance(11_000)
+        await until_done(store, "default", 1)
+    await reclaimer.stop()
+    assert deliveries == [1]
+
+
+async def test_no_error_ends_the_reclaimer() -> None:
+    store = WatchedStore()
+    store.fail("reclaim", gone(), RuntimeError("surprise"))
+    reclaimer = Reclaimer(store.lanes, look_every=timedelta(milliseconds=1))
+    await reclaimer.start()
+    await until(lambda: len(store.called("reclaim")) >= 4)
+    await reclaimer.stop()
+    await reclaimer.stop()
