@@ -126,6 +126,9 @@ class MemoryTaskStore:
             await self.fail(task_id, error=error, attempts=0)
         return abandoned
 
+    async def check(self) -> None:
+        """Return at once."""
+
     def _move(self, task_id: TaskId, wanted: TaskStatus, **changes: object) -> Verdict:
         row = self._rows.get(task_id)
         verdict = verdict_on(None if row is None else row.task.status, wanted)

@@ -106,6 +106,10 @@ class PostgresTaskStore:
         )
         return [TaskId(str(row["task_id"])) for row in rows]
 
+    async def check(self) -> None:
+        """Return when the database answers."""
+        await self._pool.check()
+
     async def _add_many(self, tasks: Sequence[NewTask]) -> Sequence[None]:
         await self._pool.fetch(
             self._sql["add_tasks"],

@@ -54,3 +54,11 @@ class TaskStore(Protocol):
     ) -> Sequence[TaskId]:
         """Fail tasks started at least that long ago; return which."""
         ...
+
+    async def check(self) -> None:
+        """Return when the store answers.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
+        ...

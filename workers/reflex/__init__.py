@@ -1,0 +1,17 @@
+"""reflex: the HTTP edge. It takes tasks in and tells how they are; it never runs an actor.
+
+    POST /api/v1/tasks         {goal, priority}  → 202 {task_id}
+    GET  /api/v1/tasks/{id}                      → status, result or error, times
+    GET  /health                                 → whether Redis and PostgreSQL answer
+    GET  /metrics                                → Prometheus
+    GET  /openapi.json
+
+Every refusal has one form, `{"error": {"code", "message", "field"?}}`, and no answer ever shows a
+stack trace. A full lane is 429, a server that is gone is 503, both with Retry-After; the process
+recovers without a restart, because every call finds its own connection.
+
+The two task routes are plain Starlette routes on pydantic models: they carry the load, and
+FastAPI's way through dependencies costs three times as much. FastAPI has the rest.
+
+The weakness: there are no keys and no quotas yet. Whoever can reach the port can submit.
+"""

@@ -1,0 +1,141 @@
+"""Builds the application: parts, routes, refusals, document."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+import octoqueue
+from octoqueue.errors import OctoqueueError
+from octoqueue.lanes.protocol import LaneStore
+from octoqueue.primitives.clock import SystemClock
+from octoqueue.settings.root import Settings
+from octoqueue.workflow.protocol import TaskStore
+from workers.bootstrap import opened_tasks
+from workers.intake import Enqueue, Intake, PlannerQueue
+from workers.reflex.document import openapi_document
+from workers.reflex.edge import Edge
+from workers.reflex.measuring import RequestMeter
+from workers.reflex.paths import TASKS_PATH
+from workers.reflex.refusals import INTERNAL, refusal_from
+from workers.reflex.routes import Routes
+from workers.reflex.schemas import Health
+
+QUEUES: Final = ("planner", "executor", "coder", "judge", "guardian", "retriever", "admin")
+"""Shown in the metrics from the start, also while nothing was ever sent to them."""
+_DESCRIPTION: Final = "Takes tasks in, in bounded priority lanes, and tells how they are."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the edge stands on."""
+
+    tasks: TaskStore
+    enqueue: Enqueue
+    lanes: Callable[[], LaneStore]
+
+
+OpensParts = Callable[[], AbstractAsyncContextManager[Parts]]
+
+
+def create_app(settings: Settings | None = None) -> Edge:
+    """Return the application of a configuration; the one of the process when None.
+
+    Servers are connected when the application starts, not before.
+    """
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[Parts]:
+        chosen = settings or Settings.load()
+        async with (
+            octoqueue.get_broker().connected(chosen) as broker,
+            opened_tasks(chosen, application_name="octoqueue reflex") as tasks,
+        ):
+            yield Parts(tasks=tasks, enqueue=PlannerQueue(broker), lanes=broker.store)
+
+    return app_on(opened)
+
+
+def app_on(opened: OpensParts) -> Edge:
+    """Return the application on whatever `opened` lends."""
+    meter = RequestMeter()
+    routes: list[Routes] = []
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        async with opened() as parts:
+            routes.append(
+                Routes(
+                    intake=Intake(parts.tasks, parts.enqueue),
+                    tasks=parts.tasks,
+                    lanes=parts.lanes,
+                    meter=meter,
+                    queues=QUEUES,
+                )
+            )
+            try:
+                yield
+            finally:
+                routes.clear()
+
+    app = FastAPI(
+        title="octoqueue reflex",
+        version=octoqueue.__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # the page would load its scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={
+            HTTPException: _refuse,
+            OctoqueueError: _refuse,
+            TimeoutError: _refuse,
+            ClientDisconnect: _refuse,
+            Exception: _refuse,
+        },
+    )
+
+    async def submit(request: Request) -> Response:
+        return await routes[0].submit(request)
+
+    async def show(request: Request) -> Response:
+        return await routes[0].show(request)
+
+    app.router.routes += [
+        Route(TASKS_PATH, submit, methods=["POST"]),
+        Route(f"{TASKS_PATH}/{{task_id}}", show, methods=["GET"]),
+    ]
+
+    @app.get(
+        "/health",
+        tags=["operations"],
+        response_model=Health,
+        responses={503: {"model": Health, "description": "A part does not answer."}},
+    )
+    async def health() -> Response:
+        """Whether Redis and PostgreSQL answer."""
+        return await routes[0].health()
+
+    @app.get("/metrics", tags=["operations"], response_class=Response)
+    async def metrics() -> Response:
+        """Prometheus metrics of the edge and of all queues."""
+        return await routes[0].metrics()
+
+    def document() -> dict[str, object]:
+        return openapi_document(app)
+
+    app.openapi = document  # type: ignore[method-assign]
+    return Edge(app, meter=meter, clock=SystemClock())
+
+
+async def _refuse(_request: Request, exc: Exception) -> Response:
+    """Answer what went wrong; Starlette raises a bug of ours again, and the edge logs it."""
+    return (refusal_from(exc) or INTERNAL).response()

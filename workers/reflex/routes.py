@@ -1,0 +1,128 @@
+"""Handlers of a few lines each: read, ask, answer."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from octoqueue.errors import StoreError
+from octoqueue.metrics.exposition import CONTENT_TYPE, render
+from octoqueue.primitives.clock import SystemClock
+from octoqueue.workflow.tasks import GOAL_LIMIT_BYTES, task_id_from
+from workers.reflex.paths import TASKS_PATH
+from workers.reflex.refusals import NO_SUCH_TASK
+from workers.reflex.schemas import Health, PartHealth, TaskState, task_request_from
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+
+    from octoqueue.lanes.protocol import LaneStore
+    from octoqueue.workflow.protocol import TaskStore
+    from workers.intake import Intake
+    from workers.reflex.measuring import RequestMeter
+
+BODY_LIMIT_BYTES: Final = 6 * GOAL_LIMIT_BYTES + 4096
+"""Any goal fits, even when its JSON writes each of its bytes as `\\u00XX`."""
+SUBMIT_TIMEOUT: Final = timedelta(seconds=10)
+HEALTH_TIMEOUT: Final = timedelta(seconds=2)
+_JSON: Final = "application/json"
+_clock = SystemClock()
+
+
+class Routes:
+    """The handlers, with what they need."""
+
+    def __init__(
+        self,
+        *,
+        intake: Intake,
+        tasks: TaskStore,
+        lanes: Callable[[], LaneStore],
+        meter: RequestMeter,
+        queues: tuple[str, ...],
+    ) -> None:
+        self._intake = intake
+        self._tasks = tasks
+        self._lanes = lanes
+        self._meter = meter
+        self._queues = queues
+
+    async def submit(self, request: Request) -> Response:
+        """Take a task in."""
+        wanted = task_request_from(await _body(request))
+        async with asyncio.timeout(SUBMIT_TIMEOUT.total_seconds()):
+            task_id = await self._intake.submit(wanted.goal, lane=wanted.priority.lane)
+        return Response(
+            orjson.dumps({"task_id": task_id}),
+            HTTPStatus.ACCEPTED,
+            headers={"location": f"{TASKS_PATH}/{task_id}"},
+            media_type=_JSON,
+        )
+
+    async def show(self, request: Request) -> Response:
+        """Tell how a task is."""
+        task_id = task_id_from(request.path_params["task_id"])
+        task = None if task_id is None else await self._tasks.get(task_id)
+        if task is None:
+            return NO_SUCH_TASK.response()
+        return Response(
+            TaskState.of(task).model_dump_json(),
+            headers={"cache-control": "no-store"},
+            media_type=_JSON,
+        )
+
+    async def health(self) -> Response:
+        """Tell whether tasks can be taken in: 200 when all parts answer, else 503."""
+        redis, postgres = await asyncio.gather(
+            _part(lambda: self._lanes().stats(self._queues[0])), _part(self._tasks.check)
+        )
+        ok = all(part.status == "ok" for part in (redis, postgres))
+        whole = Health(
+            status="ok" if ok else "unavailable", parts={"redis": redis, "postgres": postgres}
+        )
+        return Response(
+            whole.model_dump_json(exclude_none=True),
+            HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE,
+            headers={"cache-control": "no-store"},
+            media_type=_JSON,
+        )
+
+    async def metrics(self) -> Response:
+        """Return the edge's own numbers and those of all queues."""
+        queues = await render(self._lanes(), queues=self._queues)
+        return Response(self._meter.render() + queues, media_type=CONTENT_TYPE)
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body, refusing one over the limit as soon as that is known.
+
+    Raises:
+        HTTPException: 413.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > BODY_LIMIT_BYTES:
+        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    received = bytearray()
+    async for part in request.stream():
+        received += part
+        if len(received) > BODY_LIMIT_BYTES:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    return bytes(received)
+
+
+async def _part(ask: Callable[[], Awaitable[object]]) -> PartHealth:
+    began = _clock.monotonic()
+    try:
+        async with asyncio.timeout(HEALTH_TIMEOUT.total_seconds()):
+            await ask()
+    except (StoreError, TimeoutError):
+        return PartHealth(status="unavailable")
+    return PartHealth(status="ok", latency_seconds=round(_clock.monotonic() - began, 6))
