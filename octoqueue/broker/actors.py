@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 import dramatiq
@@ -278,6 +278,8 @@ def actor(
         target = broker or default_broker()
         actor_name = name or function.__name__
         owner = f"actor {actor_name!r}"
+        if isgeneratorfunction(function) or isasyncgenfunction(function):
+            raise DeclarationError(f"{owner} is a generator function: calling it would run nothing")
         declared = checked(options, known=target.actor_options, owner=owner)
         kind: Callable[..., Any] = AsyncActor if iscoroutinefunction(function) else Actor
         try:
