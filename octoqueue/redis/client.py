@@ -9,10 +9,13 @@ connection is `StoreUnavailable`; what the server refused for another reason is
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry as RedisRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -21,8 +24,9 @@ from redis.exceptions import (
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
-    ResponseError,
+    TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -30,7 +34,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from octoqueue.errors import StoreError, StoreProtocolError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Sequence
 
     from octoqueue.redis.scripts import ScriptCall
 
@@ -41,11 +45,21 @@ _GONE = (
     ClusterDownError,
     OutOfMemoryError,
     ReadOnlyError,
+    TryAgainError,
     OSError,
-    TimeoutError,
 )
+_PASSING = re.compile(r"(?:^|-)(?:BUSY|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY) ")
+"""States of a server that pass. Redis 6.2 tells them of a command inside a script as `… -OOM …`."""
+
+FAILURES = (RedisError, RedisClusterException, OSError)
+"""Everything redis-py raises; its cluster exceptions are no RedisError."""
+
 _SAFE_MARGIN_SECONDS = 5.0
 """How much longer than a blocking command a socket may stay silent."""
+_LEAST_BLOCKING_SECONDS = 0.01
+"""0 would block for ever, and Redis 6.2 takes what is below a millisecond for 0."""
+_MOST_BLOCKED = 1_000
+"""Connections that may block at the same time; each is opened when it is needed."""
 
 
 class _Commands(Protocol):
@@ -77,6 +91,11 @@ class RedisClient:
         self._name = name
         self._commands = self._open(pool_size, self._timeout_seconds)
         self._blocking: _Commands | None = None
+        # A cluster's pools refuse where a single one's waits: so wait here.
+        self._room: contextlib.AbstractAsyncContextManager[None] = (
+            asyncio.Semaphore(pool_size) if cluster else contextlib.nullcontext()
+        )
+        self._subscriptions = itertools.count()
 
     def _open(self, pool_size: int, timeout_seconds: float | None) -> _Commands:
         once = RedisRetry(NoBackoff(), 0)
@@ -115,21 +134,36 @@ class RedisClient:
         """
         script = call.script
         try:
-            return await self._commands.execute_command(
-                "EVALSHA", script.sha, len(call.keys), *call.keys, *call.args
-            )
+            return await self._send("EVALSHA", script.sha, len(call.keys), *call.keys, *call.args)
         except NoScriptError:
             # Refused before it ran, so sending the source is not sending it twice.
             return await self.command("EVAL", script.source, len(call.keys), *call.keys, *call.args)
-        except (RedisError, OSError) as error:
+        except FAILURES as error:
             raise translated(error) from error
+
+    async def call_each(self, calls: Sequence[ScriptCall]) -> list[Any]:
+        """Run scripts at the same time; return, for each, its answer or the error `call` raised.
+
+        One node of a cluster that is gone must not keep the others from being called.
+        """
+        answers = await asyncio.gather(*map(self.call, calls), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, StoreError):
+                raise answer
+        return answers
 
     async def command(self, *parts: object) -> Any:
         """Send one command and return its answer; raises like `call`."""
         try:
-            return await self._commands.execute_command(*parts)
-        except (RedisError, OSError) as error:
+            return await self._send(*parts)
+        except FAILURES as error:
             raise translated(error) from error
+
+    async def _send(self, *parts: object) -> Any:
+        async with self._room:
+            if self.cluster:
+                await _know_the_nodes(self._commands)
+            return await cancellable(self._commands.execute_command(*parts))
 
     async def wait_for_push(self, lists: Sequence[str], *, timeout: timedelta) -> str | None:
         """Take an element off the first of `lists` that has one; None when the time is over.
@@ -138,31 +172,38 @@ class RedisClient:
         same instant may be lost.
         """
         if self._blocking is None:
-            self._blocking = self._open(4, None)
-        seconds = timeout.total_seconds()
+            self._blocking = self._open(_MOST_BLOCKED, None)
+        seconds = max(timeout.total_seconds(), _LEAST_BLOCKING_SECONDS)
         try:
             async with asyncio.timeout(seconds + _SAFE_MARGIN_SECONDS):
-                answer = await self._blocking.execute_command("BLPOP", *lists, seconds)
-        except (RedisError, OSError) as error:
+                if self.cluster:
+                    await _know_the_nodes(self._blocking)
+                answer = await cancellable(self._blocking.execute_command("BLPOP", *lists, seconds))
+        except FAILURES as error:
             raise translated(error) from error
         return None if answer is None else cast("bytes", answer[0]).decode()
 
-    def subscriber(self) -> Any:
-        """Return a redis-py PubSub on a connection of its own."""
-        if self.cluster:
-            # A publish reaches every node of a cluster, so any node may be listened to.
-            cluster = cast("Any", self._commands)
-            node = cluster.get_default_node()
-            listener: Any = Redis(host=node.host, port=node.port, protocol=2)
-            return listener.pubsub()
-        return cast("Any", self._open(1, None)).pubsub()
+    @contextlib.asynccontextmanager
+    async def subscription(self) -> AsyncGenerator[Any]:
+        """A connected redis-py PubSub on a connection of its own; raises what redis-py raises.
 
-    async def guarded(self, action: Callable[[], Awaitable[Any]]) -> Any:
-        """Await `action()`, with redis-py's errors translated."""
+        A publish reaches every node of a cluster, so any node may be listened to: another one
+        each time, because the last may be gone.
+        """
+        listener = self._open(1, self._timeout_seconds) if not self.cluster else await self._node()
         try:
-            return await action()
-        except (RedisError, OSError) as error:
-            raise translated(error) from error
+            async with cast("Any", listener).pubsub() as pubsub:
+                await pubsub.connect()
+                yield pubsub
+        finally:
+            await listener.aclose()
+
+    async def _node(self) -> _Commands:
+        await _know_the_nodes(self._commands)
+        nodes = cast("Any", self._commands).get_primaries()
+        node = nodes[next(self._subscriptions) % len(nodes)]
+        pool = ConnectionPool(node.connection_class, **node.connection_kwargs)
+        return cast("_Commands", Redis.from_pool(pool))
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""
@@ -172,10 +213,35 @@ class RedisClient:
             self._blocking = None
 
 
+async def _know_the_nodes(cluster: _Commands) -> None:
+    """Have redis-py ask for the slots before it is given a command.
+
+    Without them it sends the command anywhere, and several that are redirected at the same time
+    make it close the connections on which others wait.
+    """
+    await cast("Any", cluster).initialize()
+
+
+async def cancellable(answer: Awaitable[Any]) -> Any:
+    """Await an answer of redis-py; raise the cancellation it may have swallowed.
+
+    It sends under `asyncio.wait_for`, which before Python 3.12 returns normally when it is
+    cancelled in the instant its work is done: a loop around a command would never end.
+    """
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - awaited by a coroutine
+    requests = task.cancelling()
+    value = await answer
+    if task.cancelling() > requests:
+        raise asyncio.CancelledError
+    return value
+
+
 def translated(error: BaseException) -> StoreError:
     """Return what an error of redis-py means here."""
-    if isinstance(error, _GONE):
-        return StoreUnavailable("Redis", reason=str(error) or type(error).__name__)
-    if isinstance(error, ResponseError) and str(error).startswith(("OOM", "MISCONF", "LOADING")):
-        return StoreUnavailable("Redis", reason=str(error))
-    return StoreProtocolError(f"Redis refused a call: {error}")
+    told = str(error)
+    # Of a cluster that cannot be reached redis-py raises the same as of keys in several slots.
+    lost = isinstance(error, RedisClusterException) and "same key slot" not in told
+    if lost or isinstance(error, _GONE) or _PASSING.search(told):
+        return StoreUnavailable("Redis", reason=told or type(error).__name__)
+    return StoreProtocolError(f"Redis refused a call: {told}")

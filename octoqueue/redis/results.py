@@ -1,30 +1,44 @@
 """`ResultHub`: any number of callers waiting for results, on one connection.
 
-Each waited-for message has a channel; the script that commits the result publishes it there. A
-result that was there before, or came while the connection was down, is found by reading its key
-each time the subscription is confirmed, so no publish can be missed for good.
+Each waited-for message has a channel; the script that commits the result publishes it there. Every
+time Redis confirms a subscription the result's key is read, so one that was kept before, or while
+the connection was down, is found, and no publish can be missed for good.
+
+One task owns the connection. Callers only say what they wish for, so a caller that is cancelled in
+any instant leaves the others as they are.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from redis.exceptions import RedisError
-
-from octoqueue.errors import StoreError
+from octoqueue.errors import StoreError, StoreUnavailable
 from octoqueue.primitives.clock import Clock, SystemClock
+from octoqueue.redis.client import cancellable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from octoqueue.redis.client import RedisClient
 
 log = logging.getLogger(__name__)
 
-_RECONNECT_SECONDS = 0.5
+_AGAIN_SECONDS = 0.5
+_QUIET_SECONDS = 15.0
+"""After so long without a word the connection is asked whether it lives."""
+_LOOKUPS_AT_ONCE = 8
+"""So that a thousand waiters that come back after an outage leave room for commands."""
+
+
+@dataclass(slots=True)
+class _Wish:
+    """A result somebody waits for."""
+
+    key: str
+    futures: set[asyncio.Future[bytes]] = field(default_factory=set[asyncio.Future[bytes]])
+    heard: bool = False
+    """Its subscription has been confirmed at least once."""
 
 
 class ResultHub:
@@ -34,99 +48,145 @@ class ResultHub:
         """Wait on `client`; nothing connects before the first wait."""
         self._client = client
         self._clock = clock or SystemClock()
-        self._waiters: dict[str, list[asyncio.Future[bytes]]] = {}
-        self._keys: dict[str, str] = {}
-        self._pubsub: Any = None
-        self._reader: asyncio.Task[None] | None = None
+        self._wishes: dict[str, _Wish] = {}
+        self._changed: set[str] = set()
+        """Channels somebody began or ceased to wait for."""
+        self._change = asyncio.Event()
+        self._serving: asyncio.Task[None] | None = None
         self._lookups: set[asyncio.Task[None]] = set()
+        self._looking = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
 
     async def wait(self, *, channel: str, key: str) -> bytes:
-        """Return the result published on `channel` or standing at `key`."""
+        """Return the result published on `channel` or standing at `key`.
+
+        Raises:
+            StoreUnavailable: Redis cannot be reached, or this hub was closed. A wait that had begun
+                outlives an outage.
+        """
+        if self._serving is None:
+            self._serving = asyncio.create_task(self._serve())
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        first = channel not in self._waiters
-        self._waiters.setdefault(channel, []).append(future)
-        self._keys[channel] = key
+        wish = self._wishes.get(channel)
+        if wish is None:
+            wish = self._wishes[channel] = _Wish(key)
+            self._note(channel)
+        elif wish.heard:
+            self._look_up(channel)  # it may have been published before this caller came
+        wish.futures.add(future)
         try:
-            if self._pubsub is None:
-                self._pubsub = self._client.subscriber()
-            if first:
-                await self._client.guarded(lambda: self._pubsub.subscribe(channel))
-                if self._reader is None:
-                    self._reader = asyncio.create_task(self._read())
-            else:
-                await self._look_up(channel)
             return await future
         finally:
-            await self._forget(channel, future)
+            wish.futures.discard(future)
+            if not wish.futures and self._wishes.get(channel) is wish:
+                del self._wishes[channel]
+                self._note(channel)
 
-    async def _forget(self, channel: str, future: asyncio.Future[bytes]) -> None:
-        future.cancel()
-        waiting = self._waiters.get(channel)
-        if waiting is None:
-            return
-        waiting.remove(future)
-        if not waiting:
-            del self._waiters[channel]
-            del self._keys[channel]
-            with contextlib.suppress(RedisError, OSError):
-                await self._pubsub.unsubscribe(channel)
+    def _note(self, channel: str) -> None:
+        self._changed.add(channel)
+        self._change.set()
 
-    async def _read(self) -> None:
+    # ── the connection ───────────────────────────────────────────────────────────────────────────
+
+    async def _serve(self) -> None:
         while True:
             try:
-                message = await self._pubsub.get_message(timeout=None)
-            except (RedisError, OSError) as error:
+                await self._listen()
+            except Exception as error:  # noqa: BLE001 - whatever ended it, nobody may wait for ever
                 log.warning("result_subscription_lost", extra={"reason": str(error)})
-                await self._clock.sleep(_RECONNECT_SECONDS)
-                continue  # redis-py subscribes again by itself, which confirms, which looks up
+                self._refuse_the_unheard(error)
+            await self._clock.sleep(_AGAIN_SECONDS)
+
+    async def _listen(self) -> None:
+        """Serve one connection until it breaks."""
+        async with self._client.subscription() as pubsub:
+            self._changed = set(self._wishes)
+            self._change.set()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._subscribe(pubsub))
+                    group.create_task(self._read(pubsub))
+            except ExceptionGroup as errors:
+                raise errors.exceptions[0] from None
+
+    async def _subscribe(self, pubsub: Any) -> None:
+        while True:
+            await self._change.wait()
+            self._change.clear()
+            changed, self._changed = self._changed, set()
+            wanted = [channel for channel in changed if channel in self._wishes]
+            unwanted = [channel for channel in changed if channel not in self._wishes]
+            if wanted:
+                await cancellable(pubsub.subscribe(*wanted))
+            if unwanted:
+                await cancellable(pubsub.unsubscribe(*unwanted))
+
+    async def _read(self, pubsub: Any) -> None:
+        asked = False
+        while True:
+            message = await cancellable(pubsub.get_message(timeout=_QUIET_SECONDS))
             if message is None:
-                await self._clock.sleep(_RECONNECT_SECONDS)
+                if asked:
+                    raise StoreUnavailable("Redis", reason="the subscription does not answer")
+                await cancellable(pubsub.ping())
+                asked = True
+                continue
+            asked = False
+            if message["type"] not in ("message", "subscribe"):
                 continue
             channel = cast("bytes", message["channel"]).decode()
+            wish = self._wishes.get(channel)
+            if wish is None:
+                continue
             if message["type"] == "message":
-                self._resolve(channel, message["data"])
-            elif message["type"] == "subscribe" and channel in self._waiters:
-                task = asyncio.create_task(self._look_up(channel))
-                self._lookups.add(task)
-                task.add_done_callback(self._lookups.discard)
+                _resolve(wish, message["data"])
+            else:
+                wish.heard = True
+                self._look_up(channel)
 
-    async def _look_up(self, channel: str) -> None:
-        key = self._keys.get(channel)
-        if key is None:
-            return
-        try:
-            found = await self._client.command("GET", key)
-        except StoreError as error:
-            for future in self._waiters.get(channel, ()):
-                if not future.done():
-                    future.set_exception(error)
-            return
-        if found is not None:
-            self._resolve(channel, found)
+    def _refuse_the_unheard(self, error: Exception) -> None:
+        for wish in self._wishes.values():
+            if not wish.heard:
+                _refuse(wish, str(error))
 
-    def _resolve(self, channel: str, body: bytes) -> None:
-        for future in self._waiters.get(channel, ()):
-            if not future.done():
-                future.set_result(body)
+    # ── reading the key ──────────────────────────────────────────────────────────────────────────
+
+    def _look_up(self, channel: str) -> None:
+        task = asyncio.create_task(self._read_key(channel))
+        self._lookups.add(task)
+        task.add_done_callback(self._lookups.discard)
+
+    async def _read_key(self, channel: str) -> None:
+        async with self._looking:
+            while wish := self._wishes.get(channel):
+                try:
+                    found = await self._client.command("GET", wish.key)
+                except StoreError as error:
+                    log.debug("result_look_up_failed", extra={"reason": str(error)})
+                    await self._clock.sleep(_AGAIN_SECONDS)
+                    continue
+                if found is not None:
+                    _resolve(wish, found)
+                return
 
     async def aclose(self) -> None:
-        """Stop listening; every waiter is cancelled. Idempotent."""
-        await _cancelled(self._reader)
-        self._reader = None
-        for task in tuple(self._lookups):
-            await _cancelled(task)
-        for futures in self._waiters.values():
-            for future in futures:
-                future.cancel()
-        if self._pubsub is not None:
-            close: Callable[[], Any] = self._pubsub.aclose
-            with contextlib.suppress(RedisError, OSError):
-                await close()
-            self._pubsub = None
+        """Stop listening; whoever waits is told so. Idempotent."""
+        serving, self._serving = self._serving, None
+        ending = {*self._lookups} if serving is None else {serving, *self._lookups}
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
+        for wish in self._wishes.values():
+            _refuse(wish, "the connection was closed")
 
 
-async def _cancelled(task: asyncio.Task[None] | None) -> None:
-    if task is not None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+def _resolve(wish: _Wish, body: bytes) -> None:
+    for future in wish.futures:
+        if not future.done():
+            future.set_result(body)
+
+
+def _refuse(wish: _Wish, reason: str) -> None:
+    for future in wish.futures:
+        if not future.done():
+            future.set_exception(StoreUnavailable("Redis", reason=reason))
