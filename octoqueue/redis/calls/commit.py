@@ -50,9 +50,18 @@ def commit_call(
     for queue, run in run_times.items():
         args += (key(scope.stats(queue)), run.count, run.total_us, run.squares_ms2)
     args.append(len(settlements))
-    for settlement in settlements:
+    for settlement in _in_order(settlements):
         _add_settlement(args, key, scope, session, settlement, partition_of=partition_of)
     return ScriptCall(script("commit"), key.names, args)
+
+
+def _in_order(settlements: Sequence[Settlement]) -> Sequence[Settlement]:
+    """Return the releases last and backwards: each goes to the head, the first must end there."""
+    released = [s for s in settlements if s.outcome is Outcome.RELEASE]
+    if len(released) <= 1:
+        return settlements
+    others = [s for s in settlements if s.outcome is not Outcome.RELEASE]
+    return others + released[::-1]
 
 
 def _add_acks(

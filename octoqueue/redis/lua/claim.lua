@@ -1,6 +1,7 @@
 -- Purpose    Lease up to `limit` messages to a worker session, strictly in lane order.
 -- Guarantee  A message is in its list or in exactly one lease; a lease belongs to a live session.
---            What is no envelope goes to the dead letters and blocks nobody.
+--            What is no envelope goes to the dead letters and blocks nobody. Of a message that its
+--            sender stored twice, one call leases one and leaves the other where it was.
 -- KEYS       [1] workers zset
 --            then for each queue: [2] stats hash, [3] doorbell when the call has them,
 --            then for each partition of that queue: [4] high list, [5] normal list, [6] low list,
@@ -8,23 +9,26 @@
 -- ARGV       [1] now in ms, or 0   [2] session   [3] claim number, 4 raw bytes   [4] limit
 --            [5] queues   [6] partitions   [7] has doorbells (0/1)
 --            [8] rotation: where the round over queues and partitions starts
--- Returns    -1 when the session is not registered, else for each list that gave something an
---            array of queue (from 1), partition (from 1), payload, payload, …
+-- Returns    -1 when the session is not registered or has expired, else for each list that gave
+--            something an array of queue (from 1), partition (from 1), payload, payload, …
+-- Bound      `limit` messages, and 1000 that are no envelopes: then the rest is left to the next call
 --#include now
 --#include header
 --#include doorbell
 --#include wait_buckets
-
-if not redis.call('ZSCORE', KEYS[1], ARGV[2]) then return -1 end
+--#include push_many
 
 local now, claim_number = now_ms(ARGV[1]), ARGV[3]
+if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[2]) or 0) <= now then return -1 end
+
 local wanted = tonumber(ARGV[4])
 local queues, partitions = tonumber(ARGV[5]), tonumber(ARGV[6])
 local bells, rotation = tonumber(ARGV[7]), tonumber(ARGV[8])
 local width = 1 + bells + 6 * partitions
 local UNDECODABLE = '{"error":"EnvelopeError","message":"the header of the message cannot be decoded"}'
+local SLICE, MOST_BURIED = 1000, 1000
 
-local taken, found = {}, {}
+local taken, found, seen, twins, buried = {}, {}, {}, {}, 0
 
 local function bury(payload, base)
   local id = redis.sha1hex(payload):sub(1, 16)
@@ -32,27 +36,55 @@ local function bury(payload, base)
   redis.call('HSET', KEYS[base + 5], id, struct.pack('>I4', #payload) .. payload .. UNDECODABLE)
 end
 
-local function lease(queue, partition, payloads, base)
-  local waits, fields, good, buried = taken[queue] or {}, {}, { queue, partition }, 0
-  taken[queue] = waits
+local function lease(list, queue, partition, payloads, base)
+  local waits, here = taken[queue] or {}, seen[queue] or {}
+  local fields, good, bad = {}, { queue, partition }, 0
+  taken[queue], seen[queue] = waits, here
   for _, payload in ipairs(payloads) do
     if header_is_good(payload) then
-      fields[#fields + 1] = id_of(payload) .. claim_number
-      fields[#fields + 1] = payload
-      good[#good + 1] = payload
-      local bucket = wait_bucket(now - ready_at_of(payload))
-      waits[bucket] = (waits[bucket] or 0) + 1
+      local id = id_of(payload)
+      if here[id] then
+        twins[list] = twins[list] or {}
+        table.insert(twins[list], payload)
+      else
+        here[id] = true
+        fields[#fields + 1] = id .. claim_number
+        fields[#fields + 1] = payload
+        good[#good + 1] = payload
+        local bucket = wait_bucket(now - ready_at_of(payload))
+        waits[bucket] = (waits[bucket] or 0) + 1
+      end
     else
       bury(payload, base)
-      buried = buried + 1
+      bad = bad + 1
     end
   end
   if #fields > 0 then
     redis.call('HSET', KEYS[base + 3], unpack(fields))
     found[#found + 1] = good
   end
-  if buried > 0 then redis.call('HINCRBY', KEYS[2 + (queue - 1) * width], 'undecodable', buried) end
-  return #fields / 2
+  if bad > 0 then redis.call('HINCRBY', KEYS[2 + (queue - 1) * width], 'undecodable', bad) end
+  buried = buried + bad
+  wanted = buried < MOST_BURIED and wanted - #fields / 2 or 0
+end
+
+local function claim(list, queue, partition, base)
+  while wanted > 0 do
+    local slice = math.min(wanted, SLICE)
+    local payloads = redis.call('LPOP', list, slice)
+    if not payloads then return end
+    lease(list, queue, partition, payloads, base)
+    if #payloads < slice then return end
+  end
+end
+
+local function has_more(base)
+  for p = 0, partitions - 1 do
+    for lane = 0, 2 do
+      if redis.call('LLEN', KEYS[base + p * 6 + lane]) > 0 then return true end
+    end
+  end
+  return false
 end
 
 for lane = 0, 2 do
@@ -63,8 +95,7 @@ for lane = 0, 2 do
       if wanted <= 0 then break end
       local partition = (p + rotation) % partitions
       local at = base + partition * 6
-      local payloads = redis.call('LPOP', KEYS[at + lane], math.min(wanted, 1000))
-      if payloads then wanted = wanted - lease(queue + 1, partition + 1, payloads, at) end
+      claim(KEYS[at + lane], queue + 1, partition + 1, at)
     end
   end
 end
@@ -76,7 +107,15 @@ for queue, waits in pairs(taken) do
     claimed = claimed + count
   end
   if claimed > 0 then redis.call('HINCRBY', stats, 'claimed', claimed) end
-  -- Whoever took its fill passes the bell on: there may be more for another worker.
-  if wanted <= 0 and bells == 1 then ring(KEYS[3 + (queue - 1) * width]) end
+end
+-- Two leases of one claim with the same id would share a token, so the second waits for another.
+for list, payloads in pairs(twins) do push_many(list, payloads) end
+-- Whoever took its fill passes the bell on, for every queue that has more: it may have heard the
+-- bell of one queue and filled itself from another.
+if bells == 1 and next(taken) and (wanted <= 0 or next(twins)) then
+  for queue = 0, queues - 1 do
+    local at = 2 + queue * width
+    if has_more(at + 2) then ring(KEYS[at + 1]) end
+  end
 end
 return found

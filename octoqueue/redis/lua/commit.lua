@@ -79,7 +79,8 @@ for _ = 1, take_number() do
       ring(bell)
     end
     if result_key then
-      redis.call('SET', result_key, result, 'PX', result_ttl)
+      -- SET refuses a ttl below 1, and an error here would lose the follow-ups.
+      if tonumber(result_ttl) >= 1 then redis.call('SET', result_key, result, 'PX', result_ttl) end
       redis.call('PUBLISH', channel, result)
     end
   else

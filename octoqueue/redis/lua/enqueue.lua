@@ -19,48 +19,56 @@
 
 local now = now_ms(ARGV[1])
 local packed_now = struct.pack('>I8', now)
-local blocks, key, arg = {}, 1, 3
+local blocks, later, key, arg = {}, {}, 1, 3
+
+-- A room is what has a bound: a lane, or the delayed messages of a queue, which its lanes share.
+local READY, DELAYED = 0, 1
+
+local function room(kind, bound, first_key, partitions)
+  local depth = 0
+  for at = first_key, first_key + partitions - 1 do
+    depth = depth + (kind == READY and redis.call('LLEN', KEYS[at]) or redis.call('ZCARD', KEYS[at]))
+  end
+  return { depth = depth, bound = tonumber(bound), kind = kind }
+end
 
 for index = 1, tonumber(ARGV[2]) do
-  local block = {
-    bound = tonumber(ARGV[arg]), delayed_bound = tonumber(ARGV[arg + 1]),
-    partitions = tonumber(ARGV[arg + 2]), enqueued = 0, wake = false, ready = {},
-  }
+  local block = { enqueued = 0, wake = false, values = {} }
+  local partitions = tonumber(ARGV[arg + 2])
   block.stats, key = KEYS[key], key + 1
   if ARGV[arg + 3] == '1' then block.bell, key = KEYS[key], key + 1 end
-  block.lists, key = key, key + block.partitions
-  block.depth = 0
-  for partition = 0, block.partitions - 1 do
-    block.depth = block.depth + redis.call('LLEN', KEYS[block.lists + partition])
-  end
+  block.lists, key = key, key + partitions
+  block.ready = room(READY, ARGV[arg], block.lists, partitions)
   if ARGV[arg + 4] == '1' then
-    block.delayed, key = key, key + block.partitions
-    block.delayed_depth = 0
-    for partition = 0, block.partitions - 1 do
-      block.delayed_depth = block.delayed_depth + redis.call('ZCARD', KEYS[block.delayed + partition])
-    end
+    block.delayed, key = key, key + partitions
+    local name = KEYS[block.delayed]
+    later[name] = later[name] or room(DELAYED, ARGV[arg + 1], block.delayed, partitions)
+    block.later = later[name]
   end
   blocks[index], arg = block, arg + 5
 end
 
-local function fits(first, last)
-  local ready, delayed = {}, {}
+local function room_of(at)
+  local block = blocks[tonumber(ARGV[at + 1])]
+  return ARGV[at + 3] == '0' and block.ready or block.later
+end
+
+-- Take room for the messages of a group; when it does not suffice give it back, and return where
+-- it was too little and at which message.
+local function reserve(first, last)
+  local full, where
   for at = first, last, 5 do
-    local index = tonumber(ARGV[at + 1])
-    local needs = ARGV[at + 3] == '0' and ready or delayed
-    needs[index] = (needs[index] or 0) + 1
+    local place = room_of(at)
+    place.depth = place.depth + 1
+    if place.depth > place.bound and not full then full, where = place, at end
   end
-  for index, count in pairs(ready) do
-    local block = blocks[index]
-    if block.depth + count > block.bound then return index, block.depth, block.bound, 0 end
-  end
-  for index, count in pairs(delayed) do
-    local block = blocks[index]
-    if block.delayed_depth + count > block.delayed_bound then
-      return index, block.delayed_depth, block.delayed_bound, 1
+  if full then
+    for at = first, last, 5 do
+      local place = room_of(at)
+      place.depth = place.depth - 1
     end
   end
-  return nil
+  return full, where
 end
 
 local function store(at)
@@ -68,13 +76,11 @@ local function store(at)
   local delay, payload = tonumber(ARGV[at + 3]), ARGV[at + 4]
   block.enqueued = block.enqueued + 1
   if delay == 0 then
-    block.depth = block.depth + 1
-    local values = block.ready[partition]
-    if not values then values = {}; block.ready[partition] = values end
+    local values = block.values[partition]
+    if not values then values = {}; block.values[partition] = values end
     values[#values + 1] = ready_from(payload, packed_now)
-  else
-    block.delayed_depth = block.delayed_depth + 1
-    if delay_until(KEYS[block.delayed + partition], now + delay, payload) then block.wake = true end
+  elseif delay_until(KEYS[block.delayed + partition], now + delay, payload) then
+    block.wake = true
   end
 end
 
@@ -83,19 +89,18 @@ local at, stop = arg + 1, arg + 5 * tonumber(ARGV[arg])
 while at < stop do
   local first, group = at, ARGV[at]
   while at < stop and ARGV[at] == group do at = at + 5 end
-  local block, depth, bound, kind = fits(first, at - 5)
-  if block then
-    for _, value in ipairs({ tonumber(group), block, depth, bound, kind }) do
-      refused[#refused + 1] = value
-    end
+  local full, where = reserve(first, at - 5)
+  if full then
+    local answer = { tonumber(group), tonumber(ARGV[where + 1]), full.depth, full.bound, full.kind }
+    for _, value in ipairs(answer) do refused[#refused + 1] = value end
   else
     for message = first, at - 5, 5 do store(message) end
   end
 end
 
 for _, block in ipairs(blocks) do
-  for partition, values in pairs(block.ready) do push_many(KEYS[block.lists + partition], values) end
+  for partition, values in pairs(block.values) do push_many(KEYS[block.lists + partition], values) end
   if block.enqueued > 0 then redis.call('HINCRBY', block.stats, 'enqueued', block.enqueued) end
-  if next(block.ready) or block.wake then ring(block.bell) end
+  if next(block.values) or block.wake then ring(block.bell) end
 end
 return refused

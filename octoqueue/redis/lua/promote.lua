@@ -1,5 +1,6 @@
 -- Purpose    Move delayed messages of one queue that are due into their lanes.
 -- Guarantee  A message is delayed or in its lane, never both; its wait counts from when it was due.
+--            What is no envelope goes to the low lane as it is, where `claim.lua` buries it.
 -- KEYS       [1] stats hash   [2] doorbell, when the call has it,
 --            then for each partition: delayed zset, high, normal and low list
 -- ARGV       [1] now in ms, or 0   [2] partitions   [3] has doorbell (0/1)
@@ -19,8 +20,12 @@ for partition = 0, tonumber(ARGV[2]) - 1 do
   local ready = { {}, {}, {} }
   for index = 1, #due, 2 do
     local payload = due[index]
-    local lane = ready[lane_of(payload)]
-    lane[#lane + 1] = ready_from(payload, struct.pack('>I8', tonumber(due[index + 1])))
+    if header_is_good(payload) then
+      local lane = ready[lane_of(payload)]
+      lane[#lane + 1] = ready_from(payload, struct.pack('>I8', tonumber(due[index + 1])))
+    else
+      ready[3][#ready[3] + 1] = payload
+    end
     redis.call('ZREM', KEYS[at], payload)
   end
   for lane = 1, 3 do push_many(KEYS[at + lane], ready[lane]) end

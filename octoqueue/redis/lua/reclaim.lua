@@ -1,4 +1,5 @@
--- Purpose    Give the messages a dead session holds in one queue back to their lanes, at the head.
+-- Purpose    Give the messages a dead session holds in one queue back to their lanes, at the head,
+--            oldest first.
 -- Guarantee  Nothing is taken from a session that has renewed itself meanwhile. The delivery count
 --            of each message goes up by one; the next worker decides whether it was one too many.
 -- KEYS       [1] workers zset   [2] stats hash   [3] doorbell, when the call has it,
@@ -9,6 +10,7 @@
 --#include now
 --#include header
 --#include doorbell
+--#include by_age
 
 local expires_at = redis.call('ZSCORE', KEYS[1], ARGV[2])
 if expires_at and tonumber(expires_at) > now_ms(ARGV[1]) then return -1 end
@@ -17,6 +19,7 @@ local bells, given_back = tonumber(ARGV[4]), 0
 for partition = 0, tonumber(ARGV[3]) - 1 do
   local at = 3 + bells + partition * 4
   local held = redis.call('HVALS', KEYS[at])
+  youngest_first(held)
   for _, payload in ipairs(held) do
     local back = counted_as(payload, deliveries_of(payload) + 1, attempt_of(payload))
     redis.call('LPUSH', KEYS[at + lane_of(payload)], back)
