@@ -88,7 +88,7 @@ class LaneStore(Protocol):
         ...
 
     async def retire(self, session: SessionId) -> None:
-        """Forget a session at its own wish."""
+        """End a session at its own wish; what it still holds is for the next reclaim."""
         ...
 
     async def wait_for_bell(self, queues: Sequence[str], *, timeout: timedelta) -> bool:

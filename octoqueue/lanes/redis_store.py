@@ -9,7 +9,7 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from octoqueue.errors import DelayedFull, LaneFull
+from octoqueue.errors import DelayedFull, LaneFull, StoreError
 from octoqueue.lanes.dead_letters import dead_letter_from
 from octoqueue.lanes.options import LaneOptions
 from octoqueue.lanes.protocol import Promotion, Refusals
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from octoqueue.primitives.ids import MessageId
     from octoqueue.redis.client import RedisClient
+    from octoqueue.redis.scripts import ScriptCall
 
 _PROMOTE_AT_ONCE = 500
 _EXPIRED_AT_ONCE = 100
@@ -141,6 +142,12 @@ class RedisLaneStore:
         await self._remember(set(names))
         if len(self._scopes) == 1:
             return await self._claim_in(self._scopes[0], session, names, limit)
+        return await self._claim_apart(session, names, limit)
+
+    async def _claim_apart(
+        self, session: SessionId, names: tuple[str, ...], limit: int
+    ) -> list[Lease]:
+        """Claim from each partition by itself, after a look at what they have."""
         depths = await asyncio.gather(*(self._depths(scope, names) for scope in self._scopes))
         wanted = allocate(depths, limit=limit, rotation=next(self._claim_numbers))
         found = await asyncio.gather(
@@ -150,7 +157,10 @@ class RedisLaneStore:
                 if count
             )
         )
-        return sorted(itertools.chain.from_iterable(found), key=lambda lease: lease.payload[2])
+        leases = list(itertools.chain.from_iterable(found))
+        if limit > 0 and sum(map(sum, itertools.chain.from_iterable(depths))) > len(leases):
+            await self.ring(names)
+        return sorted(leases, key=lambda lease: lease.payload[2])
 
     async def _claim_in(
         self, scope: Scope, session: SessionId, queues: tuple[str, ...], limit: int
@@ -175,14 +185,11 @@ class RedisLaneStore:
         if answer == SESSION_UNKNOWN:
             await self.extend(session)
             answer = await self._client.call(call)
-        return leases_from(answer, scope, queues, claim_number)
+        return [] if answer == SESSION_UNKNOWN else leases_from(answer, scope, queues, claim_number)
 
     async def _depths(self, scope: Scope, queues: Sequence[str]) -> list[list[int]]:
-        answers = [
-            await self._client.call(stats_call(scope, queue, now_ms=self._now()))
-            for queue in queues
-        ]
-        return [list(answer[:3]) for answer in answers]
+        calls = [stats_call(scope, queue, now_ms=self._now()) for queue in queues]
+        return [list(answer[:3]) for answer in _good(await self._client.call_each(calls))]
 
     async def held(self, session: SessionId, queues: Sequence[str]) -> list[Lease]:
         """Return all leases of a session."""
@@ -208,24 +215,32 @@ class RedisLaneStore:
         run_times: Mapping[str, RunTime] | None = None,
     ) -> Refusals:
         """End leases."""
+        await self._remember({m.queue for s in settlements for m in s.follow_ups})
         if len(self._scopes) == 1:
             return await self._commit_in(
                 self._scopes[0], session, acks, settlements, run_times or {}
             )
-        refusals = Refusals()
+        return await self._commit_apart(session, acks, settlements, run_times or {})
+
+    async def _commit_apart(
+        self,
+        session: SessionId,
+        acks: Sequence[Lease],
+        settlements: Sequence[Settlement],
+        run_times: Mapping[str, RunTime],
+    ) -> Refusals:
+        """Commit to each partition by itself; running times go with the first."""
+        calls: list[ScriptCall] = []
         for scope in self._scopes:
             here_acks = [lease for lease in acks if lease.partition in scope.partitions]
             here = [s for s in settlements if s.lease.partition in scope.partitions]
-            if here_acks or here:
-                part = await self._commit_in(scope, session, here_acks, here, run_times or {})
-                refusals = Refusals(refusals.acks + part.acks, refusals.tokens + part.tokens)
-                run_times = None
-        rung = {m.queue for s in settlements for m in s.follow_ups} | {
-            s.lease.queue for s in settlements
-        }
-        if rung:
-            await self.ring(sorted(rung))
-        return refusals
+            if here_acks or here or (run_times and scope is self._scopes[-1]):
+                calls.append(self._commit_call(scope, session, here_acks, here, run_times))
+                run_times = {}
+        answers = await self._client.call_each(calls)
+        follow_ups = {m.queue for s in settlements for m in s.follow_ups}
+        await self.ring(sorted(follow_ups | {s.lease.queue for s in settlements}))
+        return _refusals(_good(answers))
 
     async def _commit_in(
         self,
@@ -235,7 +250,18 @@ class RedisLaneStore:
         settlements: Sequence[Settlement],
         run_times: Mapping[str, RunTime],
     ) -> Refusals:
-        call = commit_call(
+        call = self._commit_call(scope, session, acks, settlements, run_times)
+        return _refusals([await self._client.call(call)])
+
+    def _commit_call(
+        self,
+        scope: Scope,
+        session: SessionId,
+        acks: Sequence[Lease],
+        settlements: Sequence[Settlement],
+        run_times: Mapping[str, RunTime],
+    ) -> ScriptCall:
+        return commit_call(
             scope,
             session=session,
             acks=acks,
@@ -244,17 +270,17 @@ class RedisLaneStore:
             partition_of=self._map.of_id,
             now_ms=self._now(),
         )
-        refused_acks, tokens = await self._client.call(call)
-        return Refusals(refused_acks, tuple(LeaseToken(token) for token in tokens))
 
     # ── sessions and bells ───────────────────────────────────────────────────────────────────────
 
     async def extend(self, session: SessionId) -> bool:
         """Renew a session and all it holds."""
-        alive = True
-        for scope in self._scopes:
-            call = extend_call(scope, session, lease_ms=self.options.lease_ms, now_ms=self._now())
-            alive = bool(await self._client.call(call)) and alive
+        lease_ms, now_ms = self.options.lease_ms, self._now()
+        alive = all(
+            await self._everywhere(
+                lambda scope: extend_call(scope, session, lease_ms=lease_ms, now_ms=now_ms)
+            )
+        )
         if not alive:
             # New, expired, or the server was emptied: then the queue names are gone too.
             known, self._known_queues = self._known_queues, set()
@@ -262,9 +288,15 @@ class RedisLaneStore:
         return alive
 
     async def retire(self, session: SessionId) -> None:
-        """Forget a session at its own wish."""
-        for scope in self._scopes:
-            await self._client.call(retire_call(scope, session, own_wish=True, now_ms=self._now()))
+        """End a session at its own wish."""
+        now_ms = self._now()
+        await self._everywhere(
+            lambda scope: retire_call(scope, session, own_wish=True, now_ms=now_ms)
+        )
+
+    async def _everywhere(self, call: Callable[[Scope], ScriptCall]) -> list[Any]:
+        """Make a call in every scope; one that fails does not keep the others from happening."""
+        return _good(await self._client.call_each([call(scope) for scope in self._scopes]))
 
     async def wait_for_bell(self, queues: Sequence[str], *, timeout: timedelta) -> bool:
         """Return True as soon as one of the queues may have work."""
@@ -288,31 +320,32 @@ class RedisLaneStore:
 
     async def promote(self, queue: str) -> Promotion:
         """Move delayed messages that are due into their lanes."""
-        moved, waits = 0, list[int]()
-        for scope in self._scopes:
-            call = promote_call(scope, queue, limit=_PROMOTE_AT_ONCE, now_ms=self._now())
-            count, wait_ms = await self._client.call(call)
-            moved += count
-            if wait_ms >= 0:
-                waits.append(wait_ms)
+        answers = await self._client.call_each(
+            [
+                promote_call(scope, queue, limit=_PROMOTE_AT_ONCE, now_ms=self._now())
+                for scope in self._scopes
+            ]
+        )
+        reached = [answer for answer in answers if not isinstance(answer, StoreError)]
+        moved = sum(count for count, _ in reached)
         if moved and not self._scopes[0].bells:
             await self.ring([queue])
+        waits = [wait_ms for _, wait_ms in _good(answers) if wait_ms >= 0]
         return Promotion(moved, timedelta(milliseconds=min(waits)) if waits else None)
 
     async def reclaim(self) -> int:
         """Give back what expired sessions hold."""
-        total = 0
-        for scope in self._scopes:
-            now = self._now()
-            expired = await self._client.call(
-                expired_call(scope, limit=_EXPIRED_AT_ONCE, now_ms=now)
-            )
-            if not expired:
-                continue
-            queues = sorted(set(await self.queues()) | self._known_queues)
-            for name in expired:
-                session = SessionId(name.decode())
-                total += await self._reclaim_session(scope, session, queues)
+        now_ms, total = self._now(), 0
+        answers = await self._client.call_each(
+            [expired_call(scope, limit=_EXPIRED_AT_ONCE, now_ms=now_ms) for scope in self._scopes]
+        )
+        for scope, expired in zip(self._scopes, answers, strict=True):
+            if expired and not isinstance(expired, StoreError):
+                queues = sorted(set(await self.queues()) | self._known_queues)
+                for name in expired:
+                    session = SessionId(name.decode())
+                    total += await self._reclaim_session(scope, session, queues)
+        _good(answers)
         return total
 
     async def _reclaim_session(self, scope: Scope, session: SessionId, queues: list[str]) -> int:
@@ -331,10 +364,8 @@ class RedisLaneStore:
 
     async def stats(self, queue: str) -> QueueStats:
         """Return what is true of a queue now."""
-        answers: list[Any] = [
-            await self._client.call(stats_call(scope, queue, now_ms=self._now()))
-            for scope in self._scopes
-        ]
+        now_ms = self._now()
+        answers = await self._everywhere(lambda scope: stats_call(scope, queue, now_ms=now_ms))
         return stats_from(queue, answers)
 
     async def queues(self) -> list[str]:
@@ -349,6 +380,8 @@ class RedisLaneStore:
 
     async def wait_for_result(self, message_id: MessageId, *, timeout: timedelta) -> bytes | None:
         """Return the result as soon as it is kept."""
+        if timeout <= timedelta(0):
+            return await self.result(message_id)
         channel = self._keys.done_channel(message_id)
         try:
             async with asyncio.timeout(timeout.total_seconds()):
@@ -389,6 +422,23 @@ class RedisLaneStore:
         """Release the connections."""
         await self._results.aclose()
         await self._client.aclose()
+
+
+def _good(answers: list[Any]) -> list[Any]:
+    """Return answers none of which is an error.
+
+    Raises:
+        StoreError: one of them is.
+    """
+    for answer in answers:
+        if isinstance(answer, StoreError):
+            raise answer
+    return answers
+
+
+def _refusals(answers: list[Any]) -> Refusals:
+    tokens = [LeaseToken(token) for _, refused in answers for token in refused]
+    return Refusals(sum(count for count, _ in answers), tuple(tokens))
 
 
 def _pairs(answer: object) -> list[tuple[bytes, Any]]:
