@@ -18,7 +18,6 @@ from octoqueue.lanes.protocol import Promotion, Refusals
 from octoqueue.lanes.reading import in_flight
 from octoqueue.primitives.clock import Clock, SystemClock
 from octoqueue.primitives.envelope import (
-    HEADER_BYTES,
     Header,
     unpack_header,
 )
@@ -37,7 +36,7 @@ from octoqueue.primitives.messages import (
     Settlement,
 )
 from octoqueue.routing.partitions import PartitionMap
-from octoqueue.testing.memory_queue import MemoryQueue, restamped
+from octoqueue.testing.memory_queue import MemoryQueue, ready_at_of, restamped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +57,8 @@ class MemoryLaneStore:
         self._bell_waiters: deque[tuple[frozenset[str], asyncio.Future[bool]]] = deque()
         self._numbers = itertools.count(1)
 
+        self._used: set[str] = set()
+
     def _queue(self, name: str) -> MemoryQueue:
         return self._queues.setdefault(name, MemoryQueue(name))
 
@@ -66,6 +67,7 @@ class MemoryLaneStore:
     async def enqueue(self, groups: Sequence[Sequence[Enqueue]]) -> list[LaneFull | None]:
         """Store each group all or none."""
         refusals: list[LaneFull | None] = []
+        self._used.update(message.queue for group in groups for message in group)
         for group in groups:
             refusal = self._refusal(group)
             refusals.append(refusal)
@@ -75,58 +77,72 @@ class MemoryLaneStore:
         return refusals
 
     def _refusal(self, group: Sequence[Enqueue]) -> LaneFull | None:
-        ready = Counter((m.queue, m.lane) for m in group if not m.delay_ms)
-        for (queue, lane), count in ready.items():
-            depth, bound = len(self._queue(queue).ready[lane]), self.options.bound(queue, lane)
-            if depth + count > bound:
-                return LaneFull(queue, lane.label, depth=depth, bound=bound)
-        delayed = Counter((m.queue, m.lane) for m in group if m.delay_ms)
-        for (queue, lane), count in delayed.items():
-            depth, bound = len(self._queue(queue).delayed), self.options.delayed_bound
-            if depth + count > bound:
-                return DelayedFull(queue, lane.label, depth=depth, bound=bound)
+        needs = Counter[tuple[str, Lane | None]]()
+        for message in group:
+            queue, lane = self._queue(message.queue), message.lane
+            if message.delay_ms:  # the lanes of a queue share the room for its delayed messages
+                needs[message.queue, None] += 1
+                depth, bound = len(queue.delayed), self.options.delayed_bound
+                if depth + needs[message.queue, None] > bound:
+                    return DelayedFull(message.queue, lane.label, depth=depth, bound=bound)
+            else:
+                needs[message.queue, lane] += 1
+                depth, bound = len(queue.ready[lane]), self.options.bound(message.queue, lane)
+                if depth + needs[message.queue, lane] > bound:
+                    return LaneFull(message.queue, lane.label, depth=depth, bound=bound)
         return None
 
     def _put(self, message: Enqueue) -> None:
-        queue, now = self._queue(message.queue), self._clock.now_ms()
+        queue = self._queue(message.queue)
         queue.counters["enqueued"] += 1
-        if message.delay_ms:
-            queue.delayed[message.payload] = now + message.delay_ms
-        else:
-            queue.ready[message.lane].append(restamped(message.payload, ready_at_ms=now))
-        self._ring(message.queue)
+        self._place(queue, message.lane, message.payload, message.delay_ms)
+
+    def _place(self, queue: MemoryQueue, lane: Lane, payload: bytes, delay_ms: int) -> None:
+        now = self._clock.now_ms()
+        if not delay_ms:
+            queue.ready[lane].append(restamped(payload, ready_at_ms=now))
+        elif not queue.delay(payload, now + delay_ms):
+            return
+        self._ring(queue.name)
 
     # ── taking out ───────────────────────────────────────────────────────────────────────────────
 
     async def claim(self, session: SessionId, queues: Sequence[str], *, limit: int) -> list[Lease]:
         """Lease up to `limit` messages, strictly in lane order."""
-        if session not in self._sessions:
+        self._used.update(queues)
+        if self._sessions.get(session, 0) <= self._clock.now_ms():
             await self.extend(session)
-        number = (next(self._numbers) & 0xFFFFFFFF).to_bytes(4)
+        number = next(self._numbers)
+        turn = number % len(queues) if queues else 0
         leases: list[Lease] = []
-        for lane, name in itertools.product(Lane, queues):
+        twins: list[tuple[deque[bytes], bytes]] = []
+        for lane, name in itertools.product(Lane, [*queues[turn:], *queues[:turn]]):
             queue = self._queue(name)
             while queue.ready[lane] and len(leases) < limit:
-                lease = self._lease(queue, queue.ready[lane].popleft(), session, number)
-                if lease is not None:
-                    leases.append(lease)
-        if len(leases) >= limit:
-            for name in {lease.queue for lease in leases}:
-                self._ring(name)
+                payload = queue.ready[lane].popleft()
+                try:
+                    token = LeaseToken(unpack_header(payload).message_id + number.to_bytes(4))
+                except EnvelopeError:
+                    queue.bury_undecodable(payload, self._clock.now_ms())
+                    continue
+                if token in queue.leased[session]:  # stored twice by its sender
+                    twins.append((queue.ready[lane], payload))
+                else:
+                    leases.append(self._lease(queue, payload, session, token))
+        for ready, payload in twins:
+            ready.append(payload)
+        if twins or 0 < limit <= len(leases):
+            for name in queues:
+                if self._queue(name).waiting:
+                    self._ring(name)
         return leases
 
     def _lease(
-        self, queue: MemoryQueue, payload: bytes, session: SessionId, number: bytes
-    ) -> Lease | None:
-        now = self._clock.now_ms()
-        try:
-            header = unpack_header(payload)
-        except EnvelopeError:
-            queue.bury_undecodable(payload, now)
-            return None
+        self, queue: MemoryQueue, payload: bytes, session: SessionId, token: LeaseToken
+    ) -> Lease:
+        now, header = self._clock.now_ms(), unpack_header(payload)
         queue.counters["claimed"] += 1
         queue.waits[bucket_of(now - header.ready_at_ms)] += 1
-        token = LeaseToken(header.message_id + number)
         queue.leased[session][token] = payload
         return Lease(queue.name, self._map.of_id(header.message_id), token, payload)
 
@@ -160,7 +176,11 @@ class MemoryLaneStore:
             counters["runs"] += run.count
             counters["run_us"] += run.total_us
             counters["run_ms2"] += run.squares_ms2
-        refused = [s.lease.token for s in settlements if not self._settle(session, s)]
+        # Releases last and backwards: each goes to the head, the first must end up there.
+        released = [s for s in settlements if s.outcome is Outcome.RELEASE]
+        others = [s for s in settlements if s.outcome is not Outcome.RELEASE]
+        ordered = others + released[::-1]
+        refused = [s.lease.token for s in ordered if not self._settle(session, s)]
         return Refusals(refused_acks, tuple(refused))
 
     def _take(self, session: SessionId, lease: Lease) -> bytes | None:
@@ -186,22 +206,18 @@ class MemoryLaneStore:
             self._ring(queue.name)
         if settlement.result is not None:
             self._keep(header.message_id, settlement.result.body, settlement.result.ttl_ms)
+        self._used.update(message.queue for message in settlement.follow_ups)
         for message in settlement.follow_ups:
             self._put(message)  # over the bound if need be: the parent's ack cannot be refused
         return True
 
     def _retry(self, queue: MemoryQueue, payload: bytes, header: Header, delay_ms: int) -> None:
-        now = self._clock.now_ms()
         again = restamped(payload, deliveries=0, attempt=header.attempt + 1)
-        if delay_ms:
-            queue.delayed[again] = now + delay_ms
-        else:
-            queue.ready[header.lane].append(restamped(again, ready_at_ms=now))
-        self._ring(queue.name)
+        self._place(queue, header.lane, again, delay_ms)
 
     def _keep(self, message_id: MessageId, body: bytes, ttl_ms: int) -> None:
         self._results[message_id] = (self._clock.now_ms() + ttl_ms, body)
-        for future in self._result_waiters.pop(message_id, ()):
+        for future in self._result_waiters.get(message_id, ()):
             if not future.done():
                 future.set_result(body)
 
@@ -215,8 +231,10 @@ class MemoryLaneStore:
         return alive
 
     async def retire(self, session: SessionId) -> None:
-        """Forget a session at its own wish."""
-        self._sessions.pop(session, None)
+        """End a session at its own wish."""
+        if session in self._sessions:
+            now = self._clock.now_ms()
+            self._sessions[session] = min(self._sessions[session], now)
 
     async def wait_for_bell(self, queues: Sequence[str], *, timeout: timedelta) -> bool:
         """Return True as soon as one of the queues may have work."""
@@ -231,10 +249,20 @@ class MemoryLaneStore:
             async with asyncio.timeout(timeout.total_seconds()):
                 return await future
         except TimeoutError:
+            self._pass_on(waiter)
             return False
+        except asyncio.CancelledError:
+            self._pass_on(waiter)
+            raise
         finally:
-            if waiter in self._bell_waiters:
-                self._bell_waiters.remove(waiter)
+            self._bell_waiters.remove(waiter)
+
+    def _pass_on(self, waiter: tuple[frozenset[str], asyncio.Future[bool]]) -> None:
+        """Ring for somebody else when this waiter was woken in the instant it gave up."""
+        queues, future = waiter
+        if future.done() and not future.cancelled():
+            for name in queues:
+                self._ring(name)
 
     async def ring(self, queues: Sequence[str]) -> None:
         """Wake somebody who waits for one of the queues."""
@@ -256,8 +284,11 @@ class MemoryLaneStore:
         due = sorted((at, payload) for payload, at in here.delayed.items() if at <= now)
         for at, payload in due:
             del here.delayed[payload]
-            lane = unpack_header(payload).lane
-            here.ready[lane].append(restamped(payload, ready_at_ms=at))
+            if ready_at_of(payload) is None:
+                here.ready[Lane.LOW].append(payload)  # where a claim buries it
+            else:
+                lane = unpack_header(payload).lane
+                here.ready[lane].append(restamped(payload, ready_at_ms=at))
         if due:
             here.counters["promoted"] += len(due)
             self._ring(queue)
@@ -268,13 +299,11 @@ class MemoryLaneStore:
     async def reclaim(self) -> int:
         """Give back what expired sessions hold."""
         now, total = self._clock.now_ms(), 0
-        for session in [s for s, expires in self._sessions.items() if expires <= now]:
+        ends = sorted((expires, session) for session, expires in self._sessions.items())
+        for session in [session for expires, session in ends if expires <= now]:
             for queue in self._queues.values():
                 held = queue.leased.pop(session, {})
-                for payload in held.values():
-                    header = unpack_header(payload)
-                    back = restamped(payload, deliveries=header.deliveries + 1)
-                    queue.ready[header.lane].appendleft(back)
+                queue.give_back(held.values())
                 if held:
                     queue.counters["reclaimed"] += len(held)
                     self._ring(queue.name)
@@ -287,25 +316,22 @@ class MemoryLaneStore:
     async def stats(self, queue: str) -> QueueStats:
         """Return what is true of a queue now."""
         here, now = self._queue(queue), self._clock.now_ms()
-        heads = [
-            int.from_bytes(lane[0][8:16])
-            for lane in here.ready.values()
-            if lane and len(lane[0]) >= HEADER_BYTES
-        ]
+        heads = [ready_at_of(lane[0]) for lane in here.ready.values() if lane]
+        oldest = min([at for at in heads if at is not None], default=now)
         return QueueStats(
             queue=queue,
             depth={lane: len(here.ready[lane]) for lane in Lane},
             delayed=len(here.delayed),
             dead=len(here.dead),
             in_flight=in_flight(here.counters),
-            oldest_age_seconds=(now - min(heads, default=now)) / 1000,
+            oldest_age_seconds=max(now - oldest, 0) / 1000,
             counters={name: count for name, count in here.counters.items() if count},
             waits=tuple(here.waits[bucket] for bucket in range(WAIT_BUCKETS)),
         )
 
     async def queues(self) -> list[str]:
         """Return the names of all queues ever used."""
-        return sorted(self._queues)
+        return sorted(self._used)
 
     async def result(self, message_id: MessageId) -> bytes | None:
         """Return the kept result of a message."""
@@ -318,12 +344,17 @@ class MemoryLaneStore:
         if found is not None:
             return found
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._result_waiters[message_id].append(future)
+        waiters = self._result_waiters[message_id]
+        waiters.append(future)
         try:
             async with asyncio.timeout(timeout.total_seconds()):
                 return await future
         except TimeoutError:
             return None
+        finally:
+            waiters.remove(future)
+            if not waiters:
+                self._result_waiters.pop(message_id, None)
 
     async def dead_letters(self, queue: str, *, limit: int = 100) -> list[DeadLetter]:
         """Return the newest dead letters of a queue."""

@@ -5,12 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from octoqueue.errors import EnvelopeError
 from octoqueue.primitives.envelope import HEADER_BYTES, pack_header, unpack_header
 from octoqueue.primitives.ids import MessageId
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import DeadLetter, LeaseToken, SessionId
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOST = 0xFFFF
+"""Deliveries and attempts are counted up to here."""
 UNDECODABLE = b'{"error":"EnvelopeError","message":"the header of the message cannot be decoded"}'
 
 
@@ -30,6 +37,23 @@ class MemoryQueue:
     counters: Counter[str] = field(default_factory=Counter[str])
     waits: Counter[int] = field(default_factory=Counter[int])
     rung: bool = False
+
+    @property
+    def waiting(self) -> int:
+        """Messages in its lanes."""
+        return sum(map(len, self.ready.values()))
+
+    def delay(self, payload: bytes, due_ms: int) -> bool:
+        """Put a message among the delayed; return whether it is now the next to become due."""
+        self.delayed[payload] = due_ms
+        return min((at, delayed) for delayed, at in self.delayed.items())[1] == payload
+
+    def give_back(self, payloads: Iterable[bytes]) -> None:
+        """Put what a dead session held to the head of its lanes, oldest first."""
+        for payload in sorted(payloads, key=_by_age, reverse=True):
+            header = unpack_header(payload)
+            back = restamped(payload, deliveries=header.deliveries + 1)
+            self.ready[header.lane].appendleft(back)
 
     def bury(self, payload: bytes, reason: bytes, now_ms: int) -> None:
         """Put a message among the dead letters."""
@@ -56,6 +80,19 @@ class MemoryQueue:
         )
 
 
+def _by_age(payload: bytes) -> tuple[int, MessageId]:
+    header = unpack_header(payload)
+    return header.ready_at_ms, header.message_id
+
+
+def ready_at_of(payload: bytes) -> int | None:
+    """Return when a payload became ready, None when it is no envelope."""
+    try:
+        return unpack_header(payload).ready_at_ms
+    except EnvelopeError:
+        return None
+
+
 def restamped(
     payload: bytes,
     *,
@@ -67,7 +104,7 @@ def restamped(
     header = unpack_header(payload)
     changed = header._replace(
         ready_at_ms=header.ready_at_ms if ready_at_ms is None else ready_at_ms,
-        deliveries=header.deliveries if deliveries is None else deliveries,
-        attempt=header.attempt if attempt is None else attempt,
+        deliveries=header.deliveries if deliveries is None else min(deliveries, MOST),
+        attempt=header.attempt if attempt is None else min(attempt, MOST),
     )
     return pack_header(changed) + payload[HEADER_BYTES:]
