@@ -1,0 +1,40 @@
+"""The contract of `LaneStore`: every implementation runs these classes.
+
+A test module subclasses `LaneStoreContract` and gives two fixtures, `make` (a `MakesStores`) and
+`world` (what `make()` returned). A store that sees all its partitions in one call also runs
+`WholeNamespaceContract`.
+"""
+
+from __future__ import annotations
+
+from tests.contract.bells import Bells, QuietBells
+from tests.contract.claiming import Claiming, ClaimingTheUndecodable
+from tests.contract.enqueuing import Bounding, Enqueuing, GroupingOverPartitions
+from tests.contract.reading import Flushing, Reading
+from tests.contract.results import Closing, Results
+from tests.contract.sessions import Sessions
+from tests.contract.settling import Acking, Following, Settling
+from tests.contract.upkeep import Promoting
+
+
+class LaneStoreContract(
+    Enqueuing,
+    Bounding,
+    Claiming,
+    ClaimingTheUndecodable,
+    Acking,
+    Settling,
+    Following,
+    Sessions,
+    Bells,
+    Promoting,
+    Reading,
+    Flushing,
+    Results,
+    Closing,
+):
+    """What every store promises."""
+
+
+class WholeNamespaceContract(GroupingOverPartitions, QuietBells):
+    """What a store promises that moves all partitions in one step."""
