@@ -15,6 +15,7 @@ from octoqueue.errors import ConfigError, StoreUnavailable
 from octoqueue.postgres.pool import PostgresPool
 from octoqueue.postgres.statements import Statement
 from tests.databases import fresh_database
+from tests.links import Link
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -24,62 +25,10 @@ SLEEP = Statement(name="sleep_long", text="select pg_sleep(60)", parameters=0)
 SOON = timedelta(seconds=0.3)
 
 
-class Link:
-    """A Unix socket in front of PostgreSQL that can be cut, and can go silent."""
-
-    def __init__(self, target: str, folder: Path) -> None:
-        self._target = target
-        self._path = folder / ".s.PGSQL.5432"
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._pumps: set[asyncio.Task[None]] = set()
-        self._flows = asyncio.Event()
-        self._flows.set()
-
-    async def mend(self) -> None:
-        self._server = await asyncio.start_unix_server(self._accept, self._path)
-
-    async def cut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for writer in self._writers:
-            writer.transport.abort()
-        for pump in self._pumps:
-            pump.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
-        self._path.unlink(missing_ok=True)
-
-    def hang(self) -> None:
-        self._flows.clear()
-
-    def flow(self) -> None:
-        self._flows.set()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there_writer = await asyncio.open_unix_connection(self._target)
-        self._writers |= {writer, there_writer}
-        for pump in (self._pump(reader, there_writer), self._pump(there_reader, writer)):
-            task = asyncio.create_task(pump)
-            self._pumps.add(task)
-            task.add_done_callback(self._pumps.discard)
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65536):
-                await self._flows.wait()
-                writer.write(data)
-                await writer.drain()
-        except OSError:
-            pass
-        finally:
-            writer.close()
-
-
 @pytest.fixture
 async def link(postgres_dsn: str, tmp_path: Path) -> AsyncGenerator[Link]:
     (folder,) = parse_qs(urlsplit(postgres_dsn).query)["host"]
-    link = Link(f"{folder}/.s.PGSQL.5432", tmp_path)
+    link = Link(f"{folder}/.s.PGSQL.5432", tmp_path / ".s.PGSQL.5432")
     await link.mend()
     yield link
     link.flow()

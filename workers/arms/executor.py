@@ -10,7 +10,7 @@ from octoqueue.models.replies import command_from
 from workers.arms.hand_over import ARM_TIME_LIMIT, Result
 from workers.arms.judge import give_up, hand_in
 from workers.resources import MODEL, WORKBENCH, lifespan_of
-from workers.sandbox.outcome import Outcome
+from workers.sandbox.outcome import Ending, Outcome
 from workers.sandbox.programs import Command, Refusal
 
 lifespan = lifespan_of(MODEL, WORKBENCH)
@@ -40,10 +40,16 @@ async def execute(task_id: str, goal: str) -> None:
 def result_from(command: Command, outcome: Outcome) -> Result:
     """Return what the judge gets to see of a command that ran."""
     lines = len(outcome.stdout.splitlines())
+    shown = f"{lines} line{'' if lines == 1 else 's'}"
     told = outcome.stderr.strip()[:_TOLD_CHARACTERS] or "it wrote no error"
     how = f"exit code {outcome.exit_code}" if outcome.exit_code is not None else outcome.ending
+    was_cut = outcome.ending is Ending.OUT_OF_OUTPUT
     return Result(
-        summary=f"`{command}` wrote {lines} line{'' if lines == 1 else 's'}: {how}.",
+        summary=(
+            f"`{command}` wrote more than is kept; these are the first {shown}."
+            if was_cut
+            else f"`{command}` wrote {shown}: {how}."
+        ),
         output={
             "command": str(command),
             "exit_code": outcome.exit_code,
@@ -57,7 +63,7 @@ def result_from(command: Command, outcome: Outcome) -> Result:
         checks=[
             {
                 "name": "command succeeded",
-                "passed": outcome.succeeded,
+                "passed": outcome.succeeded or was_cut,
                 "detail": f"`{command}` ended with {how}: {told}",
             }
         ],

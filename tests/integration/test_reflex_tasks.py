@@ -1,0 +1,288 @@
+"""Tasks through the whole platform in one process: HTTP, lanes, arms, rows; real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+import octoqueue
+from octoqueue.errors import StoreUnavailable
+from octoqueue.maintenance.promoter import Promoter
+from octoqueue.primitives.lane import Lane
+from octoqueue.primitives.service import ServiceGroup
+from octoqueue.runtime.worker import Worker, WorkerOptions
+from octoqueue.settings.lanes import LaneSettings, QueueSettings
+from octoqueue.settings.postgres import PostgresSettings
+from octoqueue.settings.redis import RedisSettings
+from octoqueue.settings.root import Settings
+from octoqueue.workflow.tasks import NewTask, TaskId, new_task_id
+from tests.asgi import serving
+from tests.databases import fresh_database
+from workers import admin
+from workers.arms import coder, executor, guardian, judge, planner, retriever
+from workers.reflex.app import QUEUES, create_app
+from workers.resources import TASKS, WORKBENCH
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    import httpx
+
+TASKS_PATH = "/api/v1/tasks"
+ARMS = (planner, executor, coder, judge, guardian, retriever, admin)
+
+
+@pytest.fixture
+async def settings(redis_url: str, postgres_dsn: str) -> AsyncGenerator[Settings]:
+    async with fresh_database(postgres_dsn) as dsn:
+        yield Settings(
+            namespace=f"t{uuid4().hex[:12]}",
+            redis=RedisSettings(url=redis_url),
+            postgres=PostgresSettings(url=dsn),
+        )
+
+
+@pytest.fixture
+async def client(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
+    async with serving(create_app(settings)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def working(settings: Settings, *queues: str) -> AsyncGenerator[Worker]:
+    """A worker of all arms on this loop, for these queues or for all."""
+    broker = octoqueue.get_broker()
+    claimed = queues or QUEUES
+    promoter = Promoter(broker.store(), claimed)
+    worker = Worker(broker, WorkerOptions(queues=claimed), on_bell=promoter.nudge)
+    async with AsyncExitStack() as stack:
+        for module in ARMS:
+            await stack.enter_async_context(module.lifespan(settings))
+        await stack.enter_async_context(ServiceGroup([promoter]))
+        running = asyncio.create_task(worker.run())
+        await worker.started.wait()
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            await running
+
+
+async def submitted(client: httpx.AsyncClient, goal: str, priority: str = "medium") -> str:
+    answer = await client.post(TASKS_PATH, json={"goal": goal, "priority": priority})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["task_id"])
+
+
+async def finished(client: httpx.AsyncClient, task_id: str) -> dict[str, Any]:
+    """Wait for a task as a caller does: by asking."""
+    async with asyncio.timeout(60):
+        while True:
+            state: dict[str, Any] = (await client.get(f"{TASKS_PATH}/{task_id}")).json()
+            if state["status"] in {"completed", "failed"}:
+                return state
+            await asyncio.sleep(0.02)
+
+
+async def test_the_sample_goals_come_back_with_what_was_really_done(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    with tempfile.NamedTemporaryFile(dir="/tmp", prefix="octoqueue-seen-") as seen:
+        async with working(settings):
+            ids = [
+                await submitted(client, "List files in /tmp directory", "low"),
+                await submitted(client, "Write a Python function to sort a list", "medium"),
+                await submitted(client, "Analyze security of a web application", "high"),
+                await submitted(client, "What is a priority lane?", "high"),
+                await submitted(client, "Simple task", "low"),
+            ]
+            listed, written, analyzed, answered, simple = [
+                await finished(client, task_id) for task_id in ids
+            ]
+        assert Path(seen.name).name in listed["result"]["output"]["stdout"]
+    assert [each["status"] for each in (listed, written, analyzed, answered, simple)] == [
+        "completed"
+    ] * 5
+    assert (listed["arm"], listed["priority"]) == ("executor", "low")
+    assert listed["result"]["output"]["command"] == "ls -la /tmp"
+    assert written["arm"] == "coder"
+    scope: dict[str, Any] = {"__name__": "solution"}
+    code = compile(written["result"]["output"]["code"], "x", "exec", dont_inherit=True)
+    exec(code, scope)
+    assert scope["sort_list"]([3, 1, 2]) == [1, 2, 3]
+    assert written["result"]["review"]["model"] == "offline-deterministic"
+    assert analyzed["arm"] == "guardian"
+    topics = [each["topic"] for each in analyzed["result"]["output"]["checklists"]]
+    assert topics == ["web application"]
+    assert answered["arm"] == "retriever"
+    assert "priority class" in answered["result"]["output"]["answer"]
+    for state in (listed, written, analyzed, answered, simple):
+        times = state["timings"]
+        assert times["queued_seconds"] >= 0
+        assert times["run_seconds"] >= 0
+        assert times["total_seconds"] < 60
+        assert state["attempts"] == 1
+
+
+@pytest.mark.parametrize(
+    ("goal", "code", "told"),
+    [
+        ("Run `rm -rf /`", "command_refused", "'rm' is not among the allowed programs"),
+        ("Run `cat /etc/shadow`", "command_refused", "not below a readable folder"),
+        ("List files in /tmp/there-is-no-such-folder", "result_rejected", "No such file"),
+    ],
+)
+async def test_a_goal_that_cannot_be_done_fails_with_the_reason(
+    client: httpx.AsyncClient, settings: Settings, goal: str, code: str, told: str
+) -> None:
+    async with working(settings):
+        state = await finished(client, await submitted(client, goal))
+    assert (state["status"], state["error"]["code"]) == ("failed", code)
+    assert told in state["error"]["message"]
+    assert state["result"] is None
+
+
+async def test_an_arm_out_of_retries_ends_the_task_as_failed_with_its_error(
+    client: httpx.AsyncClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_args: object, **_kwargs: object) -> None:
+        raise RuntimeError("the arm is broken")
+
+    actor = octoqueue.get_broker().actors["execute"]
+    monkeypatch.setitem(actor.options, "max_retries", 1)
+    monkeypatch.setitem(actor.options, "min_backoff", 1)
+    async with working(settings):
+        octoqueue.get_broker()._executables.clear()
+        monkeypatch.setattr(WORKBENCH.get().sandbox, "run", broken)
+        state = await finished(client, await submitted(client, "List files in /tmp"))
+    octoqueue.get_broker()._executables.clear()
+    assert state["status"] == "failed"
+    assert state["error"]["code"] == "arm_failed"
+    assert "RuntimeError: the arm is broken" in state["error"]["message"]
+    assert "Traceback" not in state["error"]["message"]
+
+
+async def test_a_message_whose_task_was_taken_back_is_dropped(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    ghost = new_task_id()
+    async with working(settings):
+        await planner.plan.asend(task_id=ghost, goal="List files in /tmp")
+        # Lanes are first in, first out: when this one is done, the ghost was seen.
+        await finished(client, await submitted(client, "List files in /tmp"))
+        assert (await client.get(f"{TASKS_PATH}/{ghost}")).status_code == 404
+    stats = octoqueue.get_broker().store().stats
+    assert (await stats("planner")).dead == 0
+
+
+async def test_a_redelivered_message_moves_no_finished_task(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    async with working(settings):
+        task_id = await submitted(client, "Simple task")
+        before = await finished(client, task_id)
+        await planner.plan.asend(task_id=task_id, goal="List files in /tmp")
+        await judge.reject.asend(task_id=task_id, code="late", reason="late", attempts=1)
+        await finished(client, await submitted(client, "Simple task"))
+        assert await finished(client, task_id) == before
+
+
+async def test_a_full_lane_is_429_and_the_others_still_take_tasks(settings: Settings) -> None:
+    lanes = LaneSettings(queues={"planner": QueueSettings(high=3, normal=5, low=7)})
+    settings = settings.model_copy(update={"lanes": lanes})
+    async with serving(create_app(settings)) as client:
+        task = {"goal": "g", "priority": "low"}
+        answers = await asyncio.gather(*(client.post(TASKS_PATH, json=task) for _ in range(12)))
+        assert sorted(answer.status_code for answer in answers) == [202] * 7 + [429] * 5
+        full = next(answer for answer in answers if answer.status_code == 429)
+        assert full.json()["error"]["code"] == "lane_full"
+        assert "retry-after" in full.headers
+        assert (await client.post(TASKS_PATH, json={"goal": "g", "priority": "high"})).is_success
+
+
+async def test_a_task_that_lost_its_message_is_sent_again_and_done(
+    client: httpx.AsyncClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with working(settings):
+        tasks = TASKS.get()
+        lost = NewTask(task_id=new_task_id(), goal="Simple task", lane=Lane.LOW)
+        await tasks.add(lost)
+        monkeypatch.setattr("workers.sweeper.INTAKE_MARGIN", timedelta(0))
+        await admin.sweep_tasks.asend()
+        assert (await finished(client, lost.task_id))["status"] == "completed"
+
+
+async def test_an_abandoned_task_is_failed_by_the_sweep(
+    client: httpx.AsyncClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with working(settings):
+        tasks = TASKS.get()
+        task_id = TaskId(new_task_id())
+        await tasks.add(NewTask(task_id=task_id, goal="g", lane=Lane.LOW))
+        await tasks.start(task_id, arm="coder")
+        monkeypatch.setattr("workers.sweeper.ARM_MARGIN", timedelta(0))
+        await admin.sweep_tasks.asend()
+        state = await finished(client, task_id)
+    assert (state["status"], state["error"]["code"]) == ("failed", "abandoned")
+
+
+async def test_an_outage_of_postgres_while_tasks_run_costs_no_task(
+    client: httpx.AsyncClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = 0
+    all_refused = asyncio.Event()
+
+    async def gone(_row: object) -> None:
+        nonlocal refused
+        refused += 1
+        if refused >= 5:
+            all_refused.set()
+        raise StoreUnavailable("PostgreSQL", reason="gone")
+
+    async with working(settings):
+        tasks = TASKS.get()
+        monkeypatch.setattr(tasks, "_start", gone)
+        monkeypatch.setattr(tasks, "_finish", gone)
+        ids = [await submitted(client, "Simple task") for _ in range(5)]
+        await all_refused.wait()
+        monkeypatch.undo()
+        states = [await finished(client, task_id) for task_id in ids]
+    assert {state["status"] for state in states} == {"completed"}
+
+
+async def test_the_biggest_output_fits_messages_and_row_and_is_said_to_be_cut(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    with tempfile.NamedTemporaryFile(dir="/tmp", prefix="octoqueue-big-") as big:
+        big.write(b"\x01\x00" * 100_000)
+        big.flush()
+        os.fchmod(big.fileno(), 0o644)
+        async with working(settings):
+            state = await finished(client, await submitted(client, f"Run `cat {big.name}`"))
+    assert state["status"] == "completed", state
+    output = state["result"]["output"]
+    assert output["truncated"] is True
+    assert output["stdout"] == "\x01\ufffd" * (32 * 1024)
+    assert "first" in state["result"]["summary"]
+
+
+async def test_tasks_of_all_lanes_run_and_the_high_ones_do_not_wait_for_the_low(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    low = [await submitted(client, "Simple task", "low") for _ in range(30)]
+    high = [await submitted(client, "Simple task", "high") for _ in range(5)]
+    async with working(settings):
+        states = {task_id: await finished(client, task_id) for task_id in low + high}
+    assert {state["status"] for state in states.values()} == {"completed"}
+    started = {task_id: state["timings"]["started_at"] for task_id, state in states.items()}
+    assert max(started[task_id] for task_id in high) <= min(
+        started[task_id] for task_id in low[-1:]
+    )
