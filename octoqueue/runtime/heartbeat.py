@@ -57,7 +57,8 @@ class Heartbeat:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread_id = 0
         self._last_tick = 0.0
-        self._renewed_at: float | None = None
+        self._renewed_at = 0.0
+        self._is_known = False
         self._down = False
         self._tick_handle: asyncio.TimerHandle | None = None
 
@@ -65,6 +66,7 @@ class Heartbeat:
         """Begin to beat."""
         self._loop = asyncio.get_running_loop()
         self._loop_thread_id = threading.get_ident()
+        self._renewed_at = self._clock.monotonic()
         self._tick()
         self._thread = threading.Thread(target=self._serve, name="octoqueue-heartbeat", daemon=True)
         self._thread.start()
@@ -103,11 +105,11 @@ class Heartbeat:
             self._down = True
             return min(self._every_seconds, 1.0)
         # A claim may have registered the session anew before this beat: silence tells, too.
-        if self._renewed_at is not None and (
-            not alive or began - self._renewed_at >= self._lease_seconds
-        ):
+        is_lost = self._is_known and not alive
+        if is_lost or began - self._renewed_at >= self._lease_seconds:
             self._report_expired()
-        self._renewed_at, self._down = self._clock.monotonic(), False
+        self._renewed_at = self._clock.monotonic()
+        self._is_known, self._down = True, False
         return self._every_seconds
 
     def _report_expired(self) -> None:
