@@ -106,7 +106,7 @@ class Installation:
             await self._supervise([spec], patience=_LAST_ANSWERS)
         await all_of([supervisor.wait_until_ready() for supervisor in self.supervisors])
         if self.listening is not None:
-            await self._wait_for_health(self.listening)
+            await self.unless_it_fails(self._wait_for_health(self.listening))
 
     async def wait_for_failure(self) -> None:
         """Return only by raising.
@@ -115,6 +115,19 @@ class Installation:
             ProcessGivenUp: as soon as a process cannot do its work any more.
         """
         await all_of([supervisor.wait_for_failure() for supervisor in self.supervisors])
+
+    async def unless_it_fails(self, work: Coroutine[Any, Any, None]) -> None:
+        """Await `work`; raises what it raises, and as `wait_for_failure` does."""
+        working = asyncio.create_task(work)
+        failing = asyncio.create_task(self.wait_for_failure())
+        try:
+            done, _ = await asyncio.wait((working, failing), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (working, failing):
+                task.cancel()
+            await asyncio.gather(working, failing, return_exceptions=True)
 
     async def _servers(self) -> dict[str, str]:
         """Start what has no URL; return the addresses of what was started, as variables."""
@@ -154,21 +167,15 @@ class Installation:
 
     async def _wait_for_health(self, listening: socket.socket) -> None:
         """Return when the application says that it is well, or has no word for it."""
-        failure = asyncio.ensure_future(self.wait_for_failure())
         began, complained = self._clock.monotonic(), False
-        try:
-            while not failure.done():
-                status = await status_of(listening, HEALTH)
-                if status is not None and status < _BROKEN:
-                    return
-                if not complained and self._clock.monotonic() - began > _COMPLAIN_AFTER_SECONDS:
-                    complained = True
-                    log.warning("not_healthy_yet", extra={"path": HEALTH, "status": status})
-                await self._clock.sleep(_ASK_AGAIN_SECONDS)
-            failure.result()
-        finally:
-            failure.cancel()
-            await asyncio.gather(failure, return_exceptions=True)
+        while True:
+            status = await status_of(listening, HEALTH)
+            if status is not None and status < _BROKEN:
+                return
+            if not complained and self._clock.monotonic() - began > _COMPLAIN_AFTER_SECONDS:
+                complained = True
+                log.warning("not_healthy_yet", extra={"path": HEALTH, "status": status})
+            await self._clock.sleep(_ASK_AGAIN_SECONDS)
 
 
 async def all_of(works: Sequence[Coroutine[Any, Any, None]]) -> None:

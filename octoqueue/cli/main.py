@@ -24,6 +24,11 @@ COMMANDS: Final = (
         summary="Start everything on this machine, in the foreground.",
     ),
     Entry(
+        name="demo",
+        target="octoqueue.cli.demo.command:app",
+        summary="Start everything, run real tasks through it, print what happened.",
+    ),
+    Entry(
         name="worker",
         target="octoqueue.cli.worker:app",
         summary="Run the actors that some modules declare.",

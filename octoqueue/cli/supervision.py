@@ -29,6 +29,12 @@ from octoqueue.telemetry.logging import configure
 FAILED = 1
 """Exit code: what was running could not go on."""
 
+_TWINS = {
+    "OCTOQUEUE_REDIS__URL": "OCTOQUEUE_REDIS_URL",
+    "OCTOQUEUE_POSTGRES__URL": "OCTOQUEUE_POSTGRES_URL",
+}
+"""Two names of one key: a child that finds both refuses to choose."""
+
 _SLACK = timedelta(seconds=8)
 """What a worker gets above its drain time: cancelling, settling, closing."""
 
@@ -95,14 +101,22 @@ def voices(names: Sequence[str], settings: Settings, *, own: str) -> LineSink:
     console = notices()
     colours = console.color_system is not None and not console.no_color
     sink = PrefixedLines([own, *names], colours=colours)
-    # A stream is all that the log needs of a TextIO.
-    configure(settings.log.level, "text", stream=cast("TextIO", SinkStream(sink, own)))
+    log_to(sink, own, settings)
     return sink
+
+
+def log_to(sink: LineSink, own: str, settings: Settings) -> None:
+    """Send our own log to a sink as `own`."""
+    # A stream is all that the log needs of a TextIO.
+    configure(settings.log.level, settings.log.format, stream=cast("TextIO", SinkStream(sink, own)))
 
 
 def this_program(config: Path | None, **more: str) -> Program:
     """Return how this program is called again, with the same configuration and `more` variables."""
-    environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1"} | more
+    environment = {
+        name: value for name, value in os.environ.items() if _TWINS.get(name.upper()) not in more
+    }
+    environment |= {"PYTHONUNBUFFERED": "1"} | more
     if config is not None:
         environment[FILE_VARIABLE] = str(config.absolute())
     # The working directory must not shadow the standard library, unless it is where we are from.

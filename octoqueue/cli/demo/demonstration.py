@@ -1,0 +1,103 @@
+"""One run of the demonstration, from the start of the servers to their end."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from rich.console import Console
+
+from octoqueue.cli.demo.goals import goals
+from octoqueue.cli.demo.load import Load
+from octoqueue.cli.demo.progress import Progress
+from octoqueue.cli.demo.summary import Summary, summary_of
+from octoqueue.cli.installation import Installation
+from octoqueue.cli.listening import url_of
+from octoqueue.cli.reading import store_of
+from octoqueue.cli.supervision import Interrupts, log_to
+from octoqueue.fleet.lines import PrefixedLines
+from octoqueue.fleet.plan import HTTP, fleets_from
+from octoqueue.primitives.clock import Clock, SystemClock
+from octoqueue.settings.root import Settings
+
+_OWN_NAME: Final = "demo"
+
+
+async def demonstrate(
+    settings: Settings,
+    *,
+    tasks: int,
+    config: Path | None,
+    log_file: TextIO,
+    console: Console | None,
+) -> Summary | None:
+    """Run it and return what came of it; None when it was interrupted.
+
+    Args:
+        settings: an installation of its own.
+        tasks: how many to put in.
+        config: the file that the processes are to read.
+        log_file: takes what the processes say.
+        console: shows how far it is; nothing is shown when None.
+
+    Raises:
+        OctoqueueError: it could not be started or did not go on; everything has been stopped.
+    """
+    fleets, clock, interrupts = fleets_from(settings), SystemClock(), Interrupts()
+    names = [name for fleet in fleets for name in fleet.process_names]
+    sink = PrefixedLines([_OWN_NAME, *names, HTTP], out=log_file, err=log_file)
+    log_to(sink, _OWN_NAME, settings)
+    load = Load(goals(tasks), clock=clock)
+    async with Installation(settings, fleets, sink=sink, config=config) as installation:
+        interrupts.supervisors = installation.supervisors
+        began = clock.monotonic()
+        with _status(console, f"Starting Redis, PostgreSQL, {len(names)} workers and HTTP …"):
+            if await interrupts.come_before(installation.start()):
+                return None
+        if console is not None:
+            seconds = clock.monotonic() - began
+            console.print(
+                f"Redis, PostgreSQL, {len(names)} workers and HTTP are up after {seconds:.1f} s; "
+                f"{tasks} tasks go in."
+            )
+        if await interrupts.come_before(_run(load, installation, console, clock)):
+            return None
+    return summary_of(load.tally)
+
+
+async def _run(
+    load: Load, installation: Installation, console: Console | None, clock: Clock
+) -> None:
+    """Run the load, and show how far it is.
+
+    Raises:
+        ProcessError: it does not go on.
+    """
+    assert installation.listening is not None  # noqa: S101 - it has an application
+    work = installation.unless_it_fails(load.run(url_of(installation.listening)))
+    if console is None:
+        await work
+        return
+    settings = installation.settings
+    redis = settings.redis.model_copy(update={"url": installation.redis_url})
+    queues = dict.fromkeys(q for fleet in settings.fleets.values() for q in fleet.queues)
+    async with store_of(settings.model_copy(update={"redis": redis})) as store:
+        progress = Progress(load.tally, store, tuple(queues), console=console, clock=clock)
+        finished = asyncio.Event()
+        showing = asyncio.create_task(progress.show(finished))
+        try:
+            await work
+        finally:
+            finished.set()
+            await showing
+
+
+def _status(console: Console | None, text: str) -> AbstractContextManager[Any]:
+    if console is None:
+        return nullcontext()
+    if not console.is_terminal:
+        console.print(text)
+        return nullcontext()
+    return console.status(text)

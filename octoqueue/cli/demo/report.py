@@ -1,0 +1,112 @@
+"""The summary as a person reads it: the numbers, and what three of the tasks came back with."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from octoqueue.cli.demo.summary import LANES, QUANTILES, LaneSummary, Summary
+from octoqueue.cli.demo.tally import Done
+from octoqueue.cli.reading import age_from
+
+_MOST_LINES: Final = 16
+_MOST_FAILURES: Final = 5
+
+
+def print_report(summary: Summary, console: Console) -> None:
+    """Print the summary of a demonstration."""
+    for done in summary.samples:
+        console.print(_result(done))
+    console.print()
+    console.print(_latencies(summary))
+    console.print()
+    console.print(_verdict(summary))
+    for done in summary.failures[:_MOST_FAILURES]:
+        error = done.error or {}
+        console.print(
+            Text(f"  {done.goal.text}: {error.get('code')}: {error.get('message')}", style="red")
+        )
+
+
+def _verdict(summary: Summary) -> Text:
+    style = "bold green" if summary.succeeded else "bold red"
+    text = Text(f"{summary.completed} of {summary.accepted} accepted tasks completed", style=style)
+    text.append(
+        f" in {summary.seconds:.1f} s: {summary.tasks_per_second:.0f} tasks/s, "
+        f"{summary.failed} failed, {summary.refused} times told to come back later (429)",
+        style="default",
+    )
+    return text
+
+
+def _latencies(summary: Summary) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("lane")
+    table.add_column("priority")
+    table.add_column("tasks", justify="right")
+    for what in ("accepted to done", "enqueued to started"):
+        for position, name in enumerate(QUANTILES):
+            header = f"{what}\n{name.upper()}" if position == 0 else f"\n{name.upper()}"
+            table.add_column(header, justify="right", no_wrap=True)
+    for lane in summary.lanes:
+        table.add_row(lane.lane, LANES[lane.lane], str(lane.tasks), *_cells(lane))
+    return table
+
+
+def _cells(lane: LaneSummary) -> list[str]:
+    quantiles = [*lane.accept_to_done.values(), *lane.enqueue_to_start.values()]
+    return ["-" if seconds is None else age_from(seconds) for seconds in quantiles]
+
+
+def _result(done: Done) -> Panel:
+    result = done.result or {}
+    title = Text(done.goal.text, style="bold")
+    took = f"{done.goal.priority} · {done.arm} · {age_from(done.total_seconds)}"
+    return Panel(
+        Group(Text(str(result.get("summary", ""))), *_output(result.get("output"))),
+        title=title,
+        title_align="left",
+        subtitle=Text(took, style="dim"),
+        subtitle_align="right",
+        border_style="dim",
+    )
+
+
+def _output(output: Any) -> list[RenderableType]:  # noqa: ANN401 - each arm has its own
+    if not isinstance(output, dict):
+        return []
+    found = cast("dict[str, Any]", output)
+    if found.get("stdout"):
+        return [
+            Text(),
+            Text(f"$ {found.get('command')}", style="bold"),
+            Text(_top(found["stdout"])),
+        ]
+    if found.get("code"):
+        return [Text(), Syntax(_top(found["code"]), "python", background_color="default")]
+    checklists = cast("list[dict[str, Any]]", found.get("checklists") or [])
+    return [Text(), Text(_top(_listed(checklists)))] if checklists else []
+
+
+def _listed(checklists: list[dict[str, Any]]) -> str:
+    return "\n".join(
+        line
+        for checklist in checklists
+        for line in (
+            f"{checklist.get('topic')}:",
+            *(f"  - {point}" for point in cast("list[str]", checklist.get("points") or [])),
+        )
+    )
+
+
+def _top(text: str) -> str:
+    lines = text.rstrip().splitlines()
+    rest = len(lines) - _MOST_LINES
+    if rest > 1:
+        lines = [*lines[:_MOST_LINES], f"… {rest} more lines"]
+    return "\n".join(lines)
