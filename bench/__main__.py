@@ -67,6 +67,7 @@ async def run(asked: argparse.Namespace, console: Console) -> None:
     async with private_server() as server:
         facts = machine.facts(redis_version=await server.version())
         facts |= {"rounds": str(asked.repeats), "messages": f"{asked.messages:,}"}
+        facts["other work before"] = _share(await machine.busy_percent())
         report.show_facts(console, facts)
         bench = Bench(server=server, messages=asked.messages)
         for name in asked.scenarios or SCENARIOS:
@@ -77,13 +78,19 @@ async def run(asked: argparse.Namespace, console: Console) -> None:
                 )
             report.show(console, scenario, rounds)
             measured[name] = scenario, rounds
+        facts["other work after"] = _share(await machine.busy_percent())
+    console.print(f"\n[dim]other work after  {facts['other work after']}", highlight=False)
     console.print(
-        "\n[dim]~ marks a range wider than a quarter of the median: noise, or worth a look. "
+        "[dim]~ marks a range wider than a quarter of the median: noise, or worth a look. "
         "Compare only within one run."
     )
     if asked.json is not None:
         facts_and_rounds = report.as_json(facts, measured)
         asked.json.write_bytes(orjson.dumps(facts_and_rounds, option=orjson.OPT_INDENT_2))
+
+
+def _share(percent: float | None) -> str:
+    return "unknown" if percent is None else f"{percent:.0f} % of all cores"
 
 
 def main() -> None:

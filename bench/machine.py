@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import shutil
@@ -23,13 +24,35 @@ def facts(*, redis_version: str) -> dict[str, str]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{cores} cores, {_processor()}, {ram_gib:.0f} GiB",
-        "load average": f"{os.getloadavg()[0]:.1f} before the first round",
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
         "Redis": redis_version,
         **{package: version(package) for package in _PACKAGES},
         "octoqueue": f"{octoqueue.__version__}, commit {_commit()}",
     }
+
+
+async def busy_percent(seconds: float = 1.0) -> float | None:
+    """Return how busy all cores together are while we do nothing; None where nobody says.
+
+    It is other people's work, and what they take (or a hypervisor withholds) is missing below.
+    """
+    before = _ticks()
+    await asyncio.sleep(seconds)
+    after = _ticks()
+    if before is None or after is None or after[1] == before[1]:
+        return None
+    return 100 * (1 - (after[0] - before[0]) / (after[1] - before[1]))
+
+
+def _ticks() -> tuple[int, int] | None:
+    """Return idle and all ticks of all cores since the machine was started."""
+    try:
+        line = Path("/proc/stat").read_text(encoding="ascii").partition("\n")[0]
+    except OSError:
+        return None
+    ticks = [int(word) for word in line.split()[1:9]]  # guests are counted in user already
+    return ticks[3] + ticks[4], sum(ticks)
 
 
 def _processor() -> str:

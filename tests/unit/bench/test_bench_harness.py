@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from bench.harness import Bench, Figure, Ratio, Scenario, Side, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bench.server import Server
+
+
+class EmptyServer:
+    """Counts how often it was emptied."""
+
+    def __init__(self) -> None:
+        self.cleared = 0
+
+    async def clear(self) -> None:
+        self.cleared += 1
+
+
+def recording(name: str, calls: list[str], value: float) -> Side:
+    """A side that notes its turn and measures the number of the turn times `value`."""
+
+    async def run(_bench: Bench) -> Mapping[str, float]:
+        calls.append(name)
+        return {"speed": value * calls.count(name)}
+
+    return Side(name, run)
+
+
+async def measured(repeats: int) -> tuple[list[str], dict[str, dict[str, list[float]]], int]:
+    calls: list[str] = []
+    server = EmptyServer()
+    scenario = Scenario(
+        name="s",
+        question="?",
+        figures=(Figure("speed"),),
+        sides=(recording("a", calls, 1.0), recording("b", calls, 10.0)),
+        ratios=(Ratio("a", "b", "speed"),),
+    )
+    bench = Bench(server=cast("Server", server), messages=1_000)
+    rounds = await measure(scenario, bench, repeats=repeats, on_step=lambda _: None)
+    return calls, rounds, server.cleared
+
+
+async def test_sides_take_turns_and_the_order_is_reversed_every_other_round() -> None:
+    calls, _, _ = await measured(repeats=3)
+    assert "".join(calls) == "baabbaab"
+    halves = [calls[n : n + 2] for n in range(0, len(calls), 2)]
+    assert all(sorted(half) == ["a", "b"] for half in halves)
+
+
+async def test_the_warm_up_round_does_not_count() -> None:
+    _, rounds, _ = await measured(repeats=2)
+    assert rounds == {"a": {"speed": [2.0, 3.0]}, "b": {"speed": [20.0, 30.0]}}
+
+
+async def test_every_side_begins_with_an_empty_server() -> None:
+    calls, _, cleared = await measured(repeats=2)
+    assert cleared == len(calls)
