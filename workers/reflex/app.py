@@ -11,7 +11,8 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
 import octoqueue
 from octoqueue.errors import OctoqueueError
@@ -109,10 +110,22 @@ def app_on(opened: OpensParts) -> Edge:
     async def show(request: Request) -> Response:
         return await routes[0].show(request)
 
-    app.router.routes += [
-        Route(TASKS_PATH, submit, methods=["POST"]),
-        Route(f"{TASKS_PATH}/{{task_id}}", show, methods=["GET"]),
-    ]
+    tasks = Router(
+        [
+            Route(TASKS_PATH, submit, methods=["POST"]),
+            Route(f"{TASKS_PATH}/{{task_id}}", show, methods=["GET"]),
+        ],
+        redirect_slashes=False,
+        default=app,
+    )
+
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        """Try the two busy routes first; whatever else there is, is FastAPI's."""
+        if scope["type"] == "http":
+            scope["app"] = app
+            await tasks(scope, receive, send)
+        else:
+            await app(scope, receive, send)
 
     @app.get(
         "/health",
@@ -133,7 +146,7 @@ def app_on(opened: OpensParts) -> Edge:
         return openapi_document(app)
 
     app.openapi = document  # type: ignore[method-assign]
-    return Edge(app, meter=meter, clock=SystemClock())
+    return Edge(front, meter=meter, clock=SystemClock())
 
 
 async def _refuse(_request: Request, exc: Exception) -> Response:
