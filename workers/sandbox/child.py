@@ -17,7 +17,7 @@ from workers.sandbox import confinement, identity
 from workers.sandbox.outcome import Ending, Limits, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _READ_BYTES = 64 * 1024
 _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM)
@@ -31,6 +31,8 @@ class Plan:
     program: str
     argv: list[str]
     folder: str
+    files: Mapping[str, str]
+    """What was put into the folder."""
     user: int | None
     limits: Limits
     parts: tuple[str, ...]

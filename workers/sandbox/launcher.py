@@ -10,14 +10,11 @@ it started, when that descriptor is closed.
     ◄─ {"done": 7, "outcome": {…}}
 """
 
-# ruff: noqa: PTH101, PTH102, PTH123 - pathlib would double what the launcher imports
-
 from __future__ import annotations
 
 import contextlib
 import os
 import selectors
-import shutil
 import signal
 import socket
 import sys
@@ -30,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from workers.sandbox import confinement
 from workers.sandbox.child import Child, Pipe, Plan
+from workers.sandbox.folders import delete_folder, delete_now, make_folder
 from workers.sandbox.frames import FrameReader, frame_from
 from workers.sandbox.identity import SLOTS, choose_identities
 from workers.sandbox.outcome import Ending, Limits, Outcome
@@ -42,7 +40,6 @@ _ALL_PARTS = ("no_new_privs", "landlock", "seccomp")
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc")
 _FACTS = ("/dev/null", "/proc/self/mountinfo", "/proc/meminfo", "/proc/uptime", "/proc/loadavg")
 """Single files that harmless programs read. `/proc/self` is the command itself."""
-_DELETE = 'chmod -R u+rwx "$1"; rm -rf "$1"'
 
 
 class Launcher:
@@ -60,7 +57,7 @@ class Launcher:
         """Process id to the child, its number in the frames, and its slot."""
         self._free_slots = list(range(SLOTS))
         self._home = tempfile.mkdtemp(prefix="octoqueue-sandbox-")
-        os.chmod(self._home, 0o711)  # noqa: S103 - passable for the commands' users, not listable
+        os.chmod(self._home, 0o711)  # noqa: S103, PTH101 - passable for commands, not listable
         self._folders = 0
         self._way_in: int | None = None
         """The folder of our interpreter, for commands that cannot walk to it."""
@@ -89,7 +86,8 @@ class Launcher:
         finally:
             for child, _, _ in self._children.values():
                 child.kill()
-            shutil.rmtree(self._home, ignore_errors=True)
+                os.waitpid(child.pid, 0)
+            delete_now(self._home)
 
     def _stop(self, number: int, frame: object) -> None:
         del number, frame
@@ -127,15 +125,17 @@ class Launcher:
 
     def _start_waiting(self) -> None:
         while self._waiting and self._free_slots and not self._is_over:
-            frame = self._waiting.popleft()
-            slot = self._free_slots.pop()
-            folder = ""
+            frame, slot, folder = (
+                self._waiting.popleft(),
+                self._free_slots.pop(),
+                self._new_folder(),
+            )
             try:
-                folder = self._new_folder(frame["files"], self._identities.of_slot(slot))
+                make_folder(folder, frame["files"], user=self._identities.of_slot(slot))
                 child = Child(self._plan(frame, folder, slot))
             except OSError as exc:
                 self._free_slots.append(slot)
-                self._delete(folder)
+                delete_folder(folder, frame["files"])
                 self._tell({"done": frame["run"], "outcome": asdict(_not_started(exc))})
                 continue
             self._children[child.pid] = (child, frame["run"], slot)
@@ -147,6 +147,7 @@ class Launcher:
             program=frame["program"],
             argv=frame["argv"],
             folder=folder,
+            files=frame["files"],
             user=self._identities.of_slot(slot),
             limits=Limits(**frame["limits"]),
             parts=self._parts,
@@ -178,7 +179,7 @@ class Launcher:
             if pipe.is_open:
                 self._selector.unregister(pipe.descriptor)
         outcome = child.outcome(status, usage)
-        self._delete(child.plan.folder)
+        delete_folder(child.plan.folder, child.plan.files)
         self._free_slots.append(slot)
         self._tell({"done": number, "outcome": asdict(outcome)})
 
@@ -195,29 +196,9 @@ class Launcher:
 
     # ── folders and the interpreter ──────────────────────────────────────────────────────────────
 
-    def _new_folder(self, files: dict[str, str], user: int | None) -> str:
+    def _new_folder(self) -> str:
         self._folders += 1
-        folder = f"{self._home}/{self._folders}"
-        os.mkdir(folder, 0o700)
-        paths = [f"{folder}/{name}" for name in files]
-        for path, text in zip(paths, files.values(), strict=True):
-            with open(path, "x", encoding="utf-8", errors="replace") as file:
-                file.write(text)
-        if user is not None:
-            for path in (*paths, folder):
-                os.chown(path, user, user)
-        return folder
-
-    def _delete(self, folder: str) -> None:
-        if not folder:
-            return
-        try:
-            shutil.rmtree(folder)
-        except (OSError, RecursionError):
-            # Locked or very deep: let programs do it that mind neither, in their own time.
-            os.posix_spawn(
-                "/bin/sh", ["sh", "-c", _DELETE, "sh", folder], {"PATH": "/usr/bin:/bin"}
-            )
+        return f"{self._home}/{self._folders}"
 
     def _find_python(self) -> str | None:
         """Return an interpreter that a command can really run here.
@@ -237,12 +218,13 @@ class Launcher:
         return next(filter(self._can_run, candidates), None)
 
     def _can_run(self, python: str) -> bool:
-        folder = self._new_folder({}, self._identities.of_slot(0))
+        folder = self._new_folder()
+        make_folder(folder, {}, user=self._identities.of_slot(0))
         argv = [python, "-I", "-S", "-c", "import ctypes, json"]
-        frame = {"program": python, "argv": argv, "limits": asdict(Limits())}
+        frame = {"program": python, "argv": argv, "files": {}, "limits": asdict(Limits())}
         child = Child(self._plan(frame, folder, 0))
         _, status, usage = os.wait4(child.pid, 0)
-        self._delete(folder)
+        delete_now(folder)
         return child.outcome(status, usage).succeeded
 
     def _watch(self, source: int | socket.socket, act: Callable[[], None]) -> None:

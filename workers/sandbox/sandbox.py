@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from octoqueue.errors import SandboxUnavailable
+from workers.sandbox.folders import delete_now
 from workers.sandbox.frames import FrameReader, frame_from
 from workers.sandbox.identity import SLOTS
 from workers.sandbox.outcome import Limits, Outcome, outcome_from
@@ -237,4 +237,4 @@ def _wait_or_kill(process: subprocess.Popen[bytes], home: str) -> None:
         process.kill()
         process.wait()
     if home:
-        shutil.rmtree(home, ignore_errors=True)
+        delete_now(home)
