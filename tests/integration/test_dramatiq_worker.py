@@ -227,7 +227,8 @@ def test_dramatiqs_results_pipelines_and_groups_work(broker: LaneBroker) -> None
 
     build: Any = add.message
     with working(broker):
-        pipe = dramatiq.pipeline([build(1, 2), build(10)], broker=broker).run()
+        make_pipe: Any = dramatiq.pipeline
+        pipe = make_pipe([build(1, 2), build(10)], broker=broker).run()
         assert pipe.get_result(block=True) == 13
         make_group: Any = dramatiq.group
         group = make_group([build(n, n) for n in range(3)], broker=broker).run()

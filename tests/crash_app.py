@@ -1,0 +1,55 @@
+"""Actors for processes that are killed; each execution writes a line into the file RAN names."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from datetime import timedelta
+
+import octoqueue
+
+_file = os.open(os.environ["RAN"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+
+def note(line: object) -> None:
+    """Append a line; one write of this size is never torn."""
+    os.write(_file, f"{line}\n".encode())
+
+
+@octoqueue.actor(queue="crash")
+async def work(number: int) -> None:
+    """Take 5 ms on the loop."""
+    note(number)
+    await asyncio.sleep(0.005)
+
+
+@octoqueue.actor(queue="crash")
+def work_in_thread(number: int) -> None:
+    """Take 5 ms in a thread."""
+    note(number)
+    time.sleep(0.005)
+
+
+@octoqueue.actor(queue="crash", time_limit=timedelta(seconds=60), results=True)
+async def hold(seconds: float) -> int:
+    """Take a while; tell which process ended it and how."""
+    message = octoqueue.current_message()
+    deliveries = 0 if message is None else message.deliveries
+    note(f"begin {deliveries}")
+    if deliveries:
+        return deliveries
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        note("stopped")
+        raise
+    note("end")
+    return deliveries
+
+
+@octoqueue.actor(queue="crash")
+async def die() -> None:
+    """Take the whole process down."""
+    note("die")
+    os.kill(os.getpid(), 9)

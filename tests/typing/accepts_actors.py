@@ -1,0 +1,67 @@
+"""What both type checkers must accept, with the types they must see."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, assert_type
+
+import octoqueue
+from octoqueue.broker.handles import MessageHandle
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from octoqueue.broker.actors import Actor, AsyncActor, Send
+
+
+@octoqueue.actor
+async def bare(number: int, *, name: str = "") -> float:
+    """An async actor, declared without parentheses."""
+    return number / len(name)
+
+
+@octoqueue.actor(
+    queue="coder",
+    lane="high",
+    max_retries=None,
+    time_limit=timedelta(seconds=30),
+    throws=(ValueError, KeyError),
+    retry_when=lambda attempt, error: attempt < 3 and isinstance(error, OSError),
+    results=True,
+    result_ttl=timedelta(minutes=1),
+    on_dead_letter="bury",
+)
+async def declared(text: str) -> list[str]:
+    """An async actor with options."""
+    return text.split()
+
+
+@octoqueue.actor(lane=octoqueue.Lane.LOW)
+def plain(flag: bool = False) -> int:  # noqa: FBT001, FBT002 - an actor takes what it takes
+    """A sync actor."""
+    return int(flag)
+
+
+async def use() -> None:
+    """Use them."""
+    assert_type(await bare(1, name="x"), float)
+    assert_type(plain(flag=True), int)
+    assert_type(await bare.asend(1), MessageHandle[float])
+    assert_type(bare.send(1, name="y"), MessageHandle[float])
+    assert_type(await (await declared.asend("a b")).result(), list[str])
+    assert_type(plain.send(), MessageHandle[int])
+    assert_type(await plain.using(delay=timedelta(seconds=1)).asend(flag=True), MessageHandle[int])
+    assert_type(declared.using(lane="low").message("x"), MessageHandle[list[str]])
+    await octoqueue.asend_many([bare.message(1), plain.message(), declared.message("x")])
+    octoqueue.send_many([bare.message(1)])
+    message = octoqueue.current_message()
+    if message is not None:
+        assert_type(message.attempt, int)
+        assert_type(message.message_id, str)
+
+
+def kinds() -> tuple[AsyncActor[[str], list[str]], Actor[..., int], Awaitable[float]]:
+    """Name the types."""
+    sending: Send[[str], list[str]] = declared.using()
+    sending.send("x")
+    return declared, plain, bare(1)
