@@ -283,8 +283,9 @@ class ProcessError(OctoqueueError):
 class ProcessGivenUp(ProcessError):
     """A process ended too often, or before it was ever ready, and is not started again."""
 
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name} {reason}")
+    def __init__(self, name: str, reason: str, *, last_words: str = "") -> None:
+        told = f": {last_words.removeprefix('octoqueue: ')}" if last_words else ""
+        super().__init__(f"{name} {reason}{told}")
         self.name = name
 
 

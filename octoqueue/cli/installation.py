@@ -83,8 +83,8 @@ class Installation:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop everything, in the reverse order of the start."""
-        await self._stack.aclose()
+        """Stop everything that is not stopped."""
+        await self.stop()
 
     async def start(self) -> None:
         """Start everything and return when it works.
@@ -107,6 +107,10 @@ class Installation:
         await all_of([supervisor.wait_until_ready() for supervisor in self.supervisors])
         if self.listening is not None:
             await self.unless_it_fails(self._wait_for_health(self.listening))
+
+    async def stop(self) -> None:
+        """Stop everything, in the reverse order of the start. Idempotent."""
+        await self._stack.aclose()
 
     async def wait_for_failure(self) -> None:
         """Return only by raising.

@@ -68,14 +68,19 @@ def _look_in(directory: Path) -> None:
 
 
 def _import(name: str) -> ModuleType:
-    if not all(part.isidentifier() for part in name.split(".")):
-        dotted = ".".join(Path(name).with_suffix("").parts)
+    if not _is_dotted(name):
+        guess = ".".join(Path(name).with_suffix("").parts)
+        dotted = guess if _is_dotted(guess) else "my_app.actors"
         raise ModuleUnusable(name, f"is no module: write its dotted path, as {dotted}")
     try:
         return import_module(name)
     except (Exception, SystemExit) as error:
         log.debug("import_failed", extra={"of": name}, exc_info=error)
         raise ModuleUnusable(name, _reason(name, error)) from error
+
+
+def _is_dotted(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
 
 
 def _reason(name: str, error: BaseException) -> str:

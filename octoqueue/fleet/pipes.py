@@ -23,6 +23,8 @@ class OutputPipe:
 
     def __init__(self, name: str, *, stream: Stream, sink: LineSink) -> None:
         """Open; lines go to `sink` under `name`."""
+        self.last_line = ""
+        """The last that was not empty: what a process that failed says it failed of."""
         self._name = name
         self._stream: Stream = stream
         self._sink = sink
@@ -58,4 +60,5 @@ class OutputPipe:
 
     def _write(self, lines: list[str]) -> None:
         for line in lines:
+            self.last_line = line.strip() or self.last_line
             self._sink.line(self._name, line, stream=self._stream)

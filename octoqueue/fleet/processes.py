@@ -61,6 +61,7 @@ class SupervisedProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
         self._doomed = False
+        self._last_words = ""
 
     @property
     def pid(self) -> int | None:
@@ -82,7 +83,7 @@ class SupervisedProcess:
                 record = self._policy.entered(record, life)
                 delay = self._policy.delay_after(life, record)
                 if delay is None:
-                    raise ProcessGivenUp(self.spec.name, life.end)
+                    raise ProcessGivenUp(self.spec.name, life.end, last_words=self._last_words)
                 log.warning(
                     "process_died",
                     extra={"child": self.spec.name, "end": life.end, "starts_again_in": delay},
@@ -127,6 +128,7 @@ class SupervisedProcess:
             lifeline.close()
             for output in outputs:
                 output.close()
+            self._last_words = outputs[-1].last_line  # of standard error
         lasted = timedelta(seconds=self._clock.monotonic() - began)
         return Life(exit_code=exit_code, was_ready=was_ready, lasted=lasted)
 

@@ -173,7 +173,7 @@ def test_when_a_fleet_cannot_start_everything_is_stopped_again(
     assert program.ends() == 1
     assert program.stdout == []
     program.says(r"my_actors cannot be imported: .*\(my_actors\.py:1\)")
-    program.says(r"^octoqueue: greeters\.[12] ended with exit code 2")
+    program.says(r"^octoqueue: greeters\.[12] ended with exit code 2: my_actors cannot be imported")
     assert nothing_is_left(state_dir, [])
 
 

@@ -54,17 +54,19 @@ async def demonstrate(
         interrupts.supervisors = installation.supervisors
         began = clock.monotonic()
         with _status(console, f"Starting Redis, PostgreSQL, {len(names)} workers and HTTP …"):
-            if await interrupts.come_before(installation.start()):
-                return None
-        if console is not None:
+            was_interrupted = await interrupts.come_before(installation.start())
+        if console is not None and not was_interrupted:
             seconds = clock.monotonic() - began
             console.print(
                 f"Redis, PostgreSQL, {len(names)} workers and HTTP are up after {seconds:.1f} s; "
                 f"{tasks} tasks go in."
             )
-        if await interrupts.come_before(_run(load, installation, console, clock)):
-            return None
-    return summary_of(load.tally)
+        was_interrupted = was_interrupted or await interrupts.come_before(
+            _run(load, installation, console, clock)
+        )
+        with _status(console, "Stopping everything …"):
+            await installation.stop()
+    return None if was_interrupted else summary_of(load.tally)
 
 
 async def _run(

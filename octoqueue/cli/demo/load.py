@@ -1,8 +1,8 @@
 """Tasks in over HTTP, results out over HTTP.
 
 A task that is refused because its lane is full is offered again when the answer says so. Results
-are asked for oldest first, in small batches; when a whole batch has nothing new there is a pause,
-so that asking does not compete with the work that is asked about.
+are asked for oldest first; who finds one unfinished pauses, so that asking does not compete with
+the work that is asked about.
 
 The weakness: how long a task took is what the server says; what the way there and back took is not
 in it.
@@ -11,8 +11,10 @@ in it.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from http import HTTPStatus
 from typing import Final
 
@@ -27,8 +29,8 @@ TASKS: Final = "/api/v1/tasks"
 FINAL: Final = frozenset({"completed", "failed"})
 
 _SUBMITTERS: Final = 8
-_BATCH: Final = 24
-_PAUSE_SECONDS: Final = 0.1
+_FOLLOWERS: Final = 4
+_PAUSE_SECONDS: Final = 0.05
 _HTTP_TIMEOUT_SECONDS: Final = 30
 _PATIENCE_SECONDS: Final = 60
 """How long nothing may finish before it is said that nothing will."""
@@ -55,20 +57,20 @@ class Load:
             DemoFailed: the application answers what it should not, or nothing happens any more.
         """
         self._last_news = self._clock.monotonic()
-        limits = httpx.Limits(max_connections=_SUBMITTERS + _BATCH)
-        async with httpx.AsyncClient(
-            base_url=url, limits=limits, timeout=_HTTP_TIMEOUT_SECONDS, trust_env=False
-        ) as client:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(_SUBMITTERS):
-                        group.create_task(self._submit(client))
-                    group.create_task(self._follow(client))
-            except* httpx.HTTPError as errors:
-                error = errors.exceptions[0]
-                raise DemoFailed(f"HTTP: {type(error).__name__}: {error}") from None
-            except* DemoFailed as errors:
-                raise errors.exceptions[0] from None
+        no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # else each client reads all certificates
+        try:
+            async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+                for work in [self._submit] * _SUBMITTERS + [self._follow] * _FOLLOWERS:
+                    # A client each: a pool shared by many takes longer to search than to use.
+                    client = httpx.AsyncClient(
+                        base_url=url, timeout=_HTTP_TIMEOUT_SECONDS, trust_env=False, verify=no_tls
+                    )
+                    group.create_task(work(await stack.enter_async_context(client)))
+        except ExceptionGroup as failures:
+            error = failures.exceptions[0]
+            if isinstance(error, httpx.HTTPError):
+                raise DemoFailed(f"HTTP: {type(error).__name__}: {error}") from error
+            raise error from None
 
     async def _submit(self, client: httpx.AsyncClient) -> None:
         while self._goals:
@@ -86,20 +88,20 @@ class Load:
 
     async def _follow(self, client: httpx.AsyncClient) -> None:
         while len(self.tally.done) < self.tally.wanted:
-            batch = [self._pending.popleft() for _ in range(min(_BATCH, len(self._pending)))]
-            found = await asyncio.gather(*(self._look(client, *each) for each in batch))
-            self._pending.extend(each for each, done in zip(batch, found, strict=True) if not done)
-            news = [done for done in found if done]
-            self.tally.done += news
-            if news:
-                self._last_news = self._clock.monotonic()
-            elif self._clock.monotonic() - self._last_news > _PATIENCE_SECONDS:
+            if self._pending:
+                task_id, goal = self._pending.popleft()
+                done = await self._look(client, task_id, goal)
+                if done is not None:
+                    self.tally.done.append(done)
+                    self._last_news = self._clock.monotonic()
+                    continue
+                self._pending.append((task_id, goal))
+            if self._clock.monotonic() - self._last_news > _PATIENCE_SECONDS:
                 raise DemoFailed(
                     f"nothing has finished for {_PATIENCE_SECONDS} s, and "
                     f"{self.tally.wanted - len(self.tally.done)} tasks are still to be done"
                 )
-            else:
-                await self._clock.sleep(_PAUSE_SECONDS)
+            await self._clock.sleep(_PAUSE_SECONDS)
 
     async def _look(self, client: httpx.AsyncClient, task_id: str, goal: Goal) -> Done | None:
         answer = await client.get(f"{TASKS}/{task_id}")

@@ -10,7 +10,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from octoqueue.cli.demo.summary import LANES, QUANTILES, LaneSummary, Summary
+from octoqueue.cli.demo.summary import LANES, QUANTILES, Summary
 from octoqueue.cli.demo.tally import Done
 from octoqueue.cli.reading import age_from
 
@@ -37,30 +37,30 @@ def _verdict(summary: Summary) -> Text:
     style = "bold green" if summary.succeeded else "bold red"
     text = Text(f"{summary.completed} of {summary.accepted} accepted tasks completed", style=style)
     text.append(
-        f" in {summary.seconds:.1f} s: {summary.tasks_per_second:.0f} tasks/s, "
-        f"{summary.failed} failed, {summary.refused} times told to come back later (429)",
+        f" in {summary.seconds:.1f} s ({summary.tasks_per_second:.0f} a second), "
+        f"{summary.failed} failed, {summary.refused} refused for the moment (429)",
         style="default",
     )
     return text
 
 
 def _latencies(summary: Summary) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("lane")
-    table.add_column("priority")
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 3, 0, 0))
+    for header in ("lane", "priority"):
+        table.add_column(header)
     table.add_column("tasks", justify="right")
-    for what in ("accepted to done", "enqueued to started"):
-        for position, name in enumerate(QUANTILES):
-            header = f"{what}\n{name.upper()}" if position == 0 else f"\n{name.upper()}"
-            table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("")
+    for name in QUANTILES:
+        table.add_column(name.upper(), justify="right", min_width=7)
     for lane in summary.lanes:
-        table.add_row(lane.lane, LANES[lane.lane], str(lane.tasks), *_cells(lane))
+        head = (lane.lane, LANES[lane.lane], str(lane.tasks))
+        table.add_row(*head, "accepted to done", *_cells(lane.accept_to_done))
+        table.add_row("", "", "", "enqueued to started", *_cells(lane.enqueue_to_start))
     return table
 
 
-def _cells(lane: LaneSummary) -> list[str]:
-    quantiles = [*lane.accept_to_done.values(), *lane.enqueue_to_start.values()]
-    return ["-" if seconds is None else age_from(seconds) for seconds in quantiles]
+def _cells(quantiles: dict[str, float | None]) -> list[str]:
+    return ["-" if seconds is None else age_from(seconds) for seconds in quantiles.values()]
 
 
 def _result(done: Done) -> Panel:
@@ -85,7 +85,7 @@ def _output(output: Any) -> list[RenderableType]:  # noqa: ANN401 - each arm has
         return [
             Text(),
             Text(f"$ {found.get('command')}", style="bold"),
-            Text(_top(found["stdout"])),
+            Text(_top(found["stdout"]), no_wrap=True, overflow="ellipsis"),
         ]
     if found.get("code"):
         return [Text(), Syntax(_top(found["code"]), "python", background_color="default")]
