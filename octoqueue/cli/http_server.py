@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
 
 from octoqueue.cli.worker_process import stop_on_signals
+from octoqueue.errors import ModuleUnusable
 from octoqueue.fleet.lifeline import ChildEnd
 
 log = logging.getLogger(__name__)
@@ -23,29 +24,27 @@ async def serve_http(
     application: Callable[..., Any],
     listening: socket.socket,
     *,
+    name: str,
     lifeline: ChildEnd | None = None,
     on_start: Callable[[], None],
-) -> bool:
+) -> None:
     """Serve until a signal, or the end of the supervisor, says to stop.
 
-    Return False when the application did not start; it has said why in the log.
+    Raises:
+        ModuleUnusable: the application did not start; says why.
     """
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-
-    def started() -> None:
-        on_start()
-        if lifeline is not None:
-            lifeline.say_ready()
-
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
+    explained = _Explained(application)
     server = _Server(
         uvicorn.Config(
-            application,
+            explained,
             access_log=False,
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
         ),
-        on_start=started,
+        on_start=on_start,
     )
     stop_on_signals(server.stop)
     if lifeline is not None:
@@ -53,11 +52,16 @@ async def serve_http(
     try:
         await server.serve(sockets=[listening])
     except SystemExit:  # how uvicorn says that the application did not start
-        return False
-    return True
+        raise ModuleUnusable(name, f"did not start: {explained.reason}") from None
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.getMessage() != "Application startup failed. Exiting."  # we say why
 
 
 class _Server(uvicorn.Server):
+    """uvicorn, without its own ideas of signals."""
+
     def __init__(self, config: uvicorn.Config, *, on_start: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_start = on_start
@@ -75,3 +79,35 @@ class _Server(uvicorn.Server):
         """Answer what has begun and end; when called again, end at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+class _Explained:
+    """An ASGI application that remembers why it did not start.
+
+    Frameworks give the whole traceback as the reason; its last line is for everybody, all of it
+    for who debugs.
+    """
+
+    def __init__(self, application: Callable[..., Any]) -> None:
+        self.reason = "its log says why"
+        self._application = application
+
+    async def __call__(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        if scope["type"] != "lifespan":
+            await self._application(scope, receive, send)
+            return
+
+        async def shortened(message: dict[str, Any]) -> None:
+            told = str(message.get("message", "")).strip()
+            if message["type"] == "lifespan.startup.failed" and told:
+                log.debug("application_failed: %s", told)
+                self.reason = told.splitlines()[-1]
+                message = message | {"message": ""}
+            await send(message)
+
+        await self._application(scope, receive, shortened)

@@ -6,6 +6,8 @@ A new command is a module beside this one with a `typer.Typer` called `app`, and
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -101,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A wrong command line or configuration is one line on standard error and exit code 2, never a
     traceback.
     """
+    _show_what_cannot_be_encoded()
     command = typer.main.get_command(app)
     try:
         result = command.main(args=arguments, prog_name="octoqueue", standalone_mode=False)
@@ -113,6 +116,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     return result if isinstance(result, int) else 0
+
+
+def _show_what_cannot_be_encoded() -> None:
+    """Write `?` for a sign that the terminal's encoding does not have, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _report_usage(error: typer.TyperException) -> None:

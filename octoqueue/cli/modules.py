@@ -17,8 +17,13 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -59,6 +64,22 @@ def import_target(target: str) -> object:
         except AttributeError:
             raise ModuleUnusable(name, f"has no {path!r}") from None
     return value
+
+
+@contextmanager
+def blaming(name: str, what: str) -> Generator[None]:
+    """Tell in one line what code of `name` raises; errors of ours say enough as they are.
+
+    Raises:
+        ModuleUnusable: it raised something else; says what, and where in it.
+    """
+    try:
+        yield
+    except OctoqueueError:
+        raise
+    except Exception as error:
+        log.debug("code_failed", extra={"of": name}, exc_info=error)
+        raise ModuleUnusable(name, f"{what}: {_what(error)}{_place(error)}") from error
 
 
 def _look_in(directory: Path) -> None:
@@ -137,12 +158,6 @@ async def lifespans(modules: Sequence[ModuleType], settings: Settings) -> AsyncG
             if lifespan is None or id(lifespan) in entered:
                 continue
             entered.add(id(lifespan))
-            try:
+            with blaming(module.__name__, "has a lifespan that failed"):
                 await stack.enter_async_context(lifespan(settings))
-            except OctoqueueError:
-                raise
-            except Exception as error:
-                log.debug("lifespan_failed", extra={"of": module.__name__}, exc_info=error)
-                reason = f"has a lifespan that failed: {_what(error)}{_place(error)}"
-                raise ModuleUnusable(module.__name__, reason) from error
         yield

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from octoqueue.cli.listening import listen, url_of
-from octoqueue.cli.modules import import_target
+from octoqueue.cli.modules import blaming, import_target
 from octoqueue.cli.output import ConfigOption, failures, run_async
-from octoqueue.cli.supervision import FAILED, process_failures
+from octoqueue.cli.supervision import process_failures
 from octoqueue.errors import ConfigError, ModuleUnusable
 from octoqueue.fleet.lifeline import ChildEnd
 from octoqueue.settings.root import Settings
@@ -69,8 +69,7 @@ def serve(
         lifeline = ChildEnd.on_standard_input() if supervised else None
         application = _application(settings)
         with _listening(settings, fd) as listening:
-            if not run_async(_serve(application, listening, lifeline)):
-                raise typer.Exit(FAILED)
+            run_async(_serve(application, listening, settings, lifeline))
 
 
 def _listening(settings: Settings, fd: int | None) -> socket.socket:
@@ -87,7 +86,8 @@ def _application(settings: Settings) -> Callable[..., Any]:
         )
     found = import_target(target)
     if callable(found) and _makes_application(found):
-        found = found()
+        with blaming(target, "cannot be made"):
+            found = found()
     if not callable(found):
         raise ModuleUnusable(target, "is neither an ASGI application nor a function that makes one")
     return found
@@ -104,18 +104,26 @@ def _makes_application(found: Callable[..., Any]) -> bool:
 
 
 async def _serve(
-    application: Callable[..., Any], listening: socket.socket, lifeline: ChildEnd | None
-) -> bool:
+    application: Callable[..., Any],
+    listening: socket.socket,
+    settings: Settings,
+    lifeline: ChildEnd | None,
+) -> None:
     try:
-        from octoqueue.cli.http_server import serve_http  # noqa: PLC0415 - it is an extra
+        from octoqueue.cli.http_server import serve_http  # noqa: PLC0415 - wants an extra
     except ModuleNotFoundError as error:
-        raise ModuleUnusable(
-            str(error.name), "is not installed: pip install 'octoqueue[http]'"
-        ) from None
-    facts = {"url": url_of(listening)}
-    return await serve_http(
+        reason = "is not installed: pip install 'octoqueue[http]'"
+        raise ModuleUnusable(str(error.name), reason) from None
+
+    def started() -> None:
+        log.info("http_started", extra={"url": url_of(listening)})
+        if lifeline is not None:
+            lifeline.say_ready()
+
+    await serve_http(
         application,
         listening,
+        name=str(settings.http.app),
         lifeline=lifeline,
-        on_start=lambda: log.info("http_started", extra=facts),
+        on_start=started,
     )

@@ -83,10 +83,14 @@ async def run_worker(
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:
-    """Call `stop` for each signal that asks this process to end."""
+    """Call `stop` for each signal that asks this process to end.
+
+    One that is ignored stays so: that is how `nohup` keeps a process when its terminal goes.
+    """
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, stop)
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, stop)
 
 
 def _options(settings: Settings, queues: tuple[str, ...]) -> WorkerOptions:

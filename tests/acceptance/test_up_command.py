@@ -25,12 +25,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ACTORS = """
+import asyncio
+
 import octoqueue
 
 @octoqueue.actor(queue="greetings")
 async def greet(name):
     print("greeting", name)
     return f"hello {name}"
+
+@octoqueue.actor(queue="greetings")
+async def wait_for_ever():
+    print("waiting")
+    await asyncio.Event().wait()
 """
 
 APPLICATION = """
@@ -109,6 +116,24 @@ async def test_a_users_own_actors_are_served_until_ctrl_c(
     program.signal(signal.SIGINT)
     assert await asyncio.to_thread(program.ends) == 0
     assert len(pids) == 2
+    assert nothing_is_left(state_dir, pids)
+
+
+async def test_a_second_ctrl_c_does_not_wait_for_what_runs(
+    up: Up, folder: Path, state_dir: Path
+) -> None:
+    (folder / "octoqueue.yaml").write_text(FLEETS)
+    program = up()
+    await says(program, "octoqueue is ready")
+    async with connected(state_dir) as broker:
+        await broker.aenqueue(message("greetings", "wait_for_ever"))
+        await says(program, "waiting")
+    pids = workers_of(program)
+    program.signal(signal.SIGINT)
+    await says(program, "worker_quiet running=1")
+    program.signal(signal.SIGINT)
+    assert await asyncio.to_thread(program.ends) == 0
+    program.says("messages_released messages=1")
     assert nothing_is_left(state_dir, pids)
 
 
