@@ -85,11 +85,11 @@ async def run_worker(
 def stop_on_signals(stop: Callable[[], None]) -> None:
     """Call `stop` for each signal that asks this process to end.
 
-    One that is ignored stays so: that is how `nohup` keeps a process when its terminal goes.
+    A hang-up that is ignored stays so: that is how `nohup` keeps a process without its terminal.
     """
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, stop)
 
 
