@@ -12,13 +12,14 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 import dramatiq
+from dramatiq.errors import Retry as DramatiqRetry
 
 from octoqueue.broker.context import current_message
 from octoqueue.broker.default import default_broker
 from octoqueue.broker.handles import MessageHandle
 from octoqueue.broker.lane_broker import LaneBroker
 from octoqueue.broker.options import checked
-from octoqueue.errors import DeclarationError, InvalidMessage
+from octoqueue.errors import DeclarationError, Discard, InvalidMessage, Retry
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.primitives.ids import id_from_text, new_message_id, text_from_id
 from octoqueue.primitives.lane import Lane, lane_from
@@ -143,6 +144,11 @@ class Actor(dramatiq.Actor[P, R]):
             message_timestamp=_clock.now_ms(),
         )
 
+    @property
+    def blocking(self) -> WorkerThreadActor:
+        """This actor as the threads of dramatiq's own worker call it."""
+        return WorkerThreadActor(self)
+
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here and now, as if it were no actor."""
         return cast("R", self.function(*args, **kwargs))
@@ -151,28 +157,33 @@ class Actor(dramatiq.Actor[P, R]):
 class AsyncActor(Actor[P, R]):
     """A registered coroutine function."""
 
-    @property
-    def blocking(self) -> BlockingActor:
-        """This actor as dramatiq's own worker threads call it: until it has run."""
-        return BlockingActor(self)
-
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
         """Call the coroutine function here and now, as if it were no actor."""
         return cast("Awaitable[R]", self.function(*args, **kwargs))
 
 
-class BlockingActor:
-    """An async actor in a thread of dramatiq's worker; all but the call is the actor's own."""
+class WorkerThreadActor:
+    """An actor in a thread of dramatiq's worker; all but the call is the actor's own."""
 
-    def __init__(self, actor: AsyncActor[..., Any]) -> None:
+    def __init__(self, actor: Actor[..., Any]) -> None:
         self._actor = actor
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._actor, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the coroutine on dramatiq's event loop thread and wait for it."""
-        return self._actor.fn(*args, **kwargs)
+        """Run the function, a coroutine on dramatiq's event loop, with our wishes as dramatiq's.
+
+        Raises:
+            DramatiqRetry: the actor asked to be run again.
+        """
+        try:
+            return self._actor.fn(*args, **kwargs)
+        except Discard:
+            return None
+        except Retry as wish:
+            delay_ms = None if wish.delay is None else wish.delay // _MILLISECOND
+            raise DramatiqRetry(str(wish), delay=delay_ms) from wish
 
 
 class Send(Generic[P, R]):

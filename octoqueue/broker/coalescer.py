@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from octoqueue.errors import InvalidMessage
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,8 +19,12 @@ if TYPE_CHECKING:
 
     Sending = tuple[Sequence[Enqueue], asyncio.Future[None]]
 
+MAX_GROUP = 50_000
+"""Messages that may be accepted all or none: more arguments than that Redis does not take."""
+
 _MOST_AT_ONCE = 2_000
-"""Groups in one call; more go in a second one, so that no script holds the server for long."""
+"""Messages in one call, unless a single group has more; the rest goes in a second one, so that no
+script holds the server for long."""
 
 
 class Coalescer:
@@ -35,9 +41,12 @@ class Coalescer:
         Cancelled before the tick is over, it takes the group back.
 
         Raises:
+            InvalidMessage: the group has too many messages.
             LaneFull: the group did not fit; nothing of it was stored.
             StoreUnavailable: nothing is known about what was stored.
         """
+        if len(group) > MAX_GROUP:
+            raise InvalidMessage("messages", f"at most {MAX_GROUP:,} in one call, not {len(group)}")
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._flush)
@@ -52,12 +61,24 @@ class Coalescer:
             await asyncio.wait(self._sending)
 
     def _flush(self) -> None:
-        wanted = [sending for sending in self._waiting if not sending[1].done()]
-        self._waiting.clear()
-        for first in range(0, len(wanted), _MOST_AT_ONCE):
-            task = asyncio.create_task(self._send(wanted[first : first + _MOST_AT_ONCE]))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+        waiting, self._waiting = self._waiting, []
+        together: list[Sending] = []
+        count = 0
+        for sending in waiting:
+            if sending[1].done():
+                continue  # cancelled meanwhile
+            if together and count + len(sending[0]) > _MOST_AT_ONCE:
+                self._start(together)
+                together, count = [], 0
+            together.append(sending)
+            count += len(sending[0])
+        if together:
+            self._start(together)
+
+    def _start(self, sendings: list[Sending]) -> None:
+        task = asyncio.create_task(self._send(sendings))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
 
     async def _send(self, sendings: list[Sending]) -> None:
         try:

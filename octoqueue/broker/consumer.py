@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from octoqueue.broker.session_keeper import SessionKeeper
 
 _FULL_SECONDS = 0.005
+_LATE_CLAIM_SECONDS = 10.0
 
 
 class LaneConsumer(Consumer):
@@ -54,7 +55,7 @@ class LaneConsumer(Consumer):
         self._max_deliveries = max_deliveries
         self._result_ttl_ms = result_ttl_ms
         self._claimed: deque[Lease] = deque()
-        self._has_looked = False
+        self._looks_at = deque((0.0, keeper.clock.monotonic() + _LATE_CLAIM_SECONDS))
 
     def __next__(self) -> MessageProxy | None:
         """Return the next message, or None when none came within the timeout."""
@@ -82,10 +83,11 @@ class LaneConsumer(Consumer):
 
     async def _claim(self) -> list[Lease]:
         store, session = await self._keeper.opened_store(), self._keeper.session
-        if not self._has_looked:
-            # What a consumer before this one claimed without ever hearing the answer.
+        if self._looks_at and self._keeper.clock.monotonic() >= self._looks_at[0]:
+            # What a consumer before this one claimed without ever hearing the answer; once more
+            # later, as a claim given up there may only then reach a stalled store.
             orphans = await self._keeper.orphans(self._queue)
-            self._has_looked = True
+            self._looks_at.popleft()
             if orphans:
                 return orphans
         room = self._prefetch - self._keeper.count_in_hand(self._queue)

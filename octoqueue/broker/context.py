@@ -7,10 +7,15 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from octoqueue.errors import InvalidMessage
+
 if TYPE_CHECKING:
     from octoqueue.primitives.envelope import Call, Header
     from octoqueue.primitives.messages import Enqueue, Lease
 
+
+MAX_FOLLOW_UPS = 10_000
+"""Messages one attempt may send: they are one script call; Redis does nothing else meanwhile."""
 
 _moment_of_sealing = threading.Lock()
 """Held for a few instructions: an actor's threads may send while its attempt ends."""
@@ -83,10 +88,18 @@ class MessageContext:
 
         A task that outlives its actor finds the context sealed, and what it sends goes to the
         store directly.
+
+        Raises:
+            InvalidMessage: that would be too many for one commit.
         """
         with _moment_of_sealing:
             if self._sealed:
                 return False
+            if len(self._follow_ups) + len(messages) > MAX_FOLLOW_UPS:
+                raise InvalidMessage(
+                    "messages",
+                    f"one execution may send at most {MAX_FOLLOW_UPS:,}; send them from several",
+                )
             self._follow_ups.extend(messages)
             return True
 

@@ -91,7 +91,8 @@ class Lanes(Middleware):
         if actor is None:
             return
         record = reason_of(message.error or MessageRejected())
-        kwargs = dead_letter_kwargs(message.message_id, message.call, record)
+        attempt = message.header.attempt
+        kwargs = dead_letter_kwargs(message.message_id, message.call, record, attempt=attempt)
         try:
             told = registry.follow_up(actor, (), kwargs, beside=message.header)
         except OctoqueueError as error:

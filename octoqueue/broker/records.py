@@ -54,12 +54,14 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def dead_letter_kwargs(message_id: str, call: Call, record: dict[str, Any]) -> dict[str, Json]:
+def dead_letter_kwargs(
+    message_id: str, call: Call, record: dict[str, Any], *, attempt: int
+) -> dict[str, Json]:
     """Return the arguments for the actor named by `on_dead_letter`."""
     return {
         "message_id": message_id,
         "actor": call.actor,
         "args": call.args,
         "kwargs": call.kwargs,
-        "error": {"error": record["error"], "message": record["message"]},
+        "error": {"error": record["error"], "message": record["message"], "attempt": attempt},
     }

@@ -32,6 +32,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from octoqueue.errors import StoreError, StoreProtocolError, StoreUnavailable
+from octoqueue.redis.packing import packed_by_hiredis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Sequence
@@ -123,6 +124,7 @@ class RedisClient:
             client_name=self._name,
             protocol=2,
         )
+        pool.connection_class = packed_by_hiredis(pool.connection_class)
         return cast("_Commands", Redis.from_pool(pool))
 
     async def call(self, call: ScriptCall) -> Any:

@@ -56,14 +56,14 @@ class Attempt:
         """The actor's, with what the message itself says instead."""
         self.context = context
         self.began = began
-        """Seconds on the loop's clock."""
+        """When it was claimed, in seconds on the monotonic clock."""
         self.hooks: Hooks | None = None
         """dramatiq's middleware around this message; None when nobody listens."""
         self.message: ShownMessage | None = None
         """The message as dramatiq's middleware knows it, when it must be shown to some."""
         self.task: asyncio.Task[None] | None = None
         self.entered: float | None = None
-        """When a thread took it up, in seconds on the loop's clock; None on the loop."""
+        """When it really began; None while it waits for its turn on the loop or for a thread."""
         self.thread_id: int | None = None
         """Set while a thread is inside the actor."""
         self.expired = False

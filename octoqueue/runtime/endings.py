@@ -152,10 +152,10 @@ class Endings:
                 "queue": unfit.lease.queue,
                 "actor": unfit.call.actor if unfit.call else None,
                 "error": unfit.error,
-                "reason": unfit.detail,
+                "reason": unfit.message,
             },
         )
-        record = {"error": unfit.error, "message": unfit.detail}
+        record = {"error": unfit.error, "message": unfit.message}
         options = unfit.executable.options if unfit.executable else None
         return self._dead_letter(
             unfit.lease, unfit.header, unfit.call, options=options, record=record
@@ -194,7 +194,8 @@ class Endings:
         """Return the message for the actor named by `on_dead_letter`."""
         if options.on_dead_letter is None:
             return ()
-        kwargs = dead_letter_kwargs(call.message_id(header), call, record)
+        ident = call.message_id(header)
+        kwargs = dead_letter_kwargs(ident, call, record, attempt=header.attempt)
         return self._follow_up(options.on_dead_letter, header, kwargs=kwargs)
 
     def _told(self, attempt: Attempt) -> tuple[Enqueue, ...]:

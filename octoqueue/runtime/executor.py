@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LATE_SECONDS = 0.1
-"""A sync actor that began this much later than it was claimed has waited for a thread."""
+"""An actor that began this much later than it was claimed has waited for its turn."""
 
 
 class Executor:
@@ -68,7 +68,7 @@ class Executor:
             find=self._broker.executable,
             max_deliveries=self._max_deliveries,
             now_ms=self._clock.now_ms(),
-            began=self._loop.time(),
+            began=self._clock.monotonic(),
         )
         if isinstance(attempt, Unfit):
             self._settler.settle(self._endings.burial(attempt))
@@ -86,6 +86,7 @@ class Executor:
         return True
 
     async def _run(self, attempt: Attempt) -> None:
+        attempt.entered = self._clock.monotonic()
         CURRENT.set(attempt.context)
         if attempt.message is not None:
             attempt.executable.show(attempt.message)
@@ -99,6 +100,7 @@ class Executor:
 
     async def _run_with_hooks(self, attempt: Attempt) -> None:
         """Run an async actor between dramatiq's hooks; they are synchronous and may block."""
+        attempt.entered = self._clock.monotonic()
         try:
             CURRENT.set(attempt.context)
             if attempt.message is not None:
@@ -127,6 +129,7 @@ class Executor:
 
     def _in_thread(self, attempt: Attempt, call: Callable[[], object]) -> object:
         """Run a sync actor between dramatiq's hooks, all in one thread."""
+        attempt.entered = self._clock.monotonic()
         if attempt.message is not None:
             attempt.executable.show(attempt.message)
         if attempt.hooks is None:
@@ -207,7 +210,7 @@ class Executor:
             return  # forgotten: its lease was lost, or it was released while it ran
         self._unwatch(attempt)
         began = attempt.began if attempt.entered is None else attempt.entered
-        self._settler.ran(attempt.lease.queue, self._loop.time() - began)
+        self._settler.ran(attempt.lease.queue, self._clock.monotonic() - began)
         if error is None and attempt.ending is None and not attempt.header.flags:
             follow_ups = attempt.context.seal()
             if not follow_ups:
@@ -242,25 +245,24 @@ class Executor:
         limit_seconds = attempt.options.time_limit_seconds
         if limit_seconds is None or self._has_waited(attempt, limit_seconds):
             return
-        log.warning(
-            "time_limit_exceeded",
-            extra={
-                "actor": attempt.call.actor,
-                "message_id": attempt.context.message_id,
-                "limit_seconds": limit_seconds,
-            },
-        )
+        if not attempt.expired:
+            log.warning(
+                "time_limit_exceeded",
+                extra={
+                    "actor": attempt.call.actor,
+                    "message_id": attempt.context.message_id,
+                    "limit_seconds": limit_seconds,
+                },
+            )
         attempt.expired = True
         self._interrupt(attempt)
 
     def _has_waited(self, attempt: Attempt, limit_seconds: float) -> bool:
-        """Whether its limit is not over because it had to wait for a thread: it is asked again."""
-        if attempt.executable.is_async:
-            return False
+        """Whether its limit is not over because it had to wait for its turn: it is asked again."""
         if attempt.entered is None:
             return True
         late = attempt.entered - attempt.began > _LATE_SECONDS
-        return late and self._loop.time() - attempt.entered < limit_seconds
+        return late and self._clock.monotonic() - attempt.entered < limit_seconds
 
     def _interrupt(self, attempt: Attempt) -> None:
         if attempt.task is not None:

@@ -104,7 +104,6 @@ class ActorThreads:
 
     def _run(self, attempt: Attempt) -> None:
         CURRENT.set(attempt.context)
-        attempt.entered = self._loop.time()
         result: object = None
         error: BaseException | None = None
         try:

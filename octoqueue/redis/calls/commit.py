@@ -58,7 +58,7 @@ def commit_call(
 def _in_order(settlements: Sequence[Settlement]) -> Sequence[Settlement]:
     """Return the releases last and backwards: each goes to the head, the first must end there."""
     released = [s for s in settlements if s.outcome is Outcome.RELEASE]
-    if len(released) <= 1:
+    if not released:
         return settlements
     others = [s for s in settlements if s.outcome is not Outcome.RELEASE]
     return others + released[::-1]

@@ -204,7 +204,7 @@ async def test_the_actor_for_dead_letters_is_told_in_the_same_commit_and_lane() 
             "actor": "fail",
             "args": [1],
             "kwargs": {"name": "x"},
-            "error": {"error": "ValueError", "message": "no"},
+            "error": {"error": "ValueError", "message": "no", "attempt": 0},
         }
     ]
 
