@@ -60,6 +60,7 @@ _HOMES = {
     "set_broker": ("octoqueue.broker.default", "use_broker"),
 }
 
+
 def __getattr__(name: str) -> object:
     """Load a public name when it is first used."""
     if name == "errors":

@@ -1,7 +1,5 @@
 """`EmbeddedSettings`: the private servers of a machine without any."""
 
-
-
 from __future__ import annotations
 
 from pathlib import Path

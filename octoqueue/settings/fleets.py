@@ -1,7 +1,5 @@
 """`FleetSettings`: the workers of one arm."""
 
-
-
 from __future__ import annotations
 
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`HttpSettings`: the application that takes tasks in."""
 
-
-
 from __future__ import annotations
 
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`LaneSettings`: how much may wait, how long a claim holds, when a message is given up."""
 
-
-
 from __future__ import annotations
 
 from datetime import timedelta

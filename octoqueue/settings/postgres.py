@@ -1,7 +1,5 @@
 """`PostgresSettings`: where the state of tasks is kept."""
 
-
-
 from __future__ import annotations
 
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """`RedisSettings`: where messages wait."""
 
-
-
 from __future__ import annotations
 
 from datetime import timedelta
