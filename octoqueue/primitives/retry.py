@@ -14,6 +14,7 @@ from datetime import timedelta
 from octoqueue.errors import DeclarationError
 
 _ZERO = timedelta(0)
+_MILLISECOND = timedelta(milliseconds=1)
 _DOUBLINGS = 40
 """Beyond this many doublings any backoff has met its maximum; keeps the integers small."""
 
@@ -44,6 +45,7 @@ class RetryPolicy:
 
     def backoff_ms(self, attempt: int, *, jitter: float) -> int:
         """Return the wait after a failed `attempt`, for a `jitter` in [0, 1]."""
-        ceiling: timedelta = min(self.max_backoff, self.min_backoff * 2 ** min(attempt, _DOUBLINGS))
-        half_ms: float = ceiling / timedelta(milliseconds=2)
+        # In milliseconds, because a timedelta overflows long before its maximum is applied.
+        doubled_ms: float = self.min_backoff / _MILLISECOND * 2 ** min(attempt, _DOUBLINGS)
+        half_ms: float = min(self.max_backoff / _MILLISECOND, doubled_ms) / 2
         return round(half_ms + half_ms * jitter)

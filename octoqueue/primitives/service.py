@@ -6,6 +6,7 @@ same as stopping once. A group starts in order and stops in reverse order.
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
@@ -30,17 +31,15 @@ class ServiceGroup:
 
     def __init__(self, services: Sequence[Service]) -> None:
         self._services = tuple(services)
-        self._started: list[Service] = []
+        self._started = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Start all; when one fails, stop those already started and raise."""
-        try:
+        async with AsyncExitStack() as started:
             for service in self._services:
                 await service.start()
-                self._started.append(service)
-        except BaseException:
-            await self._stop()
-            raise
+                started.push_async_callback(service.stop)
+            self._started = started.pop_all()
         return self
 
     async def __aexit__(
@@ -49,9 +48,5 @@ class ServiceGroup:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop all in reverse order."""
-        await self._stop()
-
-    async def _stop(self) -> None:
-        while self._started:
-            await self._started.pop().stop()
+        """Stop all in reverse order; one that fails to stop does not keep the others running."""
+        await self._started.aclose()
