@@ -150,6 +150,8 @@ class RedisLaneStore:
         """Claim from each partition by itself, after a look at what they have."""
         depths = await asyncio.gather(*(self._depths(scope, names) for scope in self._scopes))
         wanted = allocate(depths, limit=limit, rotation=next(self._claim_numbers))
+        if not any(wanted):
+            return await self._claim_in(self._scopes[0], session, names, 0)  # registers the session
         found = await asyncio.gather(
             *(
                 self._claim_in(scope, session, names, count)
