@@ -1,0 +1,206 @@
+"""On Redis Cluster every call is one script on one slot: computed for any call there can be.
+
+That a script touches nothing but its KEYS is the other half: `tests/integration/test_lua_keys.py`.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.crc import key_slot
+
+from octoqueue.primitives.envelope import Header, pack_header
+from octoqueue.primitives.ids import MessageId, new_message_id
+from octoqueue.primitives.lane import LANES, Lane
+from octoqueue.primitives.messages import (
+    Enqueue,
+    Lease,
+    LeaseToken,
+    Outcome,
+    ResultRecord,
+    RunTime,
+    SessionId,
+    Settlement,
+)
+from octoqueue.redis.calls.claim import claim_call, claim_keys
+from octoqueue.redis.calls.commit import commit_call
+from octoqueue.redis.calls.enqueue import Bounds, enqueue_call
+from octoqueue.redis.calls.scope import Scope, scopes
+from octoqueue.redis.calls.upkeep import (
+    expired_call,
+    extend_call,
+    promote_call,
+    reclaim_call,
+    retire_call,
+    stats_call,
+)
+from octoqueue.redis.keys import Keys
+from octoqueue.redis.scripts import SCRIPT_NAMES, ScriptCall
+from octoqueue.routing.partitions import PartitionMap
+
+PARTITIONS = 7
+MAP = PartitionMap(PARTITIONS)
+
+awkward = st.sampled_from(["coder", "a:b", "a}b", "{x}", "a{b}c", "dead", "stats", "bell"])
+names = awkward | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+namespaces = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="{}:"), min_size=1, max_size=6
+)
+sessions = names.map(SessionId)
+lanes = st.sampled_from(Lane)
+ids = st.binary(min_size=16, max_size=16).map(MessageId)
+scope_of_any = st.builds(
+    lambda namespace, number: scopes(Keys(namespace), PARTITIONS, cluster=True)[number],
+    namespaces,
+    st.integers(0, PARTITIONS - 1),
+)
+
+
+def id_in(partition: int, seed: int) -> MessageId:
+    """An id of a partition, different for every seed."""
+    while True:
+        ident = MessageId((seed * 7919).to_bytes(16))
+        if MAP.of_id(ident) == partition:
+            return ident
+        seed += 1
+
+
+def envelope(ident: MessageId, lane: Lane) -> bytes:
+    return pack_header(Header(lane=lane, message_id=ident)) + b"{}"
+
+
+def slots(call: ScriptCall) -> set[int]:
+    return {key_slot(key.encode()) for key in call.keys}
+
+
+def assert_one_slot(call: ScriptCall) -> None:
+    assert len(slots(call)) == 1
+    assert len(set(call.keys)) == len(call.keys)
+
+
+@given(scope_of_any, sessions, st.lists(names, min_size=1, max_size=4, unique=True))
+def test_a_claim_stays_in_its_slot(scope: Scope, session: SessionId, queues: list[str]) -> None:
+    keys = claim_keys(scope, session, queues)
+    call = claim_call(
+        scope,
+        keys,
+        session=session,
+        queues=len(queues),
+        claim_number=b"\0\0\0\1",
+        limit=5,
+        rotation=3,
+    )
+    assert_one_slot(call)
+
+
+wishes = st.tuples(names, lanes, st.integers(0, 3), st.integers(0, 10_000))
+
+
+@given(scope_of_any, st.lists(st.lists(wishes, max_size=3), min_size=1, max_size=4))
+def test_an_enqueue_stays_in_its_slot(
+    scope: Scope, groups: list[list[tuple[str, Lane, int, int]]]
+) -> None:
+    placed = [
+        [
+            (
+                scope.home,
+                Enqueue(
+                    queue=queue,
+                    lane=lane,
+                    payload=envelope(id_in(scope.home, seed), lane),
+                    delay_ms=delay_ms,
+                ),
+            )
+            for queue, lane, delay_ms, seed in group
+        ]
+        for group in groups
+    ]
+    call, _ = enqueue_call(scope, placed, bounds=lambda *_: Bounds(lane=9, delayed=9))
+    if call.keys:
+        assert len(slots(call)) == 1
+
+
+@st.composite
+def settlements(draw: st.DrawFn) -> tuple[Scope, list[Lease], list[Settlement]]:
+    scope = draw(scope_of_any)
+
+    def lease() -> Lease:
+        ident = id_in(scope.home, draw(st.integers(0, 10_000)))
+        token = LeaseToken(ident + b"\0\0\0\1")
+        return Lease(draw(names), scope.home, token, envelope(ident, draw(lanes)))
+
+    def follow_up(beside: MessageId) -> Enqueue:
+        ident, lane = new_message_id(beside=beside), draw(lanes)
+        return Enqueue(
+            queue=draw(names),
+            lane=lane,
+            payload=envelope(ident, lane),
+            delay_ms=draw(st.integers(0, 2)),
+        )
+
+    def settlement() -> Settlement:
+        leased = lease()
+        follow_ups = [follow_up(leased.message_id) for _ in range(draw(st.integers(0, 2)))]
+        return Settlement(
+            lease=leased,
+            outcome=draw(st.sampled_from(Outcome)),
+            result=draw(st.none() | st.just(ResultRecord(body=b"1", ttl_ms=1))),
+            follow_ups=tuple(follow_ups),
+        )
+
+    acks = [lease() for _ in range(draw(st.integers(0, 3)))]
+    return scope, acks, [settlement() for _ in range(draw(st.integers(0, 3)))]
+
+
+@given(settlements(), sessions, st.lists(names, max_size=2, unique=True))
+def test_a_commit_stays_in_its_slot_with_all_that_follows_from_it(
+    drawn: tuple[Scope, list[Lease], list[Settlement]], session: SessionId, ran: list[str]
+) -> None:
+    scope, acks, settled = drawn
+    call = commit_call(
+        scope,
+        session=session,
+        acks=acks,
+        settlements=settled,
+        run_times={queue: RunTime(count=1, total_us=1, squares_ms2=1) for queue in ran},
+        partition_of=MAP.of_id,
+    )
+    if call.keys:
+        assert_one_slot(call)
+
+
+@given(scope_of_any, sessions, names)
+def test_upkeep_stays_in_its_slot(scope: Scope, session: SessionId, queue: str) -> None:
+    for call in (
+        extend_call(scope, session, lease_ms=1),
+        expired_call(scope, limit=1),
+        retire_call(scope, session, own_wish=True),
+        reclaim_call(scope, session, queue),
+        promote_call(scope, queue, limit=1),
+        stats_call(scope, queue),
+    ):
+        assert_one_slot(call)
+
+
+@given(namespaces, names)
+def test_partitions_are_spread_over_slots_and_bells_share_one(namespace: str, queue: str) -> None:
+    keys = Keys(namespace)
+    spread = {key_slot(keys.lane(p, queue, LANES[0]).encode()) for p in range(64)}
+    assert len(spread) > 32
+    assert key_slot(keys.bell(queue).encode()) == key_slot(keys.bell("other").encode())
+
+
+@given(st.integers(1, 12))
+def test_scopes_cover_every_partition_once(partitions: int) -> None:
+    for cluster in (True, False):
+        parts = scopes(Keys(), partitions, cluster=cluster)
+        assert [p for scope in parts for p in scope.partitions] == list(range(partitions))
+        assert all(scope.bells is not cluster for scope in parts)
+
+
+def test_every_script_is_known_by_name() -> None:
+    folder = files("octoqueue.redis").joinpath("lua")
+    there = {path.name.removesuffix(".lua") for path in folder.iterdir()}
+    assert {name for name in there if name not in ("includes", "README.md")} == set(SCRIPT_NAMES)
