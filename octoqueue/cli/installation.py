@@ -153,6 +153,10 @@ class Installation:
                 *([postgres()] if wants_postgres and postgres_url is None else []),
             ]
         )
+        for status in await services.status() if started else ():
+            if status.pid is not None and not status.started_here:
+                # It ran before us, and will run after us.
+                log.info("embedded_server_joined", extra={"server": status.name, "pid": status.pid})
         self.redis_url = redis_url or started["OCTOQUEUE_REDIS_URL"]
         if wants_postgres:
             await self._migrate(postgres_url or started["OCTOQUEUE_POSTGRES_URL"])

@@ -137,6 +137,19 @@ async def test_a_second_ctrl_c_does_not_wait_for_what_runs(
     assert nothing_is_left(state_dir, pids)
 
 
+async def test_a_server_that_ran_before_goes_on_running(
+    up: Up, folder: Path, state_dir: Path
+) -> None:
+    async with EmbeddedServices(state_dir) as services:
+        await services.start_redis()
+        program = up("my_actors")
+        (joined,) = await says(program, r"embedded_server_joined server=redis pid=(\d+)")
+        await says(program, "octoqueue is ready")
+        program.signal(signal.SIGINT)
+        assert await asyncio.to_thread(program.ends) == 0
+        assert LifeLock(state_dir / "redis.lock").holder() == int(joined[1])
+
+
 def test_modules_can_be_named_instead_of_fleets(up: Up, state_dir: Path) -> None:
     program = up("my_actors")
     program.says("octoqueue is ready: 1 worker")

@@ -67,7 +67,9 @@ def test_lines_do_not_depend_on_how_the_bytes_arrive(text: str, size: int) -> No
     assert split(*pieces) == split(data)
 
 
-@given(st.lists(st.text(alphabet=st.characters(exclude_characters="\r\n"), max_size=30)))
+@given(
+    st.lists(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=30))
+)
 def test_nothing_of_a_line_is_lost(lines: list[str]) -> None:
     assert split("".join(f"{line}\n" for line in lines).encode()) == lines
 
