@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 0.2
 _MOST_AT_ONCE = 1_000
+_MOST_FOLLOW_UPS = 2_000
+"""Follow-ups in one call, unless a single settlement has more."""
 
 
 class Settler:
@@ -91,8 +93,7 @@ class Settler:
         try:
             while self._acks or self._settlements:
                 acks, self._acks = self._acks[:_MOST_AT_ONCE], self._acks[_MOST_AT_ONCE:]
-                settlements = self._settlements[:_MOST_AT_ONCE]
-                self._settlements = self._settlements[_MOST_AT_ONCE:]
+                settlements = self._next_settlements()
                 runs, self._runs = self._runs, {}
                 self._tokens = {lease.token for lease in acks}
                 self._tokens.update(s.lease.token for s in settlements)
@@ -100,6 +101,17 @@ class Settler:
                 self._tokens = set()
         finally:
             self._sending = None
+
+    def _next_settlements(self) -> list[Settlement]:
+        """Take what one call can carry, at least one."""
+        count = messages = 0
+        for settlement in self._settlements[:_MOST_AT_ONCE]:
+            messages += len(settlement.follow_ups)
+            if count and messages > _MOST_FOLLOW_UPS:
+                break
+            count += 1
+        taken, self._settlements = self._settlements[:count], self._settlements[count:]
+        return taken
 
     async def _commit(
         self, acks: list[Lease], settlements: list[Settlement], runs: dict[str, list[int]]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from octoqueue.broker.context import MessageContext
 from octoqueue.broker.executables import proxy_from
+from octoqueue.broker.records import reason_of
 from octoqueue.errors import OctoqueueError, PoisonMessage
 from octoqueue.primitives.envelope import Call, Header, decode_body, unpack_header
 from octoqueue.runtime.attempt import Attempt
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from octoqueue.primitives.messages import Lease
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True, slots=True)
 class Unfit:
     """A message that is not run."""
@@ -27,7 +32,7 @@ class Unfit:
     call: Call | None
     executable: Executable | None
     error: str
-    detail: str
+    message: str
 
 
 def attempt_from(
@@ -51,7 +56,11 @@ def attempt_from(
         executable = find(call.actor)
         options = executable.options_for(call.options) if call.options else executable.options
     except OctoqueueError as error:
-        return Unfit(lease, header, call, None, type(error).__name__, str(error))
+        return Unfit(lease, header, call, None, **reason_of(error))
+    except Exception as error:
+        # A broken middleware or options nobody foresaw: the others must run.
+        log.exception("message_unfit")
+        return Unfit(lease, header, call, None, **reason_of(error))
     if header.deliveries >= max_deliveries:
         return Unfit(
             lease,

@@ -20,6 +20,7 @@ from octoqueue.primitives.clock import Clock, SystemClock
 from octoqueue.primitives.messages import Lease, Outcome, SessionId, Settlement
 from octoqueue.runtime.executor import Executor
 from octoqueue.runtime.heartbeat import Heartbeat
+from octoqueue.runtime.orphans import Orphans
 from octoqueue.runtime.settler import Settler
 
 if TYPE_CHECKING:
@@ -159,29 +160,27 @@ class Worker:
         self, store: LaneStore, settler: Settler, executor: Executor
     ) -> None:
         queues, rung, down = self.options.queues, False, False
+        orphans = Orphans(store, self.session, queues, clock=self._clock)
         while not self._quiet.is_set():
             if self._free <= 0 or settler.pending > 4 * self.options.concurrency:
-                self._room.clear()
-                if self._free <= 0:
-                    await self._room.wait()
-                else:
-                    await _first_of(settler.drained(), self._quiet.wait())
+                await self._wait_for_room(settler)
                 continue
             wanted = min(self._free, _MOST_AT_ONCE)
             try:
-                if down:
-                    # Before the next claim, so that nothing it leases is taken for an orphan.
-                    await self._adopt(store, settler, executor)
-                    log.info("store_is_back")
-                    down = False
+                if orphans.is_due:
+                    await self._adopt(orphans, settler, executor)
                     continue
                 leases = await store.claim(self.session, queues, limit=wanted)
             except StoreError as error:
                 if not down:
                     log.warning("claim_failed", extra={"reason": str(error)})
                 down = True
+                orphans.expect()
                 await self._clock.sleep(_AGAIN_SECONDS)
                 continue
+            if down:
+                log.info("store_is_back")
+                down = False
             self.started.set()
             for lease in leases:
                 self._start(executor, lease)
@@ -192,6 +191,13 @@ class Worker:
             # Somebody else must hear of what this worker will not claim any more.
             with contextlib.suppress(StoreError):
                 await store.ring(queues)
+
+    async def _wait_for_room(self, settler: Settler) -> None:
+        self._room.clear()
+        if self._free <= 0:
+            await self._room.wait()
+        else:
+            await _first_of(settler.drained(), self._quiet.wait())
 
     def _start(self, executor: Executor, lease: Lease) -> None:
         self._free -= 1
@@ -210,13 +216,9 @@ class Worker:
 
     # ── after trouble ────────────────────────────────────────────────────────────────────────────
 
-    async def _adopt(self, store: LaneStore, settler: Settler, executor: Executor) -> None:
+    async def _adopt(self, orphans: Orphans, settler: Settler, executor: Executor) -> None:
         """Run what was leased to this worker by claims whose answer was lost."""
-        # Known before the store is asked: what ends meanwhile is no orphan.
-        known = settler.tokens().union(executor.running)
-        for lease in await store.held(self.session, self.options.queues):
-            if lease.token in known:
-                continue
+        for lease in await orphans.found(settler.tokens().union(executor.running)):
             if self._free > 0:
                 log.info("lease_adopted", extra={"queue": lease.queue})
                 self._start(executor, lease)

@@ -27,7 +27,7 @@ from octoqueue.lanes.options import LaneBounds, LaneOptions
 from octoqueue.primitives.envelope import Header, pack_header
 from octoqueue.primitives.ids import new_message_id
 from octoqueue.primitives.lane import Lane
-from octoqueue.primitives.messages import Enqueue
+from octoqueue.primitives.messages import Enqueue, SessionId
 from tests.running import SHORTLY
 
 if TYPE_CHECKING:
@@ -331,3 +331,74 @@ def test_the_session_outlives_a_message_longer_than_the_lease(broker: LaneBroker
         broker.join("default", timeout=PATIENCE_MS)
     assert ran == [1]
     assert stats(broker).counters.get("reclaimed", 0) == 0
+
+
+def test_our_retry_and_discard_are_understood(broker: LaneBroker) -> None:
+    tries: list[str] = []
+
+    @octoqueue.actor(broker=broker)
+    async def later() -> None:
+        tries.append("later")
+        if tries.count("later") == 1:
+            raise octoqueue.Retry(delay=timedelta(milliseconds=5))
+
+    @octoqueue.actor(broker=broker)
+    def drop() -> None:
+        tries.append("drop")
+        raise octoqueue.Discard
+
+    later.send()
+    drop.send()
+    with working(broker):
+        broker.join("default", timeout=PATIENCE_MS)
+    assert sorted(tries) == ["drop", "later", "later"]
+    assert stats(broker).dead == 0
+
+
+def test_a_claim_whose_answer_was_lost_is_adopted_by_the_next_consumer(
+    broker: LaneBroker,
+) -> None:
+    ran: list[int] = []
+
+    @dramatiq.actor(broker=broker)
+    def note(number: int) -> None:
+        ran.append(number)
+
+    note.send(1)
+    first = broker.consume("default", prefetch=10, timeout=10)
+
+    async def claim_for_nobody() -> None:
+        store = await broker._keeper.opened_store()
+        assert await store.claim(broker._keeper.session, ["default"], limit=10)
+
+    broker._portal.run(claim_for_nobody())
+    message = next(first)
+    assert message is not None
+    assert next(first) is None
+    first.requeue([message])
+    with working(broker):
+        broker.join("default", timeout=PATIENCE_MS)
+    assert ran == [1]
+
+
+def test_a_message_that_keeps_killing_its_workers_is_stopped(broker: LaneBroker) -> None:
+    @dramatiq.actor(broker=broker)
+    def kill() -> None:
+        raise AssertionError("must not run any more")
+
+    kill.send()
+
+    async def lose(times: int) -> None:
+        async with broker.connected():
+            store: Any = broker.store()
+            for number in range(times):
+                session = SessionId(f"dead-{number}")
+                assert await store.claim(session, ["default"], limit=1)
+                await store._client.command("ZADD", store._keys.workers(0), 1, session)
+                assert await store.reclaim() == 1
+
+    asyncio.run(lose(5))
+    with working(broker):
+        broker.join("default", timeout=PATIENCE_MS)
+    (letter,) = letters(broker)
+    assert orjson.loads(letter.reason)["error"] == "PoisonMessage"

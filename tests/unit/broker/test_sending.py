@@ -145,8 +145,22 @@ async def test_closing_waits_for_what_is_being_sent(
 async def test_very_many_groups_go_in_more_than_one_call() -> None:
     store = WatchedStore(memory_store(default_bounds=LaneBounds(normal=10_000)))
     coalescer = Coalescer(store.lanes)
-    await asyncio.gather(*(coalescer.enqueue([]) for _ in range(4_500)))
-    assert [len(groups) for (groups,), _ in store.called("enqueue")] == [2_000, 2_000, 500]
+    one: Any = None
+    await asyncio.gather(
+        *(coalescer.enqueue([one] * 1_500) for _ in range(2)), return_exceptions=True
+    )
+    await asyncio.gather(*(coalescer.enqueue([one]) for _ in range(2_500)), return_exceptions=True)
+    calls = [[len(group) for group in groups] for (groups,), _ in store.called("enqueue")]
+    assert [sum(call) for call in calls] == [1_500, 1_500, 2_000, 500]
+
+
+async def test_a_group_redis_could_not_take_is_refused_as_such(
+    store: WatchedStore, broker: LaneBroker, work: AsyncActor[[object], None]
+) -> None:
+    message = work.message(1)
+    with pytest.raises(InvalidMessage, match="50,000"):
+        await octoqueue.asend_many([message] * 50_001, broker=broker)
+    assert not sent(store)
 
 
 # ── what is sent ─────────────────────────────────────────────────────────────────────────────────

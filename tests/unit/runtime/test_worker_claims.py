@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 import octoqueue
-from octoqueue.errors import StoreProtocolError
-from tests.running import Gate, WatchedStore, broker_on, gone, running, until, until_done
+from octoqueue.errors import InvalidMessage, StoreProtocolError
+from octoqueue.runtime import orphans
+from tests.running import SHORTLY, Gate, WatchedStore, broker_on, gone, running, until, until_done
+
+if TYPE_CHECKING:
+    from octoqueue.broker.handles import MessageHandle
+    from octoqueue.broker.lane_broker import LaneBroker
+    from octoqueue.primitives.messages import Enqueue
 
 
 async def test_a_message_leased_by_a_claim_whose_answer_was_lost_runs_once() -> None:
@@ -136,3 +145,99 @@ async def test_an_error_nobody_thought_of_in_a_commit_does_not_end_the_settling(
     async with running(broker):
         await octoqueue.asend_many([note.message() for _ in range(10)], broker=broker)
         await until_done(store, "default", 10)
+
+
+async def test_a_claim_that_reaches_a_stalled_store_late_is_found_by_a_second_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(orphans, "LATE_CLAIM_SECONDS", 0.9)
+    store, ran = WatchedStore(), list[int]()
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker)
+    async def note(number: int) -> None:
+        ran.append(number)
+
+    async with running(broker, look_every=timedelta(milliseconds=20)) as worker:
+        store.fail("claim", gone())
+        await until(lambda: store.called("held"))
+        # The claim that was given up takes effect only now, behind the first look.
+        await note.asend(1)
+        await store.inner.claim(worker.session, ["default"], limit=10)
+        await until_done(store, "default", 1)
+    assert ran == [1]
+
+
+async def test_a_message_nobody_foresaw_kills_no_worker(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker, ran = broker_on(), list[str]()
+
+    @octoqueue.actor(broker=broker)
+    async def note(word: str) -> None:
+        ran.append(word)
+
+    async with running(broker, concurrency=1):
+        await broker.opened_store()
+        with monkeypatch.context() as patch:
+            message = enqueue_of(broker, note.message("first"))
+            patch.setattr(broker, "_executables", Unreadable())
+            await broker.store().enqueue([[message]])
+            await until(lambda: "message_unfit" in caplog.messages)
+        await note.asend("second")
+        await until_done(broker.store(), "default", 2)
+    assert ran == ["second"]
+
+
+class Unreadable(dict[str, Any]):
+    def get(self, *_: object) -> object:
+        raise RuntimeError("surprise")
+
+
+def enqueue_of(broker: LaneBroker, message: MessageHandle[Any]) -> Enqueue:
+    (found,) = broker._prepared([message], 0)
+    return found
+
+
+async def test_an_actor_that_sends_more_than_one_commit_can_carry_is_told_so() -> None:
+    broker = broker_on()
+
+    @octoqueue.actor(broker=broker, queue="other")
+    async def child(number: int) -> None: ...
+
+    @octoqueue.actor(broker=broker, results=True)
+    async def parent() -> str:
+        message = child.message(1)
+        for _ in range(10):
+            await octoqueue.asend_many([message] * 1_000, broker=broker)
+        with pytest.raises(InvalidMessage, match="10,000"):
+            await child.asend(1)
+        return "told"
+
+    async with running(broker):
+        handle = await parent.asend()
+        assert await handle.result(timeout=SHORTLY) == "told"
+    assert (await (await broker.opened_store()).stats("other")).waiting == 10_000
+
+
+async def test_many_follow_ups_do_not_travel_in_one_call() -> None:
+    store = WatchedStore()
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker, queue="other")
+    async def child(number: int) -> None: ...
+
+    @octoqueue.actor(broker=broker)
+    async def parent() -> None:
+        message = child.message(1)
+        await octoqueue.asend_many([message] * 900, broker=broker)
+
+    await octoqueue.asend_many([parent.message() for _ in range(10)], broker=broker)
+    async with running(broker):
+        await until_done(store, "default", 10)
+    carried = [
+        sum(len(settlement.follow_ups) for settlement in kwargs["settlements"])
+        for _, kwargs in store.called("commit")
+    ]
+    assert max(carried) <= 2_000
+    assert sum(carried) == 9_000
