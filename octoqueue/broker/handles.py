@@ -52,6 +52,12 @@ class MessageHandle(Message[R_co]):
             ActorFailed: the actor's last attempt raised, or the message was stopped as poison.
         """
         waiter: Waiter | None = getattr(self, "_waiter", None)
+        if not hasattr(self, "_ident"):
+            raise ResultNotKept(
+                f"message {self.message_id} was built here but not sent: "
+                "ask the handle that sending it returned",
+                message_id=self.message_id,
+            )
         if waiter is None:
             raise ResultNotKept(
                 f"actor {self.actor_name!r} does not keep results; declare it with results=True",

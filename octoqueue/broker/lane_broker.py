@@ -112,14 +112,11 @@ class LaneBroker(Broker):
 
     @asynccontextmanager
     async def connected(self, settings: Settings | None = None) -> AsyncGenerator[LaneBroker]:
-        """Open the store of this event loop for the time of the block."""
+        """Open the store of this event loop for the time of the block, and for blocks inside it."""
         if settings is not None:
             self.configure(settings)
-        await self.opened_store()
-        try:
+        async with self._stores.open_here():
             yield self
-        finally:
-            await self.aclose()
 
     async def opened_store(self) -> LaneStore:
         """Return the store of the running loop, opening it when needed."""

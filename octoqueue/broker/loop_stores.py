@@ -6,6 +6,7 @@ A broker belongs to a process, a connection to the loop that made it.
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -13,7 +14,7 @@ from octoqueue.broker.coalescer import Coalescer
 from octoqueue.errors import DeclarationError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from octoqueue.lanes.protocol import LaneStore
 
@@ -26,8 +27,22 @@ class LoopStores:
     def __init__(self, open_store: Callable[[], Awaitable[LaneStore]]) -> None:
         self._open_store = open_store
         self._places: WeakKeyDictionary[asyncio.AbstractEventLoop, Place] = WeakKeyDictionary()
+        self._blocks: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
         self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
         self._opening = WeakKeyDictionary()
+
+    @asynccontextmanager
+    async def open_here(self) -> AsyncGenerator[None]:
+        """Keep the store of the running loop open; the end of the outermost block closes it."""
+        loop = asyncio.get_running_loop()
+        self._blocks[loop] = self._blocks.get(loop, 0) + 1
+        try:
+            await self.here()
+            yield
+        finally:
+            self._blocks[loop] -= 1
+            if not self._blocks[loop]:
+                await self.aclose()
 
     def opened(self) -> LaneStore:
         """Return the store of the running loop.

@@ -17,6 +17,7 @@ from octoqueue.errors import (
     InvalidMessage,
     LaneFull,
     PayloadNotSerializable,
+    ResultNotKept,
     StoreUnavailable,
 )
 from octoqueue.lanes.options import LaneBounds
@@ -295,6 +296,27 @@ async def test_a_store_that_is_gone_is_said_to_be_and_is_worth_another_try(
     with pytest.raises(StoreUnavailable) as caught:
         await work.asend(1)
     assert caught.value.retryable
+
+
+async def test_a_block_inside_a_connected_block_leaves_the_store_open(
+    store: WatchedStore, broker: LaneBroker, work: AsyncActor[[object], None]
+) -> None:
+    async with broker.connected():
+        async with broker.connected():
+            await work.asend(1)
+        await work.asend(2)
+        assert not store.called("aclose")
+    assert len(store.called("aclose")) == 1
+
+
+async def test_the_result_of_a_message_that_was_never_sent_is_refused_as_such(
+    work: AsyncActor[[object], None],
+) -> None:
+    with pytest.raises(ResultNotKept, match="not sent"):
+        await work.message(1).result()
+    again = (await work.asend(1)).copy()
+    with pytest.raises(ResultNotKept, match="not sent"):
+        await again.result()  # type: ignore[attr-defined] # a copy is a message like any other
 
 
 # ── dramatiq's hooks around sending ──────────────────────────────────────────────────────────────
