@@ -29,7 +29,7 @@ TASKS: Final = "/api/v1/tasks"
 FINAL: Final = frozenset({"completed", "failed"})
 
 _SUBMITTERS: Final = 8
-_FOLLOWERS: Final = 4
+_FOLLOWERS: Final = 8
 _PAUSE_SECONDS: Final = 0.05
 _HTTP_TIMEOUT_SECONDS: Final = 30
 _PATIENCE_SECONDS: Final = 60
