@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import Lease
 from tests.contract.world import (
