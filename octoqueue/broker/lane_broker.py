@@ -32,6 +32,7 @@ from octoqueue.broker.sources import (
     SettingsSource,
     StoreSource,
     UrlSource,
+    lane_options_from,
 )
 from octoqueue.broker.stack import adjust, default_middleware, defaults_from
 from octoqueue.broker.translate import enqueue_from
@@ -86,6 +87,7 @@ class LaneBroker(Broker):
         self._own_stack = default_middleware(self.defaults)
         super().__init__(middleware=self._own_stack if middleware is None else middleware)
         self.queues: dict[str, None] = {}
+        self._url, self._url_options, self._own_source = url, options, source
         self._source = source or (UrlSource(url, options) if url else None)
         self._stores = LoopStores(self.another_store)
         self._portal = Portal()
@@ -94,7 +96,10 @@ class LaneBroker(Broker):
     # ── connecting ───────────────────────────────────────────────────────────────────────────────
 
     def configure(self, settings: Settings) -> None:
-        """Take the configuration; stores opened before keep what they had."""
+        """Take the configuration; stores opened before keep what they had.
+
+        A URL or a source that the broker was given stays: what a program says itself holds.
+        """
         runtime, lanes = settings.runtime, settings.lanes
         self.defaults = Defaults(
             retry=RetryPolicy(
@@ -108,7 +113,14 @@ class LaneBroker(Broker):
         )
         adjust(self._own_stack, self.defaults)
         self._executables.clear()
-        self._source = SettingsSource(settings)
+        self._source = self._own_source or self._source_from(settings)
+
+    def _source_from(self, settings: Settings) -> StoreSource:
+        """What a program has written into its code holds, whatever is configured."""
+        if self._url is None:
+            return SettingsSource(settings)
+        options = self._url_options or lane_options_from(settings)
+        return UrlSource(self._url, options, cluster=settings.redis.topology == "cluster")
 
     @asynccontextmanager
     async def connected(self, settings: Settings | None = None) -> AsyncGenerator[LaneBroker]:
