@@ -71,7 +71,7 @@ def test_every_public_name_resolves(name: str) -> None:
 
 def test_a_name_the_facade_does_not_have_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
-        _ = octoqueue.no_such_name  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+        _ = octoqueue.no_such_name
 
 
 def test_the_version_is_that_of_the_package(root: Path) -> None:
