@@ -134,7 +134,7 @@ class Actor(dramatiq.Actor[P, R]):
             options = build(**options).options
         running = current_message()
         beside = None if running is None else running.header.message_id
-        return MessageHandle(
+        built: MessageHandle[R] = MessageHandle(
             queue_name=self.queue_name,
             actor_name=self.actor_name,
             args=args,
@@ -143,6 +143,7 @@ class Actor(dramatiq.Actor[P, R]):
             message_id=text_from_id(new_message_id(beside=beside)),
             message_timestamp=_clock.now_ms(),
         )
+        return built.made_for(self.broker)
 
     @property
     def blocking(self) -> WorkerThreadActor:

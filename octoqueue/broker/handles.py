@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import orjson
 from dramatiq.message import Message
 
 from octoqueue.errors import ActorFailed, ResultNotKept, ResultTimeout
 from octoqueue.primitives.ids import MessageId
+
+if TYPE_CHECKING:
+    from dramatiq.broker import Broker
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -32,6 +35,17 @@ def handle_from(message: Message[R_co]) -> MessageHandle[R_co]:
 
 class MessageHandle(Message[R_co]):
     """A message that was accepted."""
+
+    def made_for(self, broker: Broker) -> MessageHandle[R_co]:
+        """Remember the broker of its actor, so that it is sent there."""
+        object.__setattr__(self, "_broker", broker)
+        return self
+
+    @property
+    def broker(self) -> Broker | None:
+        """The broker of its actor; None when it was built without one."""
+        found: Broker | None = getattr(self, "_broker", None)
+        return found
 
     def bound_to(self, waiter: Waiter | None, ident: MessageId) -> MessageHandle[R_co]:
         """Remember how its result is waited for and under which id it is stored.

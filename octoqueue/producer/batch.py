@@ -12,12 +12,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from octoqueue.broker.default import default_broker
+from octoqueue.broker.lane_broker import LaneBroker
+from octoqueue.errors import DeclarationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from octoqueue.broker.handles import MessageHandle
-    from octoqueue.broker.lane_broker import LaneBroker
 
 
 async def asend_many(
@@ -29,14 +30,29 @@ async def asend_many(
     """Enqueue messages and return their handles, in order.
 
     Raises:
+        DeclarationError: their actors are declared on different brokers.
         LaneFull: a lane has no room for all of them; nothing was stored.
         StoreUnavailable: whether they were accepted is unknown.
     """
-    return await (broker or default_broker()).aenqueue_many(messages, delay=delay)
+    return await (broker or _broker_of(messages)).aenqueue_many(messages, delay=delay)
 
 
 def send_many(
     messages: Sequence[MessageHandle[Any]], *, broker: LaneBroker | None = None
 ) -> list[MessageHandle[Any]]:
-    """Enqueue messages and return their handles; blocks until they are accepted."""
-    return (broker or default_broker()).enqueue_many(messages)
+    """Enqueue messages and return their handles; blocks until they are accepted.
+
+    Raises like `asend_many`.
+    """
+    return (broker or _broker_of(messages)).enqueue_many(messages)
+
+
+def _broker_of(messages: Sequence[MessageHandle[Any]]) -> LaneBroker:
+    """Return the broker on which the actors of the messages are declared."""
+    brokers = {id(message.broker): message.broker for message in messages}
+    if len(brokers) > 1:
+        raise DeclarationError("the actors of these messages are declared on different brokers")
+    for broker in brokers.values():
+        if isinstance(broker, LaneBroker):
+            return broker
+    return default_broker()

@@ -11,6 +11,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import dramatiq
 import pytest
 
 import octoqueue
@@ -168,6 +169,41 @@ async def test_a_plain_function_that_returns_an_awaitable_is_awaited() -> None:
         handle = await work.asend()
         assert await handle.result(timeout=SHORTLY) == "work"
     assert ran == ["wrapper", "work"]
+
+
+async def test_an_awaitable_of_a_plain_function_may_fail_and_is_told_to_hooks_too() -> None:
+    seen: list[str] = []
+
+    class Watching(dramatiq.Middleware):
+        def after_process_message(
+            self,
+            broker: dramatiq.Broker,
+            message: dramatiq.broker.MessageProxy,
+            *,
+            result: object = None,
+            exception: BaseException | None = None,
+        ) -> None:
+            seen.append(type(exception).__name__ if exception else str(result))
+
+    async def inner(word: str) -> str:
+        if word == "fail":
+            raise LookupError
+        return word
+
+    def outer(word: str) -> Any:  # noqa: ANN401 - a decorator that hides what it wraps
+        return inner(word)
+
+    for watched in (False, True):
+        broker = broker_on()
+        if watched:
+            broker.add_middleware(Watching())
+        actor: Any = octoqueue.actor(broker=broker, name="outer", max_retries=0)(outer)
+        async with running(broker):
+            await actor.asend("fine")
+            await actor.asend("fail")
+            stats = await until_done(broker.store(), "default", 2)
+        assert (stats.counters["acked"], stats.dead) == (1, 1)
+    assert sorted(seen) == ["LookupError", "fine"]
 
 
 async def test_wrong_arguments_are_a_failure_of_the_message_not_of_the_worker() -> None:

@@ -133,6 +133,47 @@ async def test_a_settlement_the_store_refuses_does_not_hold_up_the_others() -> N
     assert (stats.counters["acked"], stats.dead) == (30, 1)
 
 
+async def test_what_not_even_the_dead_letters_take_is_handed_back_by_the_worker_that_stops(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = WatchedStore()
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker)
+    async def note() -> None: ...
+
+    async def refuse_while_working() -> None:
+        if "settlement_given_up" not in caplog.messages:
+            raise StoreProtocolError("Redis refused a call")
+
+    store.before["commit"] = refuse_while_working
+    async with running(broker):
+        await note.asend()
+        await until(lambda: "settlement_given_up" in caplog.messages)
+    stats = await store.stats("default")
+    assert (stats.waiting, stats.in_flight) == (1, 0)
+
+
+async def test_orphans_for_which_there_is_no_slot_are_handed_back() -> None:
+    store, ran = WatchedStore(), list[int]()
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker)
+    async def note(number: int) -> None:
+        ran.append(number)
+
+    async with running(broker, concurrency=2, look_every=timedelta(milliseconds=20)) as worker:
+        await until(lambda: store.called("wait_for_bell"))
+        messages = [enqueue_of(broker, note.message(n)) for n in range(5)]
+        await store.inner.enqueue([messages])
+        assert len(await store.inner.claim(worker.session, ["default"], limit=5)) == 5
+        store.fail("claim", gone())
+        await until_done(store, "default", 5)
+    stats = await store.stats("default")
+    assert sorted(ran) == list(range(5))
+    assert stats.counters["released"] == 3
+
+
 async def test_an_error_nobody_thought_of_in_a_commit_does_not_end_the_settling() -> None:
     store = WatchedStore()
     broker = broker_on(store)
