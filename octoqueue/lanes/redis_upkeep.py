@@ -1,0 +1,150 @@
+"""`RedisUpkeep`: sessions, doorbells, and what keeps the lanes tidy."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from octoqueue.errors import StoreError
+from octoqueue.lanes.protocol import Promotion
+from octoqueue.lanes.redis_reading import RedisReading, good, pairs
+from octoqueue.primitives.messages import Lease, LeaseToken, SessionId
+from octoqueue.redis.calls.upkeep import (
+    expired_call,
+    extend_call,
+    promote_call,
+    reclaim_call,
+    retire_call,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from octoqueue.lanes.options import LaneOptions
+    from octoqueue.redis.calls.scope import Scope
+    from octoqueue.redis.client import RedisClient
+
+_PROMOTE_AT_ONCE = 500
+_EXPIRED_AT_ONCE = 100
+
+
+class RedisUpkeep(RedisReading):
+    """Keeps sessions alive and lanes tidy."""
+
+    def __init__(
+        self,
+        client: RedisClient,
+        options: LaneOptions | None = None,
+        *,
+        per_partition: bool | None = None,
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
+        super().__init__(client, options, per_partition=per_partition, now_ms=now_ms)
+        self._known_queues: set[str] = set()
+
+    async def _remember(self, queues: set[str]) -> None:
+        new = queues - self._known_queues
+        if new:
+            await self._client.command("SADD", self._keys.queues(), *sorted(new))
+            self._known_queues |= new
+
+    # ── sessions and bells ───────────────────────────────────────────────────────────────────────
+
+    async def extend(self, session: SessionId) -> bool:
+        """Renew a session and all it holds."""
+        lease_ms, now_ms = self.options.lease_ms, self._now()
+        alive = all(
+            await self._everywhere(
+                lambda scope: extend_call(scope, session, lease_ms=lease_ms, now_ms=now_ms)
+            )
+        )
+        if not alive:
+            # New, expired, or the server was emptied: then the queue names are gone too.
+            known, self._known_queues = self._known_queues, set()
+            await self._remember(known)
+        return alive
+
+    async def retire(self, session: SessionId) -> None:
+        """End a session at its own wish."""
+        now_ms = self._now()
+        await self._everywhere(
+            lambda scope: retire_call(scope, session, own_wish=True, now_ms=now_ms)
+        )
+
+    async def held(self, session: SessionId, queues: Sequence[str]) -> list[Lease]:
+        """Return all leases of a session."""
+        leases: list[Lease] = []
+        for partition, queue in itertools.product(range(self.options.partitions), queues):
+            answer = await self._client.command(
+                "HGETALL", self._keys.leased(partition, queue, session)
+            )
+            leases += [
+                Lease(queue, partition, LeaseToken(token), payload)
+                for token, payload in pairs(answer)
+            ]
+        return leases
+
+    async def wait_for_bell(self, queues: Sequence[str], *, timeout: timedelta) -> bool:
+        """Return True as soon as one of the queues may have work."""
+        bells = [self._keys.bell(queue) for queue in queues]
+        try:
+            return await self._client.wait_for_push(bells, timeout=timeout) is not None
+        except asyncio.CancelledError:
+            # The token may have been taken in this very instant: pass it on.
+            with contextlib.suppress(Exception):
+                await asyncio.shield(self.ring(queues))
+            raise
+
+    async def ring(self, queues: Sequence[str]) -> None:
+        """Wake somebody who waits for one of the queues."""
+        for queue in queues:
+            bell = self._keys.bell(queue)
+            await self._client.command("RPUSH", bell, "1")
+            await self._client.command("LTRIM", bell, 0, 0)
+
+    # ── upkeep ───────────────────────────────────────────────────────────────────────────────────
+
+    async def promote(self, queue: str) -> Promotion:
+        """Move delayed messages that are due into their lanes."""
+        answers = await self._client.call_each(
+            [
+                promote_call(scope, queue, limit=_PROMOTE_AT_ONCE, now_ms=self._now())
+                for scope in self._scopes
+            ]
+        )
+        reached = [answer for answer in answers if not isinstance(answer, StoreError)]
+        moved = sum(count for count, _ in reached)
+        if moved and not self._scopes[0].bells:
+            await self.ring([queue])
+        waits = [wait_ms for _, wait_ms in good(answers) if wait_ms >= 0]
+        return Promotion(moved, timedelta(milliseconds=min(waits)) if waits else None)
+
+    async def reclaim(self) -> int:
+        """Give back what expired sessions hold."""
+        now_ms, total = self._now(), 0
+        answers = await self._client.call_each(
+            [expired_call(scope, limit=_EXPIRED_AT_ONCE, now_ms=now_ms) for scope in self._scopes]
+        )
+        for scope, expired in zip(self._scopes, answers, strict=True):
+            if expired and not isinstance(expired, StoreError):
+                queues = sorted(set(await self.queues()) | self._known_queues)
+                for name in expired:
+                    session = SessionId(name.decode())
+                    total += await self._reclaim_session(scope, session, queues)
+        good(answers)
+        return total
+
+    async def _reclaim_session(self, scope: Scope, session: SessionId, queues: list[str]) -> int:
+        total = 0
+        for queue in queues:
+            count = await self._client.call(reclaim_call(scope, session, queue, now_ms=self._now()))
+            if count < 0:
+                return total  # it renewed itself meanwhile
+            total += count
+            if count and not scope.bells:
+                await self.ring([queue])
+        await self._client.call(retire_call(scope, session, own_wish=False, now_ms=self._now()))
+        return total
