@@ -1,8 +1,8 @@
 """`Installation`: everything that `octoqueue up` runs on one machine, and the order of it.
 
-Up: the port, the private servers where no URL is configured, the schema, the processes. Down, in
-reverse: the application takes no more tasks in, the workers finish what they run, the servers that
-were started here end.
+Up: the port, the private servers where no URL is configured, the schema, the processes. What dies
+is started again, be it a process or a private server. Down, in reverse: the application takes no
+more tasks in, the workers finish what they run, the servers that were started here end.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -153,6 +153,8 @@ class Installation:
                 *([postgres()] if wants_postgres and postgres_url is None else []),
             ]
         )
+        if started:
+            await self._stack.enter_async_context(_meanwhile(services.keep_alive()))
         for status in await services.status() if started else ():
             if status.pid is not None and not status.started_here:
                 # It ran before us, and will run after us.
@@ -184,6 +186,17 @@ class Installation:
                 complained = True
                 log.warning("not_healthy_yet", extra={"path": HEALTH, "status": status})
             await self._clock.sleep(_ASK_AGAIN_SECONDS)
+
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """Have `work` done for the time of the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def all_of(works: Sequence[Coroutine[Any, Any, None]]) -> None:

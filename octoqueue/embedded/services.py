@@ -7,12 +7,14 @@ joined; they see their connections close.
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from octoqueue.embedded.postgres_server import PostgresServer
 from octoqueue.embedded.redis_server import RedisServer
 from octoqueue.embedded.shared_server import ServerStatus, SharedServer
+from octoqueue.errors import EmbeddedError
 from octoqueue.primitives.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -21,8 +23,12 @@ if TYPE_CHECKING:
 
     from octoqueue.primitives.clock import Clock
 
+log = logging.getLogger(__name__)
+
 START_TIMEOUT = timedelta(seconds=60)
 STOP_TIMEOUT = timedelta(seconds=20)
+_LOOK_AGAIN_SECONDS = 0.5
+_TRY_AGAIN_SECONDS = 5.0
 
 
 class EmbeddedServices:
@@ -32,7 +38,7 @@ class EmbeddedServices:
     """
 
     def __init__(self, state_dir: Path, *, clock: Clock | None = None) -> None:
-        clock = clock or SystemClock()
+        self._clock = clock = clock or SystemClock()
         state_dir = state_dir.expanduser().resolve()
         self._redis = SharedServer(RedisServer(state_dir), state_dir=state_dir, clock=clock)
         self._postgres = SharedServer(PostgresServer(state_dir), state_dir=state_dir, clock=clock)
@@ -66,6 +72,11 @@ class EmbeddedServices:
             asyncio.to_thread(self._postgres.stop, timeout=timeout),
         )
 
+    async def keep_alive(self) -> NoReturn:
+        """Bring back what was started or joined here whenever it has died, until cancelled."""
+        await asyncio.gather(self._keep_alive(self._redis), self._keep_alive(self._postgres))
+        raise AssertionError  # neither returns
+
     async def status(self) -> tuple[ServerStatus, ...]:
         """Return what is known about each server now; starts nothing."""
         return tuple(
@@ -74,6 +85,15 @@ class EmbeddedServices:
                 asyncio.to_thread(self._postgres.status),
             )
         )
+
+    async def _keep_alive(self, server: SharedServer) -> NoReturn:
+        while True:
+            await self._clock.sleep(_LOOK_AGAIN_SECONDS)
+            try:
+                await asyncio.to_thread(server.revive, timeout=START_TIMEOUT)
+            except EmbeddedError as error:
+                log.warning("embedded_server_stays_away", extra={"reason": str(error)})
+                await self._clock.sleep(_TRY_AGAIN_SECONDS)
 
     async def __aenter__(self) -> Self:
         """Start nothing yet."""

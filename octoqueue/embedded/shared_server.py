@@ -96,6 +96,8 @@ class SharedServer:
         self._log = state_dir / f"{server.name}.log"
         self._log_begins_at = 0
         self._child: subprocess.Popen[bytes] | None = None
+        self._is_wanted = False
+        """From a start that succeeded until the stop."""
         self._busy = threading.Lock()
         self._given_up = threading.Event()
 
@@ -107,16 +109,27 @@ class SharedServer:
             EmbeddedError: it did not answer in time, or ended; carries the end of its log.
         """
         with self._busy:
-            try:
-                return self._start(timeout)
-            except (OSError, subprocess.SubprocessError) as error:
-                raise self._failure(f"cannot be started: {error}") from error
+            return self._start(timeout)
+
+    def revive(self, *, timeout: timedelta) -> None:
+        """Start the server again if nothing of it lives although this object started or joined it.
+
+        Costs next to nothing while it lives; does nothing before `start` and after `stop`.
+
+        Raises:
+            EmbeddedError: as `start`; calling this again tries again.
+        """
+        with self._busy:
+            if self._is_wanted and self._lock.holder() is None:
+                _logger.warning("embedded_server_died", extra={"server": self._server.name})
+                self._start(timeout)
 
     def stop(self, *, timeout: timedelta) -> None:
         """End the server if this object started it; otherwise do nothing. Idempotent."""
         self._given_up.set()
         with self._busy:
             self._given_up.clear()
+            self._is_wanted = False
             self._end_child(timeout)
 
     def status(self) -> ServerStatus:
@@ -133,6 +146,14 @@ class SharedServer:
         )
 
     def _start(self, timeout: timedelta) -> str:
+        try:
+            url = self._start_or_join(timeout)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise self._failure(f"cannot be started: {error}") from error
+        self._is_wanted = True
+        return url
+
+    def _start_or_join(self, timeout: timedelta) -> str:
         make_private(self._state_dir, mode=0o711 if os.geteuid() == 0 else 0o700)
         deadline = self._clock.monotonic() + timeout.total_seconds()
         started = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -148,6 +149,22 @@ async def test_a_server_that_ran_before_goes_on_running(
         program.signal(signal.SIGINT)
         assert await asyncio.to_thread(program.ends) == 0
         assert LifeLock(state_dir / "redis.lock").holder() == int(joined[1])
+
+
+async def test_a_private_server_that_dies_comes_back(up: Up, state_dir: Path) -> None:
+    program = up("my_actors")
+    await says(program, "octoqueue is ready")
+    lock = LifeLock(state_dir / "redis.lock")
+    killed = lock.holder()
+    assert killed
+    os.kill(killed, signal.SIGKILL)
+    await says(program, "embedded_server_started server=redis", times=2)
+    async with connected(state_dir) as broker:
+        handle = await broker.aenqueue(message("greetings", "greet", "you"))
+        assert await handle.result() == "hello you"
+    program.signal(signal.SIGINT)
+    assert await asyncio.to_thread(program.ends) == 0
+    assert nothing_is_left(state_dir, workers_of(program))
 
 
 def test_modules_can_be_named_instead_of_fleets(up: Up, state_dir: Path) -> None:

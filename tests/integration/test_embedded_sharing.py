@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from datetime import timedelta
@@ -15,6 +16,7 @@ from octoqueue.embedded.life_lock import LifeLock
 from octoqueue.embedded.services import EmbeddedServices
 from octoqueue.errors import EmbeddedError
 from tests.embedded_process import SERVERS, Process
+from tests.running import until
 from tests.servers import wait_until_free
 
 if TYPE_CHECKING:
@@ -137,6 +139,39 @@ async def test_who_restarts_a_server_that_was_killed_is_who_stops_it(state_dir: 
         await second.stop()
         stopped, _ = await second.status()
         assert stopped.pid is None
+
+
+@pytest.mark.parametrize("is_joined", [False, True], ids=["started", "joined"])
+async def test_a_server_that_dies_is_brought_back_while_it_is_kept_alive(
+    state_dir: Path, process: Callable[[], Process], *, is_joined: bool
+) -> None:
+    async with EmbeddedServices(state_dir) as services:
+        if is_joined:
+            for server in SERVERS:
+                process().ask(f"start {server}")
+        await write(services)
+        before = {status.name: status.pid for status in await services.status()}
+        keeping = asyncio.create_task(services.keep_alive())
+        try:
+            for pid in before.values():
+                assert pid
+                os.kill(pid, signal.SIGKILL)
+            locks = [LifeLock(state_dir / f"{server}.lock") for server in SERVERS]
+            gone = {None, *before.values()}
+            await until(lambda: all(lock.holder() not in gone for lock in locks))
+            await assert_kept(services)
+        finally:
+            keeping.cancel()
+    assert all(status.pid is None for status in await services.status())
+
+
+async def test_a_server_that_was_stopped_is_not_brought_back(state_dir: Path) -> None:
+    async with EmbeddedServices(state_dir) as services:
+        await services.start_redis()
+        await services.stop()
+        server = services._redis
+        server.revive(timeout=timedelta(seconds=10))
+        assert server.status().pid is None
 
 
 async def test_a_server_that_hangs_is_reported_and_not_started_twice(state_dir: Path) -> None:
