@@ -211,7 +211,7 @@ async def test_each_command_has_a_folder_of_its_own_that_is_gone_afterwards(
     code = """
 import os
 os.makedirs("a/b/c"); open("a/b/c/f", "w").write("x"); os.symlink("/etc", "link")
-os.chmod("a/b", 0)
+os.mkdir("a/locked", 0)
 print(os.getcwd(), sorted(os.listdir(".")))
 """
     first, second = await asyncio.gather(python(sandbox, code), python(sandbox, code))
@@ -287,6 +287,35 @@ for act in (lambda: os.kill({os.getpid()}, 0), lambda: os.kill(os.getppid(), 9),
 """,
     )
     assert outcome.stdout == "PermissionError\n" * 6
+
+
+async def test_a_command_changes_nothing_about_files_and_processes_of_its_own_user(
+    sandbox: Sandbox,
+) -> None:
+    if "seccomp" in await sandbox.missing_parts():
+        pytest.skip("this machine has no seccomp")
+    outcome = await python(
+        sandbox,
+        """
+import fcntl, os
+reader, writer = os.pipe()
+for act in (
+    lambda: os.chmod("main.py", 0o777),
+    lambda: os.chown("main.py", -1, -1),
+    lambda: os.utime("main.py"),
+    lambda: os.setxattr("main.py", "user.mark", b"x"),
+    lambda: os.setpriority(os.PRIO_PROCESS, 0, 19),
+    lambda: os.sched_setaffinity(0, {0}),
+    lambda: fcntl.fcntl(reader, fcntl.F_SETOWN, os.getppid()),
+    lambda: fcntl.fcntl(reader, fcntl.F_SETSIG, 9),
+):
+    try:
+        act()
+    except OSError as e:
+        print(type(e).__name__)
+""",
+    )
+    assert outcome.stdout == "PermissionError\n" * 8, outcome.stderr
 
 
 async def test_a_command_writes_nowhere_but_in_its_folder_and_reads_only_what_is_readable(

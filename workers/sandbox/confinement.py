@@ -2,7 +2,8 @@
 
     no_new_privs    set-user-id programs give nothing
     landlock        reads only below the given roots, writes only below its own folder
-    seccomp         no sockets, no children, no signals to others, no kernel attack surface
+    seccomp         no sockets, no children, no signals to others, no kernel attack surface, and
+                    no change of modes, owners and times, which landlock does not watch
 
 Each part is asked of the kernel at start (`available_parts`) and used where it exists; the launcher
 reports what does not. The module is imported by the launcher, which runs isolated and without
@@ -49,6 +50,13 @@ _DENIED: Final = (
     "kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",
     "pidfd_open", "pidfd_send_signal", "pidfd_getfd",
     "ptrace", "process_vm_readv", "process_vm_writev", "setsid", "setpgid",
+    "setpriority", "ioprio_set", "sched_setaffinity", "sched_setparam", "sched_setscheduler",
+    "sched_setattr",
+    # what landlock does not watch: modes, owners, times and attributes of the user's other files
+    "chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat",
+    "utime", "utimes", "futimesat", "utimensat",
+    "setxattr", "lsetxattr", "fsetxattr", "setxattrat",
+    "removexattr", "lremovexattr", "fremovexattr", "removexattrat",
     # what outlives the process, or escapes its limits
     "shmget", "msgget", "semget", "mq_open", "memfd_create", "add_key", "request_key", "keyctl",
     # namespaces, mounts and the parts of the kernel nobody needs for this
@@ -57,7 +65,7 @@ _DENIED: Final = (
 )  # fmt: skip
 _NEWER: Final = {  # one number on every machine
     "clone3": 435, "io_uring_setup": 425, "pidfd_open": 434, "pidfd_send_signal": 424,
-    "pidfd_getfd": 438,
+    "pidfd_getfd": 438, "fchmodat2": 452, "setxattrat": 463, "removexattrat": 466,
 }  # fmt: skip
 _MACHINES: Final = {
     "x86_64": _Machine(
@@ -70,7 +78,12 @@ _MACHINES: Final = {
             "memfd_create": 319, "add_key": 248, "request_key": 249, "keyctl": 250,
             "unshare": 272, "setns": 308, "mount": 165, "umount2": 166, "pivot_root": 155,
             "chroot": 161, "bpf": 321, "perf_event_open": 298, "userfaultfd": 323,
-            "prlimit64": 302,
+            "setpriority": 141, "ioprio_set": 251, "sched_setaffinity": 203, "sched_setparam": 142,
+            "sched_setscheduler": 144, "sched_setattr": 314, "chmod": 90, "fchmod": 91,
+            "fchmodat": 268, "chown": 92, "fchown": 93, "lchown": 94, "fchownat": 260, "utime": 132,
+            "utimes": 235, "futimesat": 261, "utimensat": 280, "setxattr": 188, "lsetxattr": 189,
+            "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199,
+            "prlimit64": 302, "fcntl": 72,
         },
     ),
     "aarch64": _Machine(
@@ -82,7 +95,11 @@ _MACHINES: Final = {
             "shmget": 194, "msgget": 186, "semget": 190, "mq_open": 180, "memfd_create": 279,
             "add_key": 217, "request_key": 218, "keyctl": 219, "unshare": 97, "setns": 268,
             "mount": 40, "umount2": 39, "pivot_root": 41, "chroot": 51, "bpf": 280,
-            "perf_event_open": 241, "userfaultfd": 282, "prlimit64": 261,
+            "perf_event_open": 241, "userfaultfd": 282, "setpriority": 140, "ioprio_set": 30,
+            "sched_setaffinity": 122, "sched_setparam": 118, "sched_setscheduler": 119,
+            "sched_setattr": 274, "fchmod": 52, "fchmodat": 53, "fchown": 55, "fchownat": 54,
+            "utimensat": 88, "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14,
+            "lremovexattr": 15, "fremovexattr": 16, "prlimit64": 261, "fcntl": 25,
         },
     ),
 }  # fmt: skip
@@ -94,7 +111,8 @@ _RETURN: Final = 0x06  # BPF_RET | BPF_K
 _ALLOW: Final = 0x7FFF_0000
 _KILL: Final = 0x8000_0000
 _ERRNO: Final = 0x0005_0000
-_OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_FIRST_ARGUMENT = 0, 4, 16
+_OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_FIRST_ARGUMENT, _OFFSET_SECOND_ARGUMENT = 0, 4, 16, 24
+_SIGNALLING: Final = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX
 _X32: Final = 0x4000_0000
 
 
@@ -123,6 +141,14 @@ def seccomp_program(machine: str) -> bytes | None:
         refuse(syscall, errno.EAGAIN)
     for syscall in _DENIED:
         refuse(syscall, errno.EPERM)
+    # A pipe can be told to send any signal to any process of the same user.
+    program += [
+        (_IF_EQUAL, 0, 2 + 2 * len(_SIGNALLING), numbers["fcntl"]),
+        (_LOAD, 0, 0, _OFFSET_SECOND_ARGUMENT),
+    ]
+    for command in _SIGNALLING:
+        program += [(_IF_EQUAL, 0, 1, command), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
+    program.append((_RETURN, 0, 0, _ALLOW))
     # Reading one's own limits is what libc does at start; those of others are none of its business.
     program += [
         (_IF_EQUAL, 0, 3, numbers["prlimit64"]),

@@ -165,9 +165,11 @@ ALLOW, KILL, REFUSE = 0x7FFF0000, 0x80000000, 0x00050000
 X86_64, AARCH64 = 0xC000003E, 0xC00000B7
 
 
-def run_filter(program: bytes, *, number: int, arch: int, first_argument: int = 0) -> int:
+def run_filter(
+    program: bytes, *, number: int, arch: int, arguments: tuple[int, int] = (0, 0)
+) -> int:
     """Interpret the few BPF instructions that are used."""
-    data = struct.pack("=IIQQ", number, arch, 0, first_argument)
+    data = struct.pack("=IIQQQ", number, arch, 0, *arguments)
     instructions = [struct.unpack_from("=HBBI", program, at) for at in range(0, len(program), 8)]
     at, accumulator = 0, 0
     while True:
@@ -189,8 +191,18 @@ def run_filter(program: bytes, *, number: int, arch: int, first_argument: int = 
 @pytest.mark.parametrize(
     ("machine", "arch", "denied", "allowed"),
     [
-        ("x86_64", X86_64, {41, 53, 56, 57, 58, 62, 101, 112, 425, 435}, {0, 1, 59, 231, 257}),
-        ("aarch64", AARCH64, {198, 199, 220, 129, 117, 157, 425, 435}, {63, 64, 221, 94, 56}),
+        (
+            "x86_64",
+            X86_64,
+            {41, 53, 56, 57, 58, 62, 90, 94, 101, 112, 141, 188, 203, 268, 280, 425, 435, 452},
+            {0, 1, 59, 72, 231, 257},
+        ),
+        (
+            "aarch64",
+            AARCH64,
+            {5, 53, 54, 88, 122, 140, 198, 199, 220, 129, 117, 157, 425, 435, 452},
+            {25, 63, 64, 221, 94, 56},
+        ),
     ],
 )
 def test_the_filter_refuses_sockets_children_and_signals_and_lets_the_rest_pass(
@@ -207,9 +219,22 @@ def test_the_filter_refuses_sockets_children_and_signals_and_lets_the_rest_pass(
 def test_the_filter_lets_a_program_read_its_own_limits_and_nobody_else_s() -> None:
     program = seccomp_program("x86_64")
     assert program is not None
-    own = run_filter(program, number=302, arch=X86_64, first_argument=0)
-    others = run_filter(program, number=302, arch=X86_64, first_argument=4711)
+    own = run_filter(program, number=302, arch=X86_64, arguments=(0, 0))
+    others = run_filter(program, number=302, arch=X86_64, arguments=(4711, 0))
     assert (own, others & 0xFFFF0000) == (ALLOW, REFUSE)
+
+
+@pytest.mark.parametrize(
+    ("arch", "machine", "fcntl"), [(X86_64, "x86_64", 72), (AARCH64, "aarch64", 25)]
+)
+def test_the_filter_lets_no_descriptor_send_signals(arch: int, machine: str, fcntl: int) -> None:
+    program = seccomp_program(machine)
+    assert program is not None
+    answers = {
+        command: run_filter(program, number=fcntl, arch=arch, arguments=(3, command))
+        for command in range(16)
+    }
+    assert {c for c, answer in answers.items() if answer & 0xFFFF0000 == REFUSE} == {8, 10, 15}
 
 
 def test_the_filter_kills_what_speaks_another_machine_s_language() -> None:
