@@ -371,6 +371,17 @@ async def test_a_cancelled_caller_takes_its_command_with_it(sandbox: Sandbox) ->
     assert (await sandbox.run("/bin/echo", "on")).stdout == "on\n"
 
 
+async def test_a_caller_cancelled_while_the_launcher_is_lost_stays_cancelled() -> None:
+    async with Sandbox() as sandbox:
+        task = asyncio.create_task(sandbox.run("/bin/sleep", "60"))
+        await until(lambda: bool(sandbox._link and sandbox._link._answers))
+        assert sandbox._link
+        sandbox._link.is_lost = True
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 async def test_a_lost_launcher_takes_its_commands_with_it_and_is_replaced(
     sandbox: Sandbox,
 ) -> None:

@@ -209,7 +209,7 @@ class Launcher:
         self._readable += (sys.base_prefix,)
         own = os.path.realpath(sys.executable)
         candidates = [own]
-        # Without landlock, ".." of that descriptor would lead to what that folder keeps from others.
+        # Without landlock, ".." of that descriptor leads to what that folder keeps from others.
         if own.startswith(f"{sys.base_prefix}/") and "landlock" in self._parts:
             self._way_in = os.open(sys.base_prefix, os.O_PATH)
             through = f"/proc/self/fd/{self._way_in}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import socket
@@ -167,7 +168,8 @@ class _Link:
             self._send(request)
             return await answer
         except asyncio.CancelledError:
-            self._send({"cancel": number})
+            with contextlib.suppress(SandboxUnavailable):  # which has ended it already
+                self._send({"cancel": number})
             raise
         finally:
             self._answers.pop(number, None)
