@@ -7,7 +7,7 @@ failed: where it stopped is not known, so it is not started over.
 
 That covers a process killed between inserting a row and enqueueing its message, and a Redis that
 lost its memory. The weakness: within the margin nothing is noticed; delayed messages have no age,
-so while one is delayed nothing is sent again; and a message that has waited for more than the
+so while one is delayed nothing is sent again or failed; and a message that has waited for more than the
 margin and is in a planner's hands at this very moment is taken for lost and sent twice, which costs
 a second run and changes no outcome.
 """
@@ -58,8 +58,13 @@ def lost_after(planner: QueueStats) -> timedelta | None:
     return timedelta(seconds=planner.oldest_age_seconds) + INTAKE_MARGIN
 
 
-def abandoned_after(queues: Sequence[QueueStats]) -> timedelta:
-    """Return how long ago a running task that nobody works on was started."""
+def abandoned_after(queues: Sequence[QueueStats]) -> timedelta | None:
+    """Return how long ago a running task that nobody works on was started; None as above.
+
+    After an outage of PostgreSQL, results that are hours old are still on their way to the judge.
+    """
+    if any(queue.delayed for queue in queues):
+        return None
     oldest = max((queue.oldest_age_seconds for queue in queues), default=0.0)
     return timedelta(seconds=oldest) + ARM_MARGIN
 
@@ -92,11 +97,7 @@ class Sweeper:
         arms = [await self._read_stats(queue) for queue in self._arm_queues]
         swept = Swept(
             sent_again=await self._send_again(planner),
-            failed=len(
-                await self._tasks.fail_abandoned(
-                    running_for=abandoned_after([planner, *arms]), error=ABANDONED, limit=BATCH
-                )
-            ),
+            failed=await self._fail_abandoned([planner, *arms]),
         )
         if swept.sent_again or swept.failed:
             log.warning(
@@ -117,3 +118,12 @@ class Sweeper:
                 continue
             sent += 1
         return sent
+
+    async def _fail_abandoned(self, queues: Sequence[QueueStats]) -> int:
+        running_for = abandoned_after(queues)
+        if running_for is None:
+            return 0
+        failed = await self._tasks.fail_abandoned(
+            running_for=running_for, error=ABANDONED, limit=BATCH
+        )
+        return len(failed)

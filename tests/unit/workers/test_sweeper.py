@@ -120,6 +120,16 @@ async def test_a_running_task_is_failed_only_when_no_message_of_any_arm_is_as_ol
     assert (task.status, (task.error or {})["code"]) == (TaskStatus.FAILED, "abandoned")
 
 
+async def test_a_running_task_is_left_alone_while_an_arm_tries_again_after_an_outage(
+    scene: Scene,
+) -> None:
+    task_id = await scene.added()
+    await scene.tasks.start(task_id, arm="coder")
+    scene.pass_time(ARM_MARGIN * 3)
+    scene.stats["coder"] = replace(QUIET, queue="coder", delayed=1)
+    assert (await scene.sweeper.sweep()).failed == 0
+
+
 async def test_counters_that_cannot_be_read_stop_the_sweep(scene: Scene) -> None:
     async def gone(_queue: str) -> QueueStats:
         raise StoreUnavailable("Redis", reason="gone")
@@ -142,3 +152,4 @@ def test_the_thresholds_are_the_oldest_message_and_a_margin() -> None:
     assert lost_after(replace(QUIET, delayed=3)) is None
     assert abandoned_after([QUIET, waiting]) == timedelta(seconds=30) + ARM_MARGIN
     assert abandoned_after([]) == ARM_MARGIN
+    assert abandoned_after([QUIET, replace(QUIET, delayed=1)]) is None
