@@ -7,9 +7,9 @@ failed: where it stopped is not known, so it is not started over.
 
 That covers a process killed between inserting a row and enqueueing its message, and a Redis that
 lost its memory. The weakness: within the margin nothing is noticed; delayed messages have no age,
-so while one is delayed nothing is sent again or failed; and a message that has waited for more than the
-margin and is in a planner's hands at this very moment is taken for lost and sent twice, which costs
-a second run and changes no outcome.
+so while one is delayed nothing is sent again or failed; and a message that has waited for more than
+the margin and is in a planner's hands at this very moment is taken for lost and sent twice, which
+costs a second run and changes no outcome.
 """
 
 from __future__ import annotations
