@@ -13,6 +13,8 @@
     │   ├── PayloadNotSerializable      an argument has no JSON form
     │   └── InvalidMessage              a field of the message has an impossible value
     ├── EnvelopeError                   bytes that are no envelope of ours
+    │   └── NotReplayable               a dead letter is none, so it cannot run again; names it
+    ├── DeadLetterUnknown               a queue has no dead letter of that id
     ├── ActorUnknown                    a message names an actor this process has not imported
     ├── LeaseLost                       settling was refused: the lease belongs to nobody or another
     ├── ResultError                     a result cannot be given
@@ -156,6 +158,27 @@ class InvalidMessage(EnqueueError):
 
 class EnvelopeError(OctoqueueError):
     """These bytes are no envelope of ours."""
+
+
+class NotReplayable(EnvelopeError):
+    """A dead letter is no envelope, so it cannot run again."""
+
+    def __init__(self, queue: str, message_id: str) -> None:
+        super().__init__(
+            f"dead letter {message_id} of queue {queue!r} cannot be decoded, so it cannot be "
+            "replayed; it can be purged"
+        )
+        self.queue = queue
+        self.message_id = message_id
+
+
+class DeadLetterUnknown(OctoqueueError):
+    """A queue has no dead letter of that id (any more)."""
+
+    def __init__(self, queue: str, message_id: str) -> None:
+        super().__init__(f"queue {queue!r} has no dead letter {message_id}")
+        self.queue = queue
+        self.message_id = message_id
 
 
 class ActorUnknown(OctoqueueError):

@@ -7,6 +7,8 @@ The life of a message:
        └─► delayed ───┘   └──────────reclaim─────┘ ├──release─► waiting again, at the head
             promote                                └──dead-letter──► dead letters
 
+A dead letter stays until somebody replays it (waiting again, as if never tried) or purges it.
+
 A lease lives as long as its worker's session renews itself; a message is in exactly one of these
 places, and every move is one script.
 

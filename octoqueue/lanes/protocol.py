@@ -127,6 +127,37 @@ class LaneStore(Protocol):
         """Return the newest dead letters of a queue, newest first."""
         ...
 
+    async def dead_letter(self, queue: str, message_id: MessageId) -> DeadLetter | None:
+        """Return one dead letter of a queue, None when it is not among them."""
+        ...
+
+    async def replay(
+        self, queue: str, message_ids: Sequence[MessageId], *, over_bound: bool = False
+    ) -> list[MessageId]:
+        """Put dead letters back at the tail of their lanes, as if never tried, in this order.
+
+        Those that are not dead (any more) are left out; the ids of the others are returned. Safe to
+        send again when no answer came. On Redis Cluster a refusal counts for its partition only.
+
+        Raises:
+            LaneFull: a lane has no room for all of them; none was moved. Not with `over_bound`.
+            NotReplayable: one of them is no envelope; none was moved.
+        """
+        ...
+
+    async def purge(
+        self,
+        queue: str,
+        message_ids: Sequence[MessageId] = (),
+        *,
+        older_than: timedelta | None = None,
+    ) -> int:
+        """Remove dead letters for good; return how many.
+
+        Those named go, and, with `older_than`, all that died longer ago than that.
+        """
+        ...
+
     async def flush(self, queue: str) -> None:
         """Drop all waiting, delayed and dead messages of a queue. Leases stay."""
         ...

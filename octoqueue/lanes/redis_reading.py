@@ -18,12 +18,14 @@ from octoqueue.redis.results import ResultHub
 from octoqueue.routing.partitions import PartitionMap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.messages import DeadLetter, QueueStats
     from octoqueue.redis.client import RedisClient
     from octoqueue.redis.scripts import ScriptCall
+
+_LETTERS_AT_ONCE = 50
 
 
 class RedisReading:
@@ -98,13 +100,37 @@ class RedisReading:
             newest = await self._client.command(
                 "ZREVRANGE", self._keys.dead(partition, queue), 0, limit - 1, "WITHSCORES"
             )
-            for ident, score in pairs(newest):
-                record = await self._client.command(
-                    "HGET", self._keys.dead_messages(partition, queue), ident
-                )
-                if record is not None:
-                    found.append(dead_letter_from(queue, ident, int(float(score)), record))
+            died_at = {ident: int(float(score)) for ident, score in pairs(newest)}
+            found += await self._letters(queue, partition, died_at)
         return sorted(found, key=lambda letter: letter.died_at_ms, reverse=True)[:limit]
+
+    async def _letters(
+        self, queue: str, partition: int, died_at_ms: Mapping[bytes, int]
+    ) -> list[DeadLetter]:
+        """Return the dead letters of one partition, some at a time: each may be large."""
+        found: list[DeadLetter] = []
+        idents, name = list(died_at_ms), self._keys.dead_messages(partition, queue)
+        for first in range(0, len(idents), _LETTERS_AT_ONCE):
+            some = idents[first : first + _LETTERS_AT_ONCE]
+            records = await self._client.command("HMGET", name, *some)
+            found += [
+                dead_letter_from(queue, ident, died_at_ms[ident], record)
+                for ident, record in zip(some, records, strict=True)
+                if record is not None
+            ]
+        return found
+
+    async def dead_letter(self, queue: str, message_id: MessageId) -> DeadLetter | None:
+        """Return one dead letter of a queue."""
+        for partition in range(self.options.partitions):
+            score = await self._client.command(
+                "ZSCORE", self._keys.dead(partition, queue), message_id
+            )
+            if score is not None:
+                died_at: dict[bytes, int] = {message_id: int(float(score))}
+                for letter in await self._letters(queue, partition, died_at):
+                    return letter
+        return None
 
     async def flush(self, queue: str) -> None:
         """Drop all waiting, delayed and dead messages of a queue."""

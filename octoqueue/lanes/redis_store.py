@@ -1,7 +1,7 @@
 """`RedisLaneStore`: the protocol on the Lua scripts. It translates; the scripts decide.
 
-Split by verb: `redis_reading.py` reads, `redis_upkeep.py` keeps sessions and lanes in order, and
-here messages are enqueued, claimed and settled.
+Split by verb: `redis_reading.py` reads, `redis_upkeep.py` keeps sessions and lanes in order,
+`redis_dead_letters.py` replays and purges, and here messages are enqueued, claimed and settled.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from octoqueue.errors import DelayedFull, LaneFull
 from octoqueue.lanes.protocol import Refusals
+from octoqueue.lanes.redis_dead_letters import RedisDeadLetters
 from octoqueue.lanes.redis_reading import good
-from octoqueue.lanes.redis_upkeep import RedisUpkeep
 from octoqueue.lanes.selection import allocate
 from octoqueue.primitives.messages import (
     Enqueue,
@@ -26,20 +26,19 @@ from octoqueue.primitives.messages import (
 )
 from octoqueue.redis.calls.claim import SESSION_UNKNOWN, claim_call, claim_keys, leases_from
 from octoqueue.redis.calls.commit import commit_call
-from octoqueue.redis.calls.enqueue import Bounds, enqueue_call, refused_groups
+from octoqueue.redis.calls.enqueue import enqueue_call, refused_groups
 from octoqueue.redis.calls.upkeep import stats_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from octoqueue.lanes.options import LaneOptions
-    from octoqueue.primitives.lane import Lane
     from octoqueue.redis.calls.scope import Scope
     from octoqueue.redis.client import RedisClient
     from octoqueue.redis.scripts import ScriptCall
 
 
-class RedisLaneStore(RedisUpkeep):
+class RedisLaneStore(RedisDeadLetters):
     """A `LaneStore` on a single Redis or on Redis Cluster."""
 
     def __init__(
@@ -51,7 +50,6 @@ class RedisLaneStore(RedisUpkeep):
         now_ms: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(client, options, per_partition=per_partition, now_ms=now_ms)
-        self._scope_of = {p: scope for scope in self._scopes for p in scope.partitions}
         self._claim_numbers = itertools.count(1)
         self._claim_keys: dict[tuple[int, SessionId, tuple[str, ...]], list[str]] = {}
 
@@ -89,13 +87,6 @@ class RedisLaneStore(RedisUpkeep):
             refusals[numbers[refused.group]] = kind(
                 refused.queue, refused.lane.label, depth=refused.depth, bound=refused.bound
             )
-
-    def _bounds(self, queue: str, lane: Lane) -> Bounds:
-        shares = len(self._scopes)
-        return Bounds(
-            lane=-(-self.options.bound(queue, lane) // shares),
-            delayed=-(-self.options.delayed_bound // shares),
-        )
 
     # ── taking out ───────────────────────────────────────────────────────────────────────────────
 

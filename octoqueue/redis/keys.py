@@ -1,8 +1,8 @@
 """Every key, as a typed builder. The only module in which key strings are written.
 
 Counters in a stats hash: `enqueued`, `claimed`, `acked`, `retried`, `dead`, `released`,
-`reclaimed`, `promoted`, `undecodable`, `runs`, `run_us`, `run_ms2` and `wait:N` for bucket N of
-`primitives/histogram.py`.
+`reclaimed`, `promoted`, `undecodable`, `replayed`, `purged`, `runs`, `run_us`, `run_ms2` and
+`wait:N` for bucket N of `primitives/histogram.py`.
 """
 
 from __future__ import annotations

@@ -58,7 +58,9 @@ SCRIPT_NAMES = (
     "expired",
     "extend",
     "promote",
+    "purge",
     "reclaim",
+    "replay",
     "retire",
     "stats",
 )

@@ -48,5 +48,7 @@ OUTCOMES = (
     "reclaimed",
     "promoted",
     "undecodable",
+    "replayed",
+    "purged",
 )
 """Values of the outcome label, which are the counters' names in the stats hash."""

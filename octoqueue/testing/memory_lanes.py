@@ -17,10 +17,7 @@ from octoqueue.lanes.options import LaneOptions
 from octoqueue.lanes.protocol import Promotion, Refusals
 from octoqueue.lanes.reading import in_flight
 from octoqueue.primitives.clock import Clock, SystemClock
-from octoqueue.primitives.envelope import (
-    Header,
-    unpack_header,
-)
+from octoqueue.primitives.envelope import Header, unpack_header
 from octoqueue.primitives.histogram import WAIT_BUCKETS, bucket_of
 from octoqueue.primitives.ids import MessageId
 from octoqueue.primitives.lane import Lane
@@ -56,7 +53,6 @@ class MemoryLaneStore:
         self._result_waiters: dict[MessageId, list[asyncio.Future[bytes]]] = defaultdict(list)
         self._bell_waiters: deque[tuple[frozenset[str], asyncio.Future[bool]]] = deque()
         self._numbers = itertools.count(1)
-
         self._used: set[str] = set()
 
     def _queue(self, name: str) -> MemoryQueue:
@@ -311,6 +307,36 @@ class MemoryLaneStore:
             del self._sessions[session]
         return total
 
+    # ── dead letters ─────────────────────────────────────────────────────────────────────────────
+
+    async def replay(
+        self, queue: str, message_ids: Sequence[MessageId], *, over_bound: bool = False
+    ) -> list[MessageId]:
+        """Put dead letters back at the tail of their lanes."""
+        here = self._queue(queue)
+        letters = here.replayable(message_ids)
+        needs = Counter(unpack_header(letter.payload).lane for letter in letters)
+        for lane in Lane:
+            depth, bound = len(here.ready[lane]), self.options.bound(queue, lane)
+            if needs[lane] and depth + needs[lane] > bound and not over_bound:
+                raise LaneFull(queue, lane.label, depth=depth, bound=bound)
+        for letter in letters:
+            here.replay(letter, self._clock.now_ms())
+            self._results.pop(letter.message_id, None)  # so that who asks waits for the next run
+            self._ring(queue)
+        return [letter.message_id for letter in letters]
+
+    async def purge(
+        self,
+        queue: str,
+        message_ids: Sequence[MessageId] = (),
+        *,
+        older_than: timedelta | None = None,
+    ) -> int:
+        """Remove dead letters for good."""
+        age_ms = None if older_than is None else older_than // timedelta(milliseconds=1)
+        return self._queue(queue).purge(message_ids, age_ms, self._clock.now_ms())
+
     # ── reading ──────────────────────────────────────────────────────────────────────────────────
 
     async def stats(self, queue: str) -> QueueStats:
@@ -358,8 +384,12 @@ class MemoryLaneStore:
 
     async def dead_letters(self, queue: str, *, limit: int = 100) -> list[DeadLetter]:
         """Return the newest dead letters of a queue."""
-        newest = sorted(self._queue(queue).dead.values(), key=lambda d: d.died_at_ms, reverse=True)
-        return newest[:limit]
+        dead = self._queue(queue).dead.values()
+        return sorted(dead, key=lambda letter: letter.died_at_ms, reverse=True)[:limit]
+
+    async def dead_letter(self, queue: str, message_id: MessageId) -> DeadLetter | None:
+        """Return one dead letter of a queue."""
+        return self._queue(queue).dead.get(message_id)
 
     async def flush(self, queue: str) -> None:
         """Drop all waiting, delayed and dead messages of a queue."""

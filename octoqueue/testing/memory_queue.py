@@ -7,9 +7,9 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from octoqueue.errors import EnvelopeError
+from octoqueue.errors import EnvelopeError, NotReplayable
 from octoqueue.primitives.envelope import HEADER_BYTES, pack_header, unpack_header
-from octoqueue.primitives.ids import MessageId
+from octoqueue.primitives.ids import MessageId, text_from_id
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import DeadLetter, LeaseToken, SessionId
 
@@ -78,6 +78,31 @@ class MemoryQueue:
             reason=UNDECODABLE,
             died_at_ms=now_ms,
         )
+
+    def replayable(self, message_ids: Iterable[MessageId]) -> list[DeadLetter]:
+        """Return those of them that are dead; raise `NotReplayable` for what is no envelope."""
+        letters = [self.dead[each] for each in dict.fromkeys(message_ids) if each in self.dead]
+        for letter in letters:
+            if ready_at_of(letter.payload) is None:
+                raise NotReplayable(self.name, text_from_id(letter.message_id))
+        return letters
+
+    def replay(self, letter: DeadLetter, now_ms: int) -> None:
+        """Put a dead letter back at the tail of its lane."""
+        fresh = restamped(letter.payload, ready_at_ms=now_ms, deliveries=0, attempt=0)
+        self.ready[unpack_header(fresh).lane].append(fresh)
+        del self.dead[letter.message_id]
+        self.counters["replayed"] += 1
+
+    def purge(self, message_ids: Iterable[MessageId], age_ms: int | None, now_ms: int) -> int:
+        """Remove dead letters: those named, and those older than an age."""
+        gone = self.dead.keys() & set(message_ids)
+        if age_ms is not None:
+            gone |= {each for each, dead in self.dead.items() if now_ms - dead.died_at_ms > age_ms}
+        for ident in gone:
+            del self.dead[ident]
+        self.counters["purged"] += len(gone)
+        return len(gone)
 
 
 def _by_age(payload: bytes) -> tuple[int, MessageId]:

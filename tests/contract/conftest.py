@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 for _part in (
     "bells",
     "claiming",
+    "dead_letters",
     "enqueuing",
     "reading",
     "results",

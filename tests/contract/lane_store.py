@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from tests.contract.bells import Bells, QuietBells
 from tests.contract.claiming import Claiming, ClaimingTheUndecodable
+from tests.contract.dead_letters import Purging, Replaying
 from tests.contract.enqueuing import Bounding, Enqueuing, GroupingOverPartitions
 from tests.contract.reading import Flushing, Reading
 from tests.contract.results import Closing, Results
@@ -30,6 +31,8 @@ class LaneStoreContract(
     Promoting,
     Reading,
     Flushing,
+    Replaying,
+    Purging,
     Results,
     Closing,
 ):

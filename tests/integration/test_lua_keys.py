@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import defaultdict
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,7 +76,9 @@ ALL = {
     "expired": {"ZRANGEBYSCORE"},
     "extend": {"ZSCORE", "ZADD"},
     "promote": {"ZRANGEBYSCORE", "ZREM", "RPUSH", "ZRANGE", "HINCRBY", "LLEN"},
+    "purge": {"ZREM", "HDEL", "ZRANGEBYSCORE", "HINCRBY"},
     "reclaim": {"ZSCORE", "HVALS", "LPUSH", "DEL", "HINCRBY", "LLEN", "RPUSH"},
+    "replay": {"HGET", "LLEN", "ZREM", "HDEL", "DEL", "RPUSH", "HINCRBY"},
     "retire": {"ZSCORE", "ZADD", "ZREM"},
     "stats": {"LLEN", "LINDEX", "ZCARD", "HGETALL"},
 }  # fmt: skip
@@ -120,6 +123,10 @@ async def use_everything(world: World) -> None:
         bury(four),
         release(five),
     )
+    await world.store.replay("coder", [four.message_id])
+    await world.store.replay("narrow", [four.message_id])
+    garbage = [letter.message_id for letter in await world.store.dead_letters("coder")]
+    await world.store.purge("coder", garbage, older_than=timedelta(0))
     await world.store.commit(A, acks=rest[:2])
     await world.store.extend(A)
     world.clock.advance(20_000)

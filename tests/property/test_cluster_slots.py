@@ -26,6 +26,7 @@ from octoqueue.primitives.messages import (
 )
 from octoqueue.redis.calls.claim import claim_call, claim_keys
 from octoqueue.redis.calls.commit import commit_call
+from octoqueue.redis.calls.dead_letters import purge_call, replay_call
 from octoqueue.redis.calls.enqueue import Bounds, enqueue_call
 from octoqueue.redis.calls.scope import Scope, scopes
 from octoqueue.redis.calls.upkeep import (
@@ -182,6 +183,15 @@ def test_upkeep_stays_in_its_slot(scope: Scope, session: SessionId, queue: str) 
         stats_call(scope, queue),
     ):
         assert_one_slot(call)
+
+
+@given(scope_of_any, names, st.lists(ids, max_size=5, unique=True))
+def test_a_decision_about_dead_letters_stays_in_its_slot(
+    scope: Scope, queue: str, dead: list[MessageId]
+) -> None:
+    places = dict.fromkeys(dead, scope.home)
+    assert_one_slot(replay_call(scope, queue, places, bounds=(1, 1, 1)))
+    assert_one_slot(purge_call(scope, queue, places))
 
 
 @given(namespaces, names)

@@ -1,0 +1,64 @@
+-- Purpose    Put dead letters of one queue back at the tail of their lanes, as if never tried.
+-- Guarantee  A message is dead or in its lane, never both. All that are still dead are moved, or,
+--            when one is no envelope or its lane is full, none. A failure kept as the result of a
+--            moved message is dropped, so that who asks waits for the next run.
+-- KEYS       [1] stats hash   [2] doorbell, when the call has it,
+--            then for each partition: high, normal and low list, dead zset, dead hash,
+--            then the result of each message
+-- ARGV       [1] now in ms, or 0   [2] partitions   [3] has doorbell (0/1)
+--            [4] bound of the high lane, -1 for none   [5] of the normal lane   [6] of the low lane
+--            [7] number of messages, then for each: id, partition (from 1)
+-- Returns    [1] 0 done, then the ids that were moved; 1 for no envelope, then its id;
+--            2 lane full, then lane (from 0), depth, bound
+--#include now
+--#include header
+--#include doorbell
+
+local now, partitions, bells = now_ms(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local bounds = { tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]) }
+local first_result = 1 + bells + 5 * partitions
+local DONE, NO_ENVELOPE, FULL = 0, 1, 2
+
+local function payload_in(record)
+  return record:sub(5, 4 + struct.unpack('>I4', record))
+end
+
+local found, wanted = {}, { 0, 0, 0 }
+for index = 1, tonumber(ARGV[7]) do
+  local id, partition = ARGV[6 + 2 * index], tonumber(ARGV[7 + 2 * index])
+  local base = 2 + bells + 5 * (partition - 1)
+  local record = redis.call('HGET', KEYS[base + 4], id)
+  if record then
+    local payload = payload_in(record)
+    if not header_is_good(payload) then return { NO_ENVELOPE, id } end
+    local lane = lane_of(payload)
+    wanted[lane] = wanted[lane] + 1
+    found[#found + 1] = { id, payload, base, KEYS[first_result + index] }
+  end
+end
+
+for lane = 1, 3 do
+  if wanted[lane] > 0 and bounds[lane] >= 0 then
+    local depth = 0
+    for partition = 0, partitions - 1 do
+      depth = depth + redis.call('LLEN', KEYS[1 + bells + 5 * partition + lane])
+    end
+    if depth + wanted[lane] > bounds[lane] then return { FULL, lane - 1, depth, bounds[lane] } end
+  end
+end
+
+local packed_now, answer = struct.pack('>I8', now), { DONE }
+for _, letter in ipairs(found) do
+  local id, payload, base, result = unpack(letter)
+  redis.call('ZREM', KEYS[base + 3], id)
+  redis.call('HDEL', KEYS[base + 4], id)
+  redis.call('DEL', result)
+  local fresh = ready_from(counted_as(payload, 0, 0), packed_now)
+  redis.call('RPUSH', KEYS[base + lane_of(payload) - 1], fresh)
+  answer[#answer + 1] = id
+end
+if #found > 0 then
+  redis.call('HINCRBY', KEYS[1], 'replayed', #found)
+  if bells == 1 then ring(KEYS[2]) end
+end
+return answer
