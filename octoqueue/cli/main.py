@@ -26,6 +26,11 @@ COMMANDS: Final = (
         summary="Start everything on this machine, in the foreground.",
     ),
     Entry(
+        name="down",
+        target="octoqueue.cli.down:app",
+        summary="Stop the private servers that others have left running.",
+    ),
+    Entry(
         name="demo",
         target="octoqueue.cli.demo.command:app",
         summary="Start everything, run real tasks through it, print what happened.",

@@ -46,13 +46,17 @@ class LifeLock:
 
     def holder(self) -> int | None:
         """Return the pid of the living server, None when nothing lives or it is not yet known."""
-        if not self._path.exists():
+        if not self.is_held():
             return None
-        with self.taken() as descriptor:
-            if descriptor is not None:
-                return None
         text = self._path.read_bytes().strip()
         return int(text) if text.isdigit() else None
+
+    def is_held(self) -> bool:
+        """Return whether any process of the server lives."""
+        if not self._path.exists():
+            return False
+        with self.taken() as descriptor:
+            return descriptor is None
 
     def _open(self) -> int:
         return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -72,6 +72,22 @@ class EmbeddedServices:
             asyncio.to_thread(self._postgres.stop, timeout=timeout),
         )
 
+    async def shut_down(self, *, timeout: timedelta = STOP_TIMEOUT) -> dict[str, int]:
+        """Cleanly end the servers of this instance, whoever started them; data stays.
+
+        Returns:
+            The pids of those that lived, by server.
+
+        Raises:
+            EmbeddedError: one did not end in time.
+        """
+        ended = await asyncio.gather(
+            asyncio.to_thread(self._redis.shut_down, timeout=timeout),
+            asyncio.to_thread(self._postgres.shut_down, timeout=timeout),
+        )
+        named = zip(("redis", "postgres"), ended, strict=True)
+        return {name: pid for name, pid in named if pid is not None}
+
     async def keep_alive(self) -> NoReturn:
         """Bring back what was started or joined here whenever it has died, until cancelled."""
         await asyncio.gather(self._keep_alive(self._redis), self._keep_alive(self._postgres))

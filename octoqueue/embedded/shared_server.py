@@ -132,6 +132,31 @@ class SharedServer:
             self._is_wanted = False
             self._end_child(timeout)
 
+    def shut_down(self, *, timeout: timedelta) -> int | None:
+        """End the server whoever started it; return its pid, or None when nothing of it lived.
+
+        Raises:
+            EmbeddedError: it did not end in time, or its process is not known.
+        """
+        with self._busy:
+            self._is_wanted = False
+            pid = self._lock.holder()
+            if self._child is not None:
+                self._end_child(timeout)
+                return pid
+            if pid is None:
+                if self._lock.is_held():
+                    raise self._failure("lives, but its process is not known")
+                return None
+            # The lock is held, so the process it names lives: a pid cannot have been used again.
+            os.kill(pid, self._server.stop_signal)
+            deadline = self._clock.monotonic() + timeout.total_seconds()
+            while self._lock.is_held():
+                if self._clock.monotonic() > deadline:
+                    raise self._failure(f"did not end within {timeout.total_seconds():g} s")
+                self._given_up.wait(_ASK_AGAIN_SECONDS)
+            return pid
+
     def status(self) -> ServerStatus:
         """Ask the server and its lock."""
         readiness = self._server.probe()

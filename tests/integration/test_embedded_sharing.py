@@ -57,6 +57,22 @@ async def assert_kept(services: EmbeddedServices) -> None:
     await connection.close()
 
 
+async def test_servers_left_running_can_be_shut_down_by_anybody_and_keep_their_data(
+    process: Callable[[], Process], state_dir: Path
+) -> None:
+    starter = process()
+    for server in SERVERS:
+        starter.tell(f"start {server}")
+        starter.hear()
+    services = EmbeddedServices(state_dir)
+    await write(services)
+    pids = starter.pids()
+    assert await services.shut_down() == {server: pids[server] for server in SERVERS}
+    assert await EmbeddedServices(state_dir).shut_down() == {}
+    async with services:
+        await assert_kept(services)
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_processes_that_start_at_the_same_time_share_one_server(
     process: Callable[[], Process], server: str
