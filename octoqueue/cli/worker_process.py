@@ -9,6 +9,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from types import ModuleType
 
 from octoqueue.broker.default import default_broker
@@ -68,10 +69,28 @@ async def run_worker(
             promoter.nudge()
 
     worker = Worker(broker, _options(settings, claimed), on_bell=nudge)
-    stop_on_signals(worker.stop)
+    beginning = asyncio.timeout(None)
+    has_begun = False
+
+    def stop() -> None:
+        if has_begun:
+            worker.stop()
+        elif not beginning.expired():
+            beginning.reschedule(0)  # a lifespan may wait for long, a database say
+
+    stop_on_signals(stop)
     if lifeline is not None:
-        lifeline.watch(worker.stop)
-    async with broker.connected(settings), lifespans(modules, settings):
+        lifeline.watch(stop)
+    async with AsyncExitStack() as stack:
+        try:
+            async with beginning:
+                await stack.enter_async_context(broker.connected(settings))
+                await stack.enter_async_context(lifespans(modules, settings))
+        except TimeoutError:
+            if beginning.expired():
+                return
+            raise
+        has_begun = True
         store = broker.store()
         promoter = Promoter(store, claimed)
         async with ServiceGroup([promoter, Reclaimer(store)]):

@@ -65,6 +65,28 @@ def stare():
     time.sleep(1000)
 '''
 
+PATIENT = """
+import asyncio
+from contextlib import asynccontextmanager
+
+import octoqueue
+
+
+@asynccontextmanager
+async def lifespan(settings):
+    print("waiting for a database", flush=True)
+    try:
+        await asyncio.sleep(1000)
+        yield
+    finally:
+        print("tidied up")
+
+
+@octoqueue.actor
+async def greet():
+    pass
+"""
+
 Start = Callable[..., Program]
 
 
@@ -126,6 +148,18 @@ async def test_it_runs_the_actors_of_a_module_in_the_working_directory(
     worker.signal(signal.SIGTERM)
     assert await ends(worker) == 0
     assert worker.stdout == [f"opened {namespace}", "closed"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_can_be_stopped_while_it_waits_to_begin(
+    start: Start, tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "patient.py").write_text(PATIENT)
+    worker = start("patient")
+    await says(worker, "waiting for a database")
+    worker.signal(number)
+    assert await ends(worker) == 0
+    assert worker.stdout == ["waiting for a database", "tidied up"]
 
 
 async def test_a_message_that_runs_when_it_is_told_to_stop_is_finished(
