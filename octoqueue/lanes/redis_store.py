@@ -7,11 +7,12 @@ Split by verb: `redis_reading.py` reads, `redis_upkeep.py` keeps sessions and la
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from octoqueue.errors import DelayedFull, LaneFull
+from octoqueue.errors import DelayedFull, LaneFull, StoreError
 from octoqueue.lanes.protocol import Refusals
 from octoqueue.lanes.redis_dead_letters import RedisDeadLetters
 from octoqueue.lanes.redis_reading import good
@@ -115,7 +116,9 @@ class RedisLaneStore(RedisDeadLetters):
         )
         leases = list(itertools.chain.from_iterable(found))
         if limit > 0 and sum(map(sum, itertools.chain.from_iterable(depths))) > len(leases):
-            await self.ring(names)
+            # The leases are ours, whoever hears the bell.
+            with contextlib.suppress(StoreError):
+                await self.ring(names)
         return sorted(leases, key=lambda lease: lease.payload[2])
 
     async def _claim_in(
@@ -158,12 +161,12 @@ class RedisLaneStore(RedisDeadLetters):
         run_times: Mapping[str, RunTime] | None = None,
     ) -> Refusals:
         """End leases."""
-        await self._remember({m.queue for s in settlements for m in s.follow_ups})
-        if len(self._scopes) == 1:
-            return await self._commit_in(
-                self._scopes[0], session, acks, settlements, run_times or {}
-            )
-        return await self._commit_apart(session, acks, settlements, run_times or {})
+        end = self._commit_in if len(self._scopes) == 1 else self._commit_apart
+        refusals = await end(session, acks, settlements, run_times or {})
+        # A full memory takes acks but no new name; whoever claims from the queue lists it too.
+        with contextlib.suppress(StoreError):
+            await self._remember({m.queue for s in settlements for m in s.follow_ups})
+        return refusals
 
     async def _commit_apart(
         self,
@@ -187,13 +190,12 @@ class RedisLaneStore(RedisDeadLetters):
 
     async def _commit_in(
         self,
-        scope: Scope,
         session: SessionId,
         acks: Sequence[Lease],
         settlements: Sequence[Settlement],
         run_times: Mapping[str, RunTime],
     ) -> Refusals:
-        call = self._commit_call(scope, session, acks, settlements, run_times)
+        call = self._commit_call(self._scopes[0], session, acks, settlements, run_times)
         return _refusals([await self._client.call(call)])
 
     def _commit_call(

@@ -48,12 +48,14 @@ _GONE = (
     ReadOnlyError,
     TryAgainError,
     OSError,
+    AttributeError,
 )
 _PASSING = re.compile(r"(?:^|-)(?:BUSY|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY) ")
 """States of a server that pass. Redis 6.2 tells them of a command inside a script as `… -OOM …`."""
 
-FAILURES = (RedisError, RedisClusterException, OSError)
-"""Everything redis-py raises; its cluster exceptions are no RedisError."""
+FAILURES = (RedisError, RedisClusterException, OSError, AttributeError)
+"""Everything redis-py raises. Its cluster exceptions are no RedisError, and when a node of a
+cluster dies, one task closes the connection another sends on, which ends in an AttributeError."""
 
 _SAFE_MARGIN_SECONDS = 5.0
 """How much longer than a blocking command a socket may stay silent."""
@@ -195,7 +197,7 @@ class RedisClient:
         listener = self._open(1, self._timeout_seconds) if not self.cluster else await self._node()
         try:
             async with cast("Any", listener).pubsub() as pubsub:
-                await pubsub.connect()
+                await cancellable(pubsub.connect())
                 yield pubsub
         finally:
             await listener.aclose()
@@ -221,7 +223,7 @@ async def _know_the_nodes(cluster: _Commands) -> None:
     Without them it sends the command anywhere, and several that are redirected at the same time
     make it close the connections on which others wait.
     """
-    await cast("Any", cluster).initialize()
+    await cancellable(cast("Any", cluster).initialize())
 
 
 async def cancellable(answer: Awaitable[Any]) -> Any:
@@ -233,10 +235,11 @@ async def cancellable(answer: Awaitable[Any]) -> Any:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - awaited by a coroutine
     requests = task.cancelling()
-    value = await answer
-    if task.cancelling() > requests:
-        raise asyncio.CancelledError
-    return value
+    try:
+        return await answer
+    finally:
+        if task.cancelling() > requests:
+            raise asyncio.CancelledError
 
 
 def translated(error: BaseException) -> StoreError:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_CLOSED = "the connection was closed"
 _AGAIN_SECONDS = 0.5
 _QUIET_SECONDS = 15.0
 """After so long without a word the connection is asked whether it lives."""
@@ -53,6 +54,7 @@ class ResultHub:
         """Channels somebody began or ceased to wait for."""
         self._change = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
+        self._closed = False
         self._lookups: set[asyncio.Task[None]] = set()
         self._looking = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
 
@@ -63,6 +65,8 @@ class ResultHub:
             StoreUnavailable: Redis cannot be reached, or this hub was closed. A wait that had begun
                 outlives an outage.
         """
+        if self._closed:
+            raise StoreUnavailable("Redis", reason=_CLOSED)
         if self._serving is None:
             self._serving = asyncio.create_task(self._serve())
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -170,14 +174,16 @@ class ResultHub:
 
     async def aclose(self) -> None:
         """Stop listening; whoever waits is told so. Idempotent."""
+        self._closed = True
         serving, self._serving = self._serving, None
         ending = {*self._lookups} if serving is None else {serving, *self._lookups}
-        for task in ending:
-            task.cancel()
-        if ending:
-            await asyncio.wait(ending)
+        while ending:
+            # Again and again: a task group that ends with an error swallows a cancellation.
+            for task in ending:
+                task.cancel()
+            _, ending = await asyncio.wait(ending, timeout=_AGAIN_SECONDS)
         for wish in self._wishes.values():
-            _refuse(wish, "the connection was closed")
+            _refuse(wish, _CLOSED)
 
 
 def _resolve(wish: _Wish, body: bytes) -> None:
