@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from octoqueue.embedded.binaries import find_redis
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Generator
     from pathlib import Path
 
@@ -55,12 +56,37 @@ class RedisProcess:
         with redis.Redis.from_url(self.url, socket_timeout=5) as client:
             return client.execute_command(*command)
 
+    def clients(self) -> list[dict[str, str]]:
+        """The connections it has, without the one that asks."""
+        with redis.Redis.from_url(self.url, socket_timeout=5) as client:
+            return [other for other in client.client_list() if other["cmd"] != "client|list"]
+
+    def drop(self, clients: list[dict[str, str]]) -> None:
+        """Close connections from the server's side."""
+        for client in clients:
+            self.ask("CLIENT", "KILL", "ID", client["id"])
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
     def kill(self) -> None:
         """End the server at once, as a crash would."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+
+@contextlib.contextmanager
+def running_redis(directory: Path) -> Generator[RedisProcess]:
+    """A server that keeps what it answered, also when it is killed."""
+    server = RedisProcess(directory / "r", settings=("--appendonly", "yes"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 def wait_until(fact: Callable[[], bool]) -> None:
@@ -73,9 +99,11 @@ def wait_until(fact: Callable[[], bool]) -> None:
 
 
 @contextlib.contextmanager
-def cluster_of(nodes: int, directory: Path) -> Generator[list[RedisProcess]]:
+def cluster_of(
+    nodes: int, directory: Path, *, settings: tuple[str, ...] = ()
+) -> Generator[list[RedisProcess]]:
     """A Redis Cluster of `nodes` masters on loopback that share the slots evenly."""
-    settings = ("--cluster-enabled", "yes", "--cluster-node-timeout", "3000")
+    settings += ("--cluster-enabled", "yes", "--cluster-node-timeout", "3000")
     servers = [
         RedisProcess(directory / f"n{number}", port=free_port(), settings=settings)
         for number in range(nodes)

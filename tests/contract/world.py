@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +22,7 @@ from octoqueue.primitives.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.testing.fake_clock import FakeClock
@@ -92,6 +93,12 @@ class World:
     async def depth(self, queue: str = "coder") -> tuple[int, int, int]:
         depth = (await self.store.stats(queue)).depth
         return depth[Lane.HIGH], depth[Lane.NORMAL], depth[Lane.LOW]
+
+
+async def until(fact: Callable[[], bool]) -> None:
+    """Return when a fact is true that nobody tells us about."""
+    while not fact():  # noqa: ASYNC110 - it is another process's, there is no event
+        await asyncio.sleep(0.002)
 
 
 def fresh_namespace() -> str:
