@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Generator
@@ -46,12 +47,23 @@ async def serve_http(
         ),
         on_start=on_start,
     )
-    stop_on_signals(server.stop)
+    is_to_stop = False
+
+    def stop() -> None:
+        nonlocal is_to_stop
+        is_to_stop = True
+        server.stop()
+        if not server.started:
+            explained.give_up()  # it may wait for long, for a database say
+
+    stop_on_signals(stop)
     if lifeline is not None:
-        lifeline.watch(server.stop)
+        lifeline.watch(stop)
     try:
         await server.serve(sockets=[listening])
     except SystemExit:  # how uvicorn says that the application did not start
+        if is_to_stop:
+            return
         raise ModuleUnusable(name, f"did not start: {explained.reason}") from None
 
 
@@ -91,6 +103,12 @@ class _Explained:
     def __init__(self, application: Callable[..., Any]) -> None:
         self.reason = "its log says why"
         self._application = application
+        self._lifespan: asyncio.Task[Any] | None = None
+
+    def give_up(self) -> None:
+        """Cancel a start that is under way."""
+        if self._lifespan is not None:
+            self._lifespan.cancel()
 
     async def __call__(
         self,
@@ -101,6 +119,8 @@ class _Explained:
         if scope["type"] != "lifespan":
             await self._application(scope, receive, send)
             return
+
+        self._lifespan = asyncio.current_task()
 
         async def shortened(message: dict[str, Any]) -> None:
             told = str(message.get("message", "")).strip()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WEB = """
+import asyncio
 from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
@@ -36,6 +37,18 @@ async def failing(app):
 
 def failing_app():
     return FastAPI(lifespan=failing)
+
+@asynccontextmanager
+async def waiting(app):
+    print("waiting for a database", flush=True)
+    try:
+        await asyncio.sleep(1000)
+        yield
+    finally:
+        print("tidied up", flush=True)
+
+def waiting_app():
+    return FastAPI(lifespan=waiting)
 
 class Nothing:
     pass
@@ -66,10 +79,19 @@ def test_an_application_or_what_makes_one_is_served_until_a_signal(
     assert len(program.stderr) == 1
 
 
+def test_it_can_be_stopped_while_the_application_waits_to_start(tmp_path: Path) -> None:
+    with serve(tmp_path, "waiting_app") as program:
+        program.says("waiting for a database")
+        program.signal(signal.SIGTERM)
+        assert program.ends() == 0
+    assert program.stdout == ["waiting for a database", "tidied up"]
+    assert program.stderr == []
+
+
 @pytest.mark.parametrize(
     ("attribute", "told"),
     [
-        ("broken_app", "my_web:broken_app cannot be made: ValueError: broken (my_web.py:15)"),
+        ("broken_app", "my_web:broken_app cannot be made: ValueError: broken (my_web.py:16)"),
         ("failing_app", "my_web:failing_app did not start: RuntimeError: no database"),
         (
             "nothing",
