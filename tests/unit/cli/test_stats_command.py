@@ -9,7 +9,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from octoqueue.cli.dead_letters import document as letter_document
+from octoqueue.cli.dead_letter_views import document as letter_document
 from octoqueue.cli.main import main
 from octoqueue.cli.stats import document, table_from
 from octoqueue.primitives.envelope import Call, Flag, Header, encode_body, pack_header
