@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Final
 
 import octoqueue
-from octoqueue.errors import OctoqueueError, StoreError
+from octoqueue.errors import StoreError
 from octoqueue.primitives.clock import Clock, SystemClock
 from octoqueue.settings.root import Settings
 from workers.intake import QUEUE as INTAKE_QUEUE
@@ -62,5 +62,5 @@ async def _tick(clock: Clock) -> None:
         await clock.sleep(SWEEP_EVERY.total_seconds())
         try:
             await sweep_tasks.asend()
-        except OctoqueueError as exc:
-            log.warning("sweep_not_enqueued", extra={"reason": str(exc)})
+        except Exception as exc:  # noqa: BLE001 - whatever it was, the next minute may be better
+            log.warning("sweep_not_enqueued", extra={"reason": repr(exc)})
