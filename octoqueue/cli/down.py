@@ -18,8 +18,8 @@ Stop the private Redis and PostgreSQL of this machine. Their data stays.
 
 A worker or a program that finds no configured server starts a private one and leaves it running \
 for the next; `octoqueue up` stops what it has started itself. Workers that still run lose their \
-connection and wait for the servers to come back. A running `octoqueue up` starts its servers again: \
-end that with Ctrl-C instead.
+connection and wait for the servers to come back. A running `octoqueue up` starts its servers \
+again: end that with Ctrl-C instead.
 """
 
 
