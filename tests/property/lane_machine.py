@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from octoqueue.errors import LaneFull
 from octoqueue.lanes.options import LaneBounds, LaneOptions
 from octoqueue.primitives.envelope import Header, pack_header
 from octoqueue.primitives.ids import MessageId
@@ -43,6 +44,7 @@ queues = st.sampled_from(QUEUES)
 sessions = st.sampled_from(SESSIONS)
 lanes = st.sampled_from(Lane)
 delays = st.sampled_from((0, 0, 1, 400, 2_500))
+ages = st.sampled_from((None, None, None, 0, 400, 3_000))
 picks = st.lists(st.integers(0, 30), max_size=5)
 """Which of the leases ever given; most are stale or another session's: late settlements."""
 
@@ -178,6 +180,28 @@ class Subject:
         self.ledger.flush(queue)
         return None
 
+    async def replay(self, queue: str, numbers: Sequence[int], *, over_bound: bool) -> object:
+        chosen = self.some_dead(numbers)
+        answer: list[MessageId] | LaneFull
+        try:
+            answer = await self.store.replay(queue, chosen, over_bound=over_bound)
+        except LaneFull as refusal:
+            answer = refusal
+        self.ledger.replayed(queue, chosen, answer, over_bound=over_bound)
+        return repr(answer)
+
+    async def purge(self, queue: str, numbers: Sequence[int], older_than_ms: int | None) -> object:
+        chosen = self.some_dead(numbers)
+        age = None if older_than_ms is None else timedelta(milliseconds=older_than_ms)
+        count = await self.store.purge(queue, chosen, older_than=age)
+        self.ledger.purged(queue, chosen, older_than_ms, count)
+        return count
+
+    def some_dead(self, numbers: Sequence[int]) -> list[MessageId]:
+        """Some of all that ever died, whatever became of them since."""
+        died = list(self.ledger.died_at_ms)
+        return list(dict.fromkeys(died[number % len(died)] for number in numbers if died))
+
     async def advance(self, milliseconds: int) -> object:
         self.clock.advance(milliseconds)
         self.ledger.now_ms = self.clock.now_ms()
@@ -273,6 +297,14 @@ class LaneMachine(RuleBasedStateMachine):
     @rule(session=sessions)
     def held(self, session: SessionId) -> None:
         self.everywhere("held", session)
+
+    @rule(queue=queues, numbers=picks, over_bound=st.booleans())
+    def replay(self, queue: str, numbers: list[int], *, over_bound: bool) -> None:
+        self.everywhere("replay", queue, numbers, over_bound=over_bound)
+
+    @rule(queue=queues, numbers=st.lists(st.integers(0, 30), max_size=1), age=ages)
+    def purge(self, queue: str, numbers: list[int], age: int | None) -> None:
+        self.everywhere("purge", queue, numbers, age)
 
     @rule(queue=queues, really=st.integers(0, 9))
     def flush(self, queue: str, really: int) -> None:

@@ -66,6 +66,7 @@ class Ledger:
     leased: dict[tuple[SessionId, LeaseToken], Entry] = field(default_factory=dict)
     acked: set[MessageId] = field(default_factory=set)
     dead: dict[MessageId, Entry] = field(default_factory=dict)
+    died_at_ms: dict[MessageId, int] = field(default_factory=dict)
     flushed: set[MessageId] = field(default_factory=set)
     accepted: set[MessageId] = field(default_factory=set)
     results: dict[MessageId, bytes] = field(default_factory=dict)
@@ -209,6 +210,7 @@ class Ledger:
             case Outcome.DEAD_LETTER:
                 counters["dead"] += 1
                 self.dead[entry.message_id] = entry
+                self.died_at_ms[entry.message_id] = self.now_ms
             case Outcome.RELEASE:
                 counters["released"] += 1
                 self.waiting[entry.place].insert(0, entry)
@@ -266,6 +268,56 @@ class Ledger:
             self.flushed.add(entry.message_id)
             self.delayed.pop(entry.message_id, None)
             self.dead.pop(entry.message_id, None)
+
+    # ── dead letters ─────────────────────────────────────────────────────────────────────────────
+
+    def replayed(
+        self,
+        queue: str,
+        message_ids: Sequence[MessageId],
+        answer: Sequence[MessageId] | LaneFull,
+        *,
+        over_bound: bool,
+    ) -> None:
+        entries = [entry for each in message_ids if (entry := self._dead_in(queue, each))]
+        needs = Counter(entry.lane for entry in entries)
+        full = [
+            lane
+            for lane in Lane
+            if needs[lane]
+            and self._depth(queue, lane) + needs[lane] > self.options.bound(queue, lane)
+        ]
+        if full and not over_bound:
+            assert isinstance(answer, LaneFull)
+            assert (answer.lane, answer.depth) == (full[0].label, self._depth(queue, full[0]))
+            return
+        assert answer == [entry.message_id for entry in entries]
+        for entry in entries:
+            del self.dead[entry.message_id]
+            self.results.pop(entry.message_id, None)
+            self._place(replace(entry, attempt=0, deliveries=0), 0)
+            self.counters[queue]["replayed"] += 1
+
+    def purged(
+        self, queue: str, message_ids: Sequence[MessageId], older_than_ms: int | None, count: int
+    ) -> None:
+        gone = {each for each in message_ids if self._dead_in(queue, each)}
+        if older_than_ms is not None:
+            before = self.now_ms - older_than_ms
+            gone |= {each for each in self.died_at_ms if self._died_before(queue, each, before)}
+        for message_id in gone:
+            self.flushed.add(message_id)
+            del self.dead[message_id]
+            self.counters[queue]["purged"] += 1
+        assert count == len(gone)
+
+    def _dead_in(self, queue: str, message_id: MessageId) -> Entry | None:
+        entry = self.dead.get(message_id)
+        return entry if entry is not None and entry.queue == queue else None
+
+    def _died_before(self, queue: str, message_id: MessageId, before_ms: int) -> bool:
+        dead = self._dead_in(queue, message_id)
+        return dead is not None and self.died_at_ms[message_id] < before_ms
 
     # ── what must always be true ─────────────────────────────────────────────────────────────────
 
