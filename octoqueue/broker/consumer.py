@@ -98,6 +98,8 @@ class LaneConsumer(Consumer):
         leases = await store.claim(session, [self._queue], limit=room)
         if not leases and await store.wait_for_bell([self._queue], timeout=self._timeout):
             leases = await store.claim(session, [self._queue], limit=room)
+            if not leases:
+                self._keeper.nudge()  # the bell may have told of a delayed message
         self._keeper.take_in_hand(leases)
         return leases
 

@@ -34,7 +34,26 @@ def handle_from(message: Message[R_co]) -> MessageHandle[R_co]:
 
 
 class MessageHandle(Message[R_co]):
-    """A message that was accepted."""
+    """A message that was accepted.
+
+    It equals the plain message with its fields, such as one decoded from `encode()`, and reads in
+    logs as one.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other is the same message, whatever it is held in."""
+        if not isinstance(other, Message):
+            return NotImplemented
+        return self.asdict() == other.asdict()
+
+    def __hash__(self) -> int:
+        """Equal messages have one id."""
+        return hash(self.message_id)
+
+    def __repr__(self) -> str:
+        """Return what the plain message would be written as."""
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.asdict().items())
+        return f"{Message.__name__}({fields})"
 
     def made_for(self, broker: Broker) -> MessageHandle[R_co]:
         """Remember the broker of its actor, so that it is sent there."""

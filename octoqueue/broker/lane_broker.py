@@ -21,7 +21,7 @@ from octoqueue.broker.consumer import LaneConsumer
 from octoqueue.broker.context import current_message
 from octoqueue.broker.executables import Executable, executable_from
 from octoqueue.broker.handles import MessageHandle, handle_from
-from octoqueue.broker.joining import wait_until_idle
+from octoqueue.broker.joining import LOOK_EVERY_MS, joined
 from octoqueue.broker.leased import LeasedMessage
 from octoqueue.broker.loop_stores import LoopStores
 from octoqueue.broker.middleware import EnqueueHooks, listeners, logged
@@ -35,7 +35,7 @@ from octoqueue.broker.sources import (
     lane_options_from,
 )
 from octoqueue.broker.stack import adjust, default_middleware, defaults_from
-from octoqueue.broker.translate import enqueue_from
+from octoqueue.broker.translate import delay_of, enqueue_from
 from octoqueue.errors import ActorUnknown
 from octoqueue.primitives.envelope import Flag, Header
 from octoqueue.primitives.lane import Lane, lane_from
@@ -306,8 +306,7 @@ class LaneBroker(Broker):
         context = current_message()
         beside = None if context is None else context.header.message_id
         return [
-            self._envelope(message, _longer(delay_ms, message.options.get("delay")), beside)
-            for message in messages
+            self._envelope(message, delay_of(message, delay_ms), beside) for message in messages
         ]
 
     def _envelope(self, message: Message[Any], delay_ms: int, beside: MessageId | None) -> Enqueue:
@@ -382,16 +381,27 @@ class LaneBroker(Broker):
         for queue_name in self.queues:
             self.flush(queue_name)
 
-    def join(self, queue_name: str, *, timeout: int | None = None) -> None:
-        """Wait until a queue has nothing waiting, delayed or running; `timeout` in milliseconds.
+    def join(
+        self,
+        queue_name: str,
+        *,
+        interval: int = LOOK_EVERY_MS,
+        timeout: int | None = None,
+        fail_fast: bool = False,
+    ) -> None:
+        """Wait until a queue has nothing waiting, delayed or running; for tests.
+
+        `interval` (between looks) and `timeout` in milliseconds.
 
         Raises:
             QueueJoinTimeout: it did not come to that in time.
+            ActorFailed: with `fail_fast`, the queue has a dead letter; `flush` drops old ones.
         """
-        limit = None if timeout is None else timedelta(milliseconds=timeout)
-        self._portal.run(wait_until_idle(self.opened_store, queue_name, timeout=limit))
-
-
-def _longer(delay_ms: int, own_ms: int | None) -> int:
-    """Return the delay of a message that may have one of its own, as in dramatiq's groups."""
-    return max(delay_ms, own_ms) if own_ms else delay_ms
+        waiting = joined(
+            self.opened_store,
+            queue_name,
+            interval_ms=interval,
+            timeout_ms=timeout,
+            fail_fast=fail_fast,
+        )
+        self._portal.run(waiting)

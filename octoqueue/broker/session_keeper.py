@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _UPKEEP_SECONDS = 0.2
+_LEAST_SECONDS = 0.001
 _BEATS_A_LEASE = 4
 
 
@@ -51,12 +52,14 @@ class SessionKeeper:
         self._in_hand: dict[LeaseToken, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._pid = 0
+        self._nudged = asyncio.Event()
         self.session = SessionId("")
 
     async def watch(self, queue: str) -> None:
         """Keep the session alive from now on, and look after `queue`."""
         if self._pid != os.getpid():  # the first time, or in the child of a fork
             self._pid, self._task = os.getpid(), None
+            self._nudged = asyncio.Event()
             self._queues.clear()
             self._in_hand.clear()
         self._queues.add(queue)
@@ -89,21 +92,33 @@ class SessionKeeper:
         self.take_in_hand(orphans)
         return orphans
 
+    def nudge(self) -> None:
+        """Look now: a message may be due earlier than thought. Called on the session's loop."""
+        self._nudged.set()
+
     # ── upkeep ───────────────────────────────────────────────────────────────────────────────────
 
     async def _keep(self) -> None:
         store = await self.opened_store()
         beat_seconds = store.options.lease.total_seconds() / _BEATS_A_LEASE
         next_beat, down = self.clock.monotonic() + beat_seconds, False
+        wait_seconds = longest_seconds = min(_UPKEEP_SECONDS, beat_seconds)
         while True:
-            await self.clock.sleep(min(_UPKEEP_SECONDS, beat_seconds))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_seconds):
+                    await self._nudged.wait()
+            self._nudged.clear()
+            wait_seconds = longest_seconds
             try:
                 if self.clock.monotonic() >= next_beat:
                     next_beat = self.clock.monotonic() + beat_seconds
                     await store.extend(self.session)
                     await store.reclaim()
                 for queue in tuple(self._queues):
-                    await store.promote(queue)
+                    next_due = (await store.promote(queue)).next_due
+                    if next_due is not None:
+                        due_seconds = max(next_due.total_seconds(), _LEAST_SECONDS)
+                        wait_seconds = min(wait_seconds, due_seconds)
                 down = False
             except StoreError as error:
                 if not down:

@@ -36,9 +36,8 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def default_middleware(defaults: Defaults) -> list[Middleware]:
-    """Return dramatiq's default stack, and an event loop for async actors, with ours in front."""
+    """Return dramatiq's default stack, with an event loop for async actors, and ours at its end."""
     stack: list[Middleware] = [
-        Lanes(),
         AgeLimit(),
         TimeLimit(),
         ShutdownNotifications(),
@@ -47,6 +46,7 @@ def default_middleware(defaults: Defaults) -> list[Middleware]:
         Callbacks(),
         Pipelines(),
         Retries(),
+        Lanes(),
     ]
     adjust(stack, defaults)
     return stack

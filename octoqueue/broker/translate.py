@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from math import isfinite
+from typing import Any, TypeGuard
 
+from dramatiq.common import current_millis, q_name
 from dramatiq.message import Message
 
 from octoqueue.errors import InvalidMessage
@@ -39,6 +41,28 @@ def header_id(message_id: str, *, beside: MessageId | None) -> tuple[MessageId, 
     return new_message_id(beside=beside), message_id
 
 
+def delay_of(message: Message[Any], delay_ms: int) -> int:
+    """Return the longest of `delay_ms`, the delay a message of a group has, and a delay queue's.
+
+    A message from one of dramatiq's delay queues says when it is due in its option `eta`.
+    """
+    own_ms, eta = message.options.get("delay"), message.options.get("eta")
+    if own_ms:
+        delay_ms = max(delay_ms, own_ms)
+    return max(delay_ms, round(eta) - current_millis()) if _is_time(eta) else delay_ms
+
+
+def _is_time(eta: object) -> TypeGuard[float]:
+    return isinstance(eta, (int, float)) and not isinstance(eta, bool) and isfinite(eta)
+
+
+def _without_eta(options: dict[str, Any]) -> dict[str, Any]:
+    """The store keeps the time; an `eta` that is none stays, for dramatiq's worker to warn of."""
+    if _is_time(options.get("eta")):
+        return {name: value for name, value in options.items() if name != "eta"}
+    return options
+
+
 def enqueue_from(
     message: Message[Any],
     *,
@@ -57,23 +81,22 @@ def enqueue_from(
     """
     if not 0 <= delay_ms <= MAX_DELAY_MS:
         raise InvalidMessage("delay", f"{delay_ms} ms is not between 0 and {MAX_DELAY_MS}")
+    queue = q_name(message.queue_name)  # not a delay queue: we have none
     ident, own_id = header_id(message.message_id, beside=beside)
     body = encode_body(
         Call(
-            queue=message.queue_name,
+            queue=queue,
             actor=message.actor_name,
             args=list(message.args),
             kwargs=message.kwargs,
-            options=message.options,
+            options=_without_eta(message.options),
             created_at_ms=message.message_timestamp,
             own_id=own_id,
         ),
         limit_bytes=limit_bytes,
     )
     header = Header(lane=lane, flags=flags, message_id=ident)
-    return Enqueue(
-        queue=message.queue_name, lane=lane, payload=pack_header(header) + body, delay_ms=delay_ms
-    )
+    return Enqueue(queue=queue, lane=lane, payload=pack_header(header) + body, delay_ms=delay_ms)
 
 
 def message_from(header: Header, call: Call) -> Message[Any]:
