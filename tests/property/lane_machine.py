@@ -180,6 +180,20 @@ class Subject:
         self.ledger.flush(queue)
         return None
 
+    async def die(self, session: SessionId, queue: str, limit: int) -> object:
+        """Claim and bury: without it hardly a history has dead letters to decide about."""
+        leases = await self.store.claim(session, [queue], limit=limit)
+        self.ledger.claimed(session, [queue], limit, leases)
+        settled = [
+            Settlement(
+                lease=lease, outcome=Outcome.DEAD_LETTER, reason=b"{}", result=record_of(b"dead")
+            )
+            for lease in leases
+        ]
+        refusals = await self.store.commit(session, settlements=settled)
+        self.ledger.committed(session, [], settled, refusals)
+        return leases
+
     async def replay(self, queue: str, numbers: Sequence[int], *, over_bound: bool) -> object:
         chosen = self.some_dead(numbers)
         answer: list[MessageId] | LaneFull
@@ -219,7 +233,7 @@ class Subject:
             letters = await self.store.dead_letters(queue)
             dead = {i for i, entry in self.ledger.dead.items() if entry.queue == queue}
             assert {letter.message_id for letter in letters} == dead
-        for message_id in self.ledger.acked | self.ledger.results.keys():
+        for message_id in sorted(self.ledger.accepted):
             kept = await self.store.result(message_id)
             assert kept == self.ledger.results.get(message_id)
         return [(await self.store.stats(queue)).oldest_age_seconds for queue in QUEUES]
@@ -297,6 +311,10 @@ class LaneMachine(RuleBasedStateMachine):
     @rule(session=sessions)
     def held(self, session: SessionId) -> None:
         self.everywhere("held", session)
+
+    @rule(session=sessions, queue=queues, limit=st.integers(1, 8))
+    def die(self, session: SessionId, queue: str, limit: int) -> None:
+        self.everywhere("die", session, queue, limit)
 
     @rule(queue=queues, numbers=picks, over_bound=st.booleans())
     def replay(self, queue: str, numbers: list[int], *, over_bound: bool) -> None:
