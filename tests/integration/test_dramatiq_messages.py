@@ -168,3 +168,36 @@ def test_middleware_takes_the_places_it_has_in_dramatiqs_stack(broker: LaneBroke
     broker.add_middleware(second, after=AgeLimit)
     assert broker.middleware[0] is first
     assert broker.middleware[2] is second
+
+
+def test_joining_waits_for_what_a_running_message_sends_delayed(broker: LaneBroker) -> None:
+    ran: list[str] = []
+
+    @dramatiq.actor(broker=broker)
+    def first() -> None:
+        second.send_with_options(delay=200)
+
+    @dramatiq.actor(broker=broker)
+    def second() -> None:
+        ran.append("second")
+
+    with working(broker):
+        first.send()
+        broker.join("default", timeout=PATIENCE_MS)
+        assert ran == ["second"]
+
+
+def test_a_delayed_message_outlives_the_worker_that_did_not_run_it(broker: LaneBroker) -> None:
+    ran: list[int] = []
+
+    @dramatiq.actor(broker=broker)
+    def note() -> None:
+        ran.append(1)
+
+    note.send_with_options(delay=1_000)
+    with working(broker):
+        pass
+    assert ran == []
+    with working(broker):
+        broker.join("default", timeout=PATIENCE_MS)
+    assert ran == [1]
