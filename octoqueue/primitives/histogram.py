@@ -1,6 +1,6 @@
 """The wait-time histogram: fixed buckets, counted in Lua, read everywhere.
 
-`redis/lua/includes/wait_buckets.lua` holds the same bounds; an architecture test compares them.
+`redis/lua/includes/wait_buckets.lua` holds the same bounds; a property test compares them.
 Resolution is about a factor of two, so a percentile read from it is right to its bucket, no better.
 """
 

@@ -58,6 +58,12 @@ class QuietBells:
         await world.put(message(delay_ms=200, beside=first.message_id))
         assert await silence(world)
 
+    async def test_who_took_the_last_message_wakes_nobody(self, world: World) -> None:
+        await world.put(*messages(5))
+        assert not await silence(world)
+        assert len(await world.claim(5)) == 5
+        assert await silence(world)
+
     async def test_a_refused_message_wakes_nobody(self, make: MakesStores) -> None:
         world = await make(ONE_PARTITION)
         await world.put(*(message(queue="narrow", lane=Lane.HIGH) for _ in range(2)))

@@ -50,6 +50,18 @@ class Claiming:
         assert len(await world.claim(29)) == 1
         assert await world.claim(29) == []
 
+    async def test_no_partition_is_always_served_first(self, world: World) -> None:
+        partitions = [neighbours(30) for _ in range(12)]
+        await world.put(*(one for row in zip(*partitions, strict=True) for one in row))
+        claimed = [lease for _ in range(30) for lease in await world.claim(1)]
+        assert len({lease.partition for lease in claimed}) > 2
+
+    async def test_no_queue_is_always_served_first(self, world: World) -> None:
+        for queue in ("coder", "judge"):
+            await world.put(*(message(queue=queue) for _ in range(20)))
+        claimed = [x for _ in range(10) for x in await world.claim(1, queues=["coder", "judge"])]
+        assert {lease.queue for lease in claimed} == {"coder", "judge"}
+
     async def test_a_claim_of_nothing_takes_nothing(self, world: World) -> None:
         await world.put(message())
         assert await world.claim(0) == []

@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 import re
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -167,6 +167,47 @@ async def test_scripts_take_thousands_of_messages_at_once(redis_url: str) -> Non
     assert ids(again) == ids(sent[6_000:] + sent[:4_000])
     await world.settle(*(retry(lease) for lease in again))
     assert await world.depth() == (10_000, 0, 0)
+    await world.store.aclose()
+
+
+class Meddling(RedisClient):
+    """Lets something happen right after a script has run."""
+
+    after = ""
+
+    async def meddle(self) -> None:
+        raise NotImplementedError
+
+    async def call(self, call: ScriptCall) -> Any:
+        answer = await super().call(call)
+        if call.script.name == self.after:
+            self.after = ""
+            await self.meddle()
+        return answer
+
+
+@pytest.mark.parametrize("after", ["expired", "reclaim"])
+async def test_a_session_that_comes_back_while_it_is_reclaimed_keeps_what_it_claims_then(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    """It was found expired; before its messages are taken, or before it is forgotten, it claims."""
+    client = Meddling(redis_url)
+    world = redis_world(client)
+    await world.put(*messages(4))
+    await world.claim(2)
+    world.clock.advance(20_000)
+
+    async def come_back() -> None:
+        assert len(await world.claim(2)) == 2
+
+    monkeypatch.setattr(client, "meddle", come_back)
+    client.after = after
+    assert await world.store.reclaim() == {"expired": 0, "reclaim": 2}[after]
+    held = await world.store.held(A, ["coder"])
+    assert len(held) == {"expired": 4, "reclaim": 2}[after]
+    assert await world.store.extend(A) is True, "else nobody would ever reclaim what it holds"
+    assert await world.store.reclaim() == 0
+    assert (await world.store.commit(A, acks=held)).acks == 0
     await world.store.aclose()
 
 
