@@ -53,7 +53,7 @@ COMMANDS: Final = (
     Entry(
         name="dead-letters",
         target="octoqueue.cli.dead_letters:app",
-        summary="Look at messages that will not run again by themselves.",
+        summary="Show, replay or purge messages that will not run again.",
     ),
     Entry(
         name="config",

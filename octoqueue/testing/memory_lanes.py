@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ from octoqueue.primitives.messages import (
 )
 from octoqueue.routing.partitions import PartitionMap
 from octoqueue.testing.memory_queue import MemoryQueue, ready_at_of, restamped
+from octoqueue.testing.memory_results import MemoryResults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,8 +50,7 @@ class MemoryLaneStore:
         self._map = PartitionMap(self.options.partitions)
         self._queues: dict[str, MemoryQueue] = {}
         self._sessions: dict[SessionId, int] = {}
-        self._results: dict[MessageId, tuple[int, bytes]] = {}
-        self._result_waiters: dict[MessageId, list[asyncio.Future[bytes]]] = defaultdict(list)
+        self._results = MemoryResults(self._clock)
         self._bell_waiters: deque[tuple[frozenset[str], asyncio.Future[bool]]] = deque()
         self._numbers = itertools.count(1)
         self._used: set[str] = set()
@@ -201,7 +201,7 @@ class MemoryLaneStore:
             queue.ready[header.lane].appendleft(payload)
             self._ring(queue.name)
         if settlement.result is not None:
-            self._keep(header.message_id, settlement.result.body, settlement.result.ttl_ms)
+            self._results.keep(header.message_id, settlement.result.body, settlement.result.ttl_ms)
         self._used.update(message.queue for message in settlement.follow_ups)
         for message in settlement.follow_ups:
             self._put(message)  # over the bound if need be: the parent's ack cannot be refused
@@ -210,12 +210,6 @@ class MemoryLaneStore:
     def _retry(self, queue: MemoryQueue, payload: bytes, header: Header, delay_ms: int) -> None:
         again = restamped(payload, deliveries=0, attempt=header.attempt + 1)
         self._place(queue, header.lane, again, delay_ms)
-
-    def _keep(self, message_id: MessageId, body: bytes, ttl_ms: int) -> None:
-        self._results[message_id] = (self._clock.now_ms() + ttl_ms, body)
-        for future in self._result_waiters.get(message_id, ()):
-            if not future.done():
-                future.set_result(body)
 
     # ── sessions and bells ───────────────────────────────────────────────────────────────────────
 
@@ -322,7 +316,7 @@ class MemoryLaneStore:
                 raise LaneFull(queue, lane.label, depth=depth, bound=bound)
         for letter in letters:
             here.replay(letter, self._clock.now_ms())
-            self._results.pop(letter.message_id, None)  # so that who asks waits for the next run
+            self._results.drop(letter.message_id)
             self._ring(queue)
         return [letter.message_id for letter in letters]
 
@@ -361,26 +355,11 @@ class MemoryLaneStore:
 
     async def result(self, message_id: MessageId) -> bytes | None:
         """Return the kept result of a message."""
-        expires_at, body = self._results.get(message_id, (0, b""))
-        return body if expires_at > self._clock.now_ms() else None
+        return self._results.get(message_id)
 
     async def wait_for_result(self, message_id: MessageId, *, timeout: timedelta) -> bytes | None:
         """Return the result as soon as it is kept."""
-        found = await self.result(message_id)
-        if found is not None:
-            return found
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        waiters = self._result_waiters[message_id]
-        waiters.append(future)
-        try:
-            async with asyncio.timeout(timeout.total_seconds()):
-                return await future
-        except TimeoutError:
-            return None
-        finally:
-            waiters.remove(future)
-            if not waiters:
-                self._result_waiters.pop(message_id, None)
+        return await self._results.wait(message_id, timeout=timeout)
 
     async def dead_letters(self, queue: str, *, limit: int = 100) -> list[DeadLetter]:
         """Return the newest dead letters of a queue."""

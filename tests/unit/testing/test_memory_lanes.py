@@ -36,7 +36,7 @@ async def test_waiters_that_gave_up_are_forgotten() -> None:
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.wait([waiting])
-    assert not store._result_waiters
+    assert not store._results._waiters
     assert not store._bell_waiters
 
 
