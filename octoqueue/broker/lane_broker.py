@@ -19,6 +19,7 @@ from dramatiq.worker import WorkerThread
 
 from octoqueue.broker.consumer import LaneConsumer
 from octoqueue.broker.context import current_message
+from octoqueue.broker.enveloping import Enveloper
 from octoqueue.broker.executables import Executable, executable_from
 from octoqueue.broker.handles import MessageHandle, handle_from
 from octoqueue.broker.joining import LOOK_EVERY_MS, joined
@@ -35,15 +36,12 @@ from octoqueue.broker.sources import (
     lane_options_from,
 )
 from octoqueue.broker.stack import adjust, default_middleware, defaults_from
-from octoqueue.broker.translate import delay_of, enqueue_from
 from octoqueue.errors import ActorUnknown
-from octoqueue.primitives.envelope import Flag, Header
-from octoqueue.primitives.lane import Lane, lane_from
 from octoqueue.primitives.retry import RetryPolicy
 from octoqueue.settings.root import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     import dramatiq
     from dramatiq.message import Message
@@ -51,6 +49,7 @@ if TYPE_CHECKING:
 
     from octoqueue.lanes.options import LaneOptions
     from octoqueue.lanes.protocol import LaneStore
+    from octoqueue.primitives.envelope import Header
     from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.messages import Enqueue
 
@@ -83,6 +82,7 @@ class LaneBroker(Broker):
     ) -> None:
         self.defaults = defaults or Defaults()
         self._executables: dict[str, Executable] = {}
+        self._enveloper = Enveloper(self._known, lambda: self.defaults.max_payload_bytes)
         self._enqueue_hooks = EnqueueHooks(self)
         self._own_stack = default_middleware(self.defaults)
         super().__init__(middleware=self._own_stack if middleware is None else middleware)
@@ -256,7 +256,7 @@ class LaneBroker(Broker):
         if isinstance(first, LeasedMessage):  # dramatiq's worker tries it again
             group = [first.again(delay or 0)]
         else:
-            group = self._prepared(messages, delay or 0)
+            group = self._enveloper.prepared(messages, delay or 0)
             if not self._kept(group):
                 self._portal.run(self._send(group))
         self._enqueue_hooks.after(messages, delay)
@@ -274,7 +274,7 @@ class LaneBroker(Broker):
         """Enqueue messages, all or none; raises like `enqueue`."""
         delay_ms = delay // _MILLISECOND
         self._enqueue_hooks.before(messages, delay_ms)
-        group = self._prepared(messages, delay_ms)
+        group = self._enveloper.prepared(messages, delay_ms)
         if not self._kept(group):
             await self._send(group)
         self._enqueue_hooks.after(messages, delay_ms)
@@ -291,7 +291,7 @@ class LaneBroker(Broker):
         self.executable(actor_name)
         build: Any = getattr(self.actors[actor_name], "message_with_options")  # noqa: B009 - untyped
         message: Message[Any] = build(args=args, kwargs=kwargs, lane=beside.lane.label)
-        return self._envelope(message, 0, beside.message_id)
+        return self._enveloper.envelope(message, 0, beside.message_id)
 
     async def _send(self, group: Sequence[Enqueue]) -> None:
         if group:
@@ -302,35 +302,8 @@ class LaneBroker(Broker):
         context = current_message()
         return context is not None and context.keep(group)
 
-    def _prepared(self, messages: Iterable[Message[Any]], delay_ms: int) -> list[Enqueue]:
-        context = current_message()
-        beside = None if context is None else context.header.message_id
-        return [
-            self._envelope(message, delay_of(message, delay_ms), beside) for message in messages
-        ]
-
-    def _envelope(self, message: Message[Any], delay_ms: int, beside: MessageId | None) -> Enqueue:
-        wanted = message.options.get("lane")
-        if wanted is not None:
-            lane = lane_from(wanted)
-        elif message.actor_name in self.actors:
-            lane = self.executable(message.actor_name).options.lane
-        else:
-            lane = Lane.NORMAL  # a message for a program that declares its actor elsewhere
-        return enqueue_from(
-            message,
-            lane=lane,
-            flags=Flag.KEEP_RESULT if self._keeps_result(message) else Flag.NONE,
-            delay_ms=delay_ms,
-            limit_bytes=self.defaults.max_payload_bytes,
-            beside=beside,
-        )
-
-    def _keeps_result(self, message: Message[Any]) -> bool:
-        wanted = message.options.get("results")
-        if wanted is None and message.actor_name in self.actors:
-            wanted = self.executable(message.actor_name).options.results
-        return bool(wanted)
+    def _known(self, actor_name: str) -> Executable | None:
+        return self.executable(actor_name) if actor_name in self.actors else None
 
     # ── results ──────────────────────────────────────────────────────────────────────────────────
 
@@ -340,7 +313,7 @@ class LaneBroker(Broker):
         handles: list[MessageHandle[Any]] = []
         for message, sent in zip(messages, group, strict=True):
             handle = message if isinstance(message, MessageHandle) else handle_from(message)
-            waiter = self._wait_for_result if self._keeps_result(message) else None
+            waiter = self._wait_for_result if self._enveloper.keeps_result(message) else None
             handles.append(handle.bound_to(waiter, sent.message_id))
         return handles
 

@@ -236,7 +236,7 @@ class Unreadable(dict[str, Any]):
 
 
 def enqueue_of(broker: LaneBroker, message: MessageHandle[Any]) -> Enqueue:
-    (found,) = broker._prepared([message], 0)
+    (found,) = broker._enveloper.prepared([message], 0)
     return found
 
 
