@@ -178,7 +178,7 @@ class Meddling(RedisClient):
     async def meddle(self) -> None:
         raise NotImplementedError
 
-    async def call(self, call: ScriptCall) -> Any:
+    async def call(self, call: ScriptCall) -> Any:  # noqa: ANN401 - as scripts answer
         answer = await super().call(call)
         if call.script.name == self.after:
             self.after = ""
