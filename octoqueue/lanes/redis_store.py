@@ -52,6 +52,7 @@ class RedisLaneStore(RedisDeadLetters):
     ) -> None:
         super().__init__(client, options, per_partition=per_partition, now_ms=now_ms)
         self._claim_numbers = itertools.count(1)
+        self._turns = itertools.count(1)
         self._claim_keys: dict[tuple[int, SessionId, tuple[str, ...]], list[str]] = {}
 
     # ── putting in ───────────────────────────────────────────────────────────────────────────────
@@ -63,17 +64,35 @@ class RedisLaneStore(RedisDeadLetters):
         refusals: list[LaneFull | None] = [None] * len(groups)
         if len(self._scopes) == 1:
             await self._enqueue_in(self._scopes[0], placed, range(len(groups)), refusals)
-            return refusals
+        else:
+            await self._enqueue_apart(placed, refusals)
+        return refusals
+
+    async def _enqueue_apart(
+        self, placed: Sequence[Sequence[tuple[int, Enqueue]]], refusals: list[LaneFull | None]
+    ) -> None:
+        """Enqueue in each partition by itself, also when another one fails."""
         by_scope: defaultdict[Scope, list[int]] = defaultdict(list)
         for number, group in enumerate(placed):
             # On Cluster a group that spans slots is stored slot by slot; the manual says so.
             for scope in {self._scope_of[partition] for partition, _ in group}:
                 by_scope[scope].append(number)
-        for scope, numbers in by_scope.items():
-            here = [[pm for pm in placed[n] if pm[0] in scope.partitions] for n in numbers]
-            await self._enqueue_in(scope, here, numbers, refusals)
-        await self.ring(sorted({message.queue for group in groups for message in group}))
-        return refusals
+        endings = await asyncio.gather(
+            *(
+                self._enqueue_in(
+                    scope,
+                    [[pm for pm in placed[n] if pm[0] in scope.partitions] for n in numbers],
+                    numbers,
+                    refusals,
+                )
+                for scope, numbers in by_scope.items()
+            ),
+            return_exceptions=True,
+        )
+        await self.ring(sorted({message.queue for group in placed for _, message in group}))
+        for ending in endings:
+            if ending is not None:
+                raise ending
 
     async def _enqueue_in(
         self,
@@ -102,15 +121,20 @@ class RedisLaneStore(RedisDeadLetters):
     async def _claim_apart(
         self, session: SessionId, names: tuple[str, ...], limit: int
     ) -> list[Lease]:
-        """Claim from each partition by itself, after a look at what they have."""
-        depths = await asyncio.gather(*(self._depths(scope, names) for scope in self._scopes))
-        wanted = allocate(depths, limit=limit, rotation=next(self._claim_numbers))
-        if not any(wanted):
-            return await self._claim_in(self._scopes[0], session, names, 0)  # registers the session
+        """Claim from each partition by itself, after a look at what they have.
+
+        A partition that cannot be looked at is left out. One that fails while it is claimed from is
+        not: what it leased without an answer is found again by whoever hears of the failure.
+        """
+        reached = await self._reached(names)
+        depths, turn = [depth for _, depth in reached], next(self._turns)
+        wanted = allocate(depths, limit=limit, rotation=turn)
+        if not any(wanted):  # then only register the session
+            return await self._claim_in(reached[0][0], session, names, 0)
         found = await asyncio.gather(
             *(
-                self._claim_in(scope, session, names, count)
-                for scope, count in zip(self._scopes, wanted, strict=True)
+                self._claim_in(scope, session, names, count, turn=turn)
+                for (scope, _), count in zip(reached, wanted, strict=True)
                 if count
             )
         )
@@ -122,7 +146,13 @@ class RedisLaneStore(RedisDeadLetters):
         return sorted(leases, key=lambda lease: lease.payload[2])
 
     async def _claim_in(
-        self, scope: Scope, session: SessionId, queues: tuple[str, ...], limit: int
+        self,
+        scope: Scope,
+        session: SessionId,
+        queues: tuple[str, ...],
+        limit: int,
+        *,
+        turn: int | None = None,
     ) -> list[Lease]:
         number = next(self._claim_numbers)
         claim_number = (number & 0xFFFFFFFF).to_bytes(4)
@@ -137,7 +167,7 @@ class RedisLaneStore(RedisDeadLetters):
             queues=len(queues),
             claim_number=claim_number,
             limit=limit,
-            rotation=number,
+            rotation=number if turn is None else turn,
             now_ms=self._now(),
         )
         answer = await self._client.call(call)
@@ -146,9 +176,19 @@ class RedisLaneStore(RedisDeadLetters):
             answer = await self._client.call(call)
         return [] if answer == SESSION_UNKNOWN else leases_from(answer, scope, queues, claim_number)
 
-    async def _depths(self, scope: Scope, queues: Sequence[str]) -> list[list[int]]:
-        calls = [stats_call(scope, queue, now_ms=self._now()) for queue in queues]
-        return [list(answer[:3]) for answer in good(await self._client.call_each(calls))]
+    async def _reached(self, queues: Sequence[str]) -> list[tuple[Scope, list[list[int]]]]:
+        """Return the scopes that answer, with the depths of each queue's lanes."""
+        now_ms = self._now()
+        calls = [stats_call(s, queue, now_ms=now_ms) for s in self._scopes for queue in queues]
+        answers = await self._client.call_each(calls)
+        reached: list[tuple[Scope, list[list[int]]]] = []
+        for number, scope in enumerate(self._scopes):
+            here = answers[number * len(queues) : (number + 1) * len(queues)]
+            if not any(isinstance(answer, StoreError) for answer in here):
+                reached.append((scope, [list(answer[:3]) for answer in here]))
+        if not reached:
+            good(answers)
+        return reached
 
     # ── ending ───────────────────────────────────────────────────────────────────────────────────
 
