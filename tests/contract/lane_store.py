@@ -13,7 +13,7 @@ from tests.contract.dead_letters import Purging, Replaying
 from tests.contract.enqueuing import Bounding, Enqueuing, GroupingOverPartitions
 from tests.contract.reading import Flushing, Reading
 from tests.contract.results import Closing, Results
-from tests.contract.sessions import Sessions
+from tests.contract.sessions import ManySessions, Sessions
 from tests.contract.settling import Acking, Following, Settling
 from tests.contract.upkeep import Promoting
 
@@ -39,5 +39,5 @@ class LaneStoreContract(
     """What every store promises."""
 
 
-class WholeNamespaceContract(GroupingOverPartitions, QuietBells):
+class WholeNamespaceContract(GroupingOverPartitions, ManySessions, QuietBells):
     """What a store promises that moves all partitions in one step."""

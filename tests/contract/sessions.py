@@ -89,16 +89,6 @@ class Sessions:
         assert await world.depth("judge") == (0, 20, 0)
         assert (await world.store.commit(B, acks=alive)).acks == 0
 
-    async def test_many_dead_sessions_are_reclaimed_in_the_end(self, world: World) -> None:
-        await world.put(*messages(110))
-        for number in range(110):
-            await world.claim_one(SessionId(f"worker-{number}"))
-        world.clock.advance(LEASE_MS)
-        reclaimed = 0
-        while count := await world.store.reclaim():
-            reclaimed += count
-        assert reclaimed == 110
-
     async def test_a_session_that_comes_back_in_time_gets_nothing_taken(self, world: World) -> None:
         await world.put(message())
         lease = await world.claim_one()
@@ -145,3 +135,17 @@ class Sessions:
         await world.settle(retry(lease))
         assert await world.store.reclaim() == 0
         assert await world.depth() == (0, 1, 0)
+
+
+class ManySessions:
+    """What takes too many calls where each partition is asked by itself."""
+
+    async def test_many_dead_sessions_are_reclaimed_in_the_end(self, world: World) -> None:
+        await world.put(*messages(110))
+        for number in range(110):
+            await world.claim_one(SessionId(f"worker-{number}"))
+        world.clock.advance(LEASE_MS)
+        reclaimed = 0
+        while count := await world.store.reclaim():
+            reclaimed += count
+        assert reclaimed == 110

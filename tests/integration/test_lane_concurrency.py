@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.messages import Enqueue, Lease, Settlement
 
-COUNT = 600
+COUNT = 300
 QUEUES = ("coder", "judge")
 LEASE = timedelta(milliseconds=400)
 WIDE = LaneBounds(high=10_000, normal=10_000, low=10_000)

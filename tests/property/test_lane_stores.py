@@ -53,7 +53,7 @@ def test_the_memory_store_keeps_its_ledger() -> None:
         def make(self) -> list[Subject]:
             return [subject(in_memory, OPTIONS)]
 
-    run(Machine, examples=60, steps=50)
+    run(Machine, examples=50, steps=40)
 
 
 def test_memory_and_redis_answer_the_same_in_the_same_order(redis_url: str) -> None:
@@ -65,7 +65,7 @@ def test_memory_and_redis_answer_the_same_in_the_same_order(redis_url: str) -> N
             options = replace(OPTIONS, partitions=1)
             return [subject(in_memory, options), subject(on_redis, options)]
 
-    run(Machine, examples=60)
+    run(Machine, examples=45)
 
 
 def test_redis_keeps_its_ledger_over_ten_partitions(redis_url: str) -> None:
@@ -75,7 +75,7 @@ def test_redis_keeps_its_ledger_over_ten_partitions(redis_url: str) -> None:
         def make(self) -> list[Subject]:
             return [subject(on_redis, OPTIONS)]
 
-    run(Machine, examples=60)
+    run(Machine, examples=45)
 
 
 def test_one_script_a_partition_keeps_its_ledger(redis_url: str) -> None:
@@ -88,4 +88,4 @@ def test_one_script_a_partition_keeps_its_ledger(redis_url: str) -> None:
         def make(self) -> list[Subject]:
             return [subject(on_redis, options)]
 
-    run(Machine, examples=40)
+    run(Machine, examples=30)
