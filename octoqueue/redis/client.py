@@ -191,23 +191,26 @@ class RedisClient:
     async def subscription(self) -> AsyncGenerator[Any]:
         """A connected redis-py PubSub on a connection of its own; raises what redis-py raises.
 
-        A publish reaches every node of a cluster, so any node may be listened to: another one
-        each time, because the last may be gone.
+        A publish reaches every node of a cluster, so any node may be listened to: the next one
+        each time, and the one after it when that is gone.
         """
-        listener = self._open(1, self._timeout_seconds) if not self.cluster else await self._node()
+        listener, pubsub = await self._listener()
         try:
-            async with cast("Any", listener).pubsub() as pubsub:
-                await cancellable(pubsub.connect())
-                yield pubsub
+            yield pubsub
         finally:
+            await pubsub.aclose()
             await listener.aclose()
 
-    async def _node(self) -> _Commands:
+    async def _listener(self) -> tuple[_Commands, Any]:
+        if not self.cluster:
+            return await _listening(self._open(1, self._timeout_seconds))
         await _know_the_nodes(self._commands)
         nodes = cast("Any", self._commands).get_primaries()
-        node = nodes[next(self._subscriptions) % len(nodes)]
-        pool = ConnectionPool(node.connection_class, **node.connection_kwargs)
-        return cast("_Commands", Redis.from_pool(pool))
+        first = next(self._subscriptions) % len(nodes)
+        for node in nodes[first + 1 :] + nodes[:first]:
+            with contextlib.suppress(*FAILURES):
+                return await _listening(_alone(node))
+        return await _listening(_alone(nodes[first]))
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""
@@ -215,6 +218,24 @@ class RedisClient:
         if self._blocking is not None:
             await self._blocking.aclose()
             self._blocking = None
+
+
+def _alone(node: Any) -> _Commands:
+    """Return a client of one node of a cluster."""
+    pool = ConnectionPool(node.connection_class, **node.connection_kwargs)
+    return cast("_Commands", Redis.from_pool(pool))
+
+
+async def _listening(client: _Commands) -> tuple[_Commands, Any]:
+    """Return a client with a connected PubSub; close it when that fails."""
+    pubsub = cast("Any", client).pubsub()
+    try:
+        await cancellable(pubsub.connect())
+    except BaseException:
+        await pubsub.aclose()
+        await client.aclose()
+        raise
+    return client, pubsub
 
 
 async def _know_the_nodes(cluster: _Commands) -> None:

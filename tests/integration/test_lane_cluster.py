@@ -111,8 +111,10 @@ def node_of(key: str) -> int:
 @contextmanager
 def down(server: RedisProcess) -> Iterator[None]:
     server.kill()
-    yield
-    server.start()
+    try:
+        yield
+    finally:
+        server.start()
 
 
 async def test_one_node_that_dies_does_not_stop_the_others(
