@@ -2,13 +2,15 @@
 
     offset  size  field
     0       1     version, 1
-    1       1     header_bytes, 32; the body starts here
+    1       1     header_bytes, 32
     2       1     lane, 0 high, 1 normal, 2 low
     3       1     flags, see `Flag`
     4       2     deliveries: leases of this message that were lost with their worker
     6       2     attempt: executions that ended in a retry; 0 is the first
     8       8     ready_at_ms: when it became claimable, by the store's clock
     16      16    id
+
+With `Flag.EXTENDED` an extension (`primitives/extension.py`) stands between header and body.
 
 All integers are big-endian. Lua reads age, lane and deliveries from the header without decoding
 JSON, and rewrites single fields in place; `redis/lua/includes/header.lua` holds the same offsets.
@@ -26,6 +28,7 @@ from typing import Any, NamedTuple, TypeAlias
 import orjson
 
 from octoqueue.errors import EnvelopeError, EnvelopeTooLarge, PayloadNotSerializable
+from octoqueue.primitives.extension import NO_EXTENSION, Extension, extension_size, unpack_extension
 from octoqueue.primitives.ids import MessageId, text_from_id
 from octoqueue.primitives.lane import LANES, Lane
 
@@ -35,6 +38,8 @@ HEADER_BYTES = HEADER.size
 ID_SLICE = slice(16, 32)
 MAX_ATTEMPT = 65_535
 """What the field holds."""
+
+_FLAGS_AT = 3
 
 Json: TypeAlias = Any
 """A value with a JSON form; orjson decides, not the type checker."""
@@ -46,6 +51,11 @@ class Flag(IntFlag):
     NONE = 0
     KEEP_RESULT = 1
     """Somebody may ask for the result: a poison stop must leave one too."""
+    EXTENDED = 2
+    """An extension follows the header."""
+
+
+_EXTENDED = int(Flag.EXTENDED)
 
 
 class Header(NamedTuple):
@@ -140,7 +150,7 @@ def decode_body(payload: bytes) -> Call:
         EnvelopeError: the body is no JSON object with dramatiq's fields.
     """
     try:
-        fields = orjson.loads(memoryview(payload)[HEADER_BYTES:])
+        fields = orjson.loads(memoryview(payload)[_body_start(payload) :])
         queue, actor, args = fields["queue_name"], fields["actor_name"], fields["args"]
         kwargs, options = fields["kwargs"], fields["options"]
         created_at_ms, own_id = fields["message_timestamp"], fields.get("message_id")
@@ -156,3 +166,20 @@ def decode_body(payload: bytes) -> Call:
     ):
         raise EnvelopeError("a field of the body has the wrong type")
     return Call(queue, actor, args, kwargs, options, created_at_ms, own_id)
+
+
+def extension_of(payload: bytes) -> Extension:
+    """Return the extension of an envelope whose header is known to be good.
+
+    Raises:
+        EnvelopeError: it is not whole.
+    """
+    if not payload[_FLAGS_AT] & Flag.EXTENDED:
+        return NO_EXTENSION
+    return unpack_extension(payload, start=HEADER_BYTES)
+
+
+def _body_start(payload: bytes) -> int:
+    if not payload[_FLAGS_AT] & _EXTENDED:
+        return HEADER_BYTES
+    return HEADER_BYTES + extension_size(payload, start=HEADER_BYTES)

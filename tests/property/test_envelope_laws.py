@@ -10,6 +10,7 @@ from octoqueue.errors import EnvelopeError, EnvelopeTooLarge
 from octoqueue.primitives.envelope import (
     HEADER_BYTES,
     Call,
+    Flag,
     Header,
     decode_body,
     encode_body,
@@ -32,7 +33,7 @@ headers = st.builds(
     Header,
     message_id=ids,
     lane=st.sampled_from(Lane),
-    flags=st.integers(0, 255),
+    flags=st.integers(0, 255).map(lambda flags: flags & ~Flag.EXTENDED),
     deliveries=words,
     attempt=words,
     ready_at_ms=st.integers(0, 2**64 - 1),

@@ -1,0 +1,188 @@
+"""The extension: what the store itself must know of a message beyond its header.
+
+It stands between the header and the body of an envelope that carries `Flag.EXTENDED`:
+
+    offset  size  field
+    32      2     size of the entries that follow, in bytes
+    34      …     entries: kind (1 byte), length (1 byte), value
+
+    kind        value
+    1 unique    mode (1 byte, see `UniqueMode`), digest of the key (16 bytes)
+    2 flow      digest of everything a message must pass before it may run (8 bytes)
+    3 tenant    name
+    4 cap       name of a concurrency cap
+    5 limit     units it costs (4 bytes), length of the name (1 byte), name, key
+
+Messages with equal flows wait in one line, because whatever holds up one holds up all of them.
+Names are UTF-8. All integers are big-endian. `redis/lua/includes/extension.lua` reads the same.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from hashlib import blake2b
+from typing import NamedTuple
+
+from octoqueue.errors import EnvelopeError, InvalidMessage
+
+_SIZE = struct.Struct(">H")
+_ENTRY = struct.Struct(">BB")
+_UNIQUE = struct.Struct(">B16s")
+_LIMIT = struct.Struct(">IB")
+
+DIGEST_BYTES = 16
+FLOW_BYTES = 8
+MOST_NAME_BYTES = 120
+"""What fits into an entry twice, with room for its numbers."""
+MOST_UNITS = 2**32 - 1
+
+_KIND_UNIQUE, _KIND_FLOW, _KIND_TENANT, _KIND_CAP, _KIND_LIMIT = range(1, 6)
+
+
+class UniqueMode(IntEnum):
+    """How long the key of a unique message is taken."""
+
+    STARTED = 1
+    """Until it is claimed for the first time."""
+    DONE = 2
+    """Until it is acked, cancelled, expired or dead."""
+    WINDOW = 3
+    """For a time that began when it was enqueued, whatever becomes of it."""
+
+
+class UniqueKey(NamedTuple):
+    """A key that only one message may hold at a time."""
+
+    mode: UniqueMode
+    digest: bytes
+    """blake2b of the key, 16 bytes."""
+
+
+class LimitUse(NamedTuple):
+    """What a message takes out of a rate limit."""
+
+    name: str
+    key: str = ""
+    """Whose share it is, when the limit holds for each key by itself."""
+    units: int = 1
+
+
+class Extension(NamedTuple):
+    """The decoded extension."""
+
+    unique: UniqueKey | None = None
+    tenant: str = ""
+    caps: tuple[str, ...] = ()
+    limits: tuple[LimitUse, ...] = ()
+
+    @property
+    def gated(self) -> bool:
+        """Whether something may keep the message from running although it is ready."""
+        return bool(self.tenant or self.caps or self.limits)
+
+    @property
+    def flow(self) -> bytes:
+        """The line it waits in: equal for messages that differ in nothing but units and body."""
+        line = blake2b(digest_size=FLOW_BYTES)
+        names = [self.tenant, *self.caps]
+        for use in self.limits:
+            names += (use.name, use.key)
+        for name in (str(len(self.caps)), *names):
+            encoded = name.encode()
+            line.update(_SIZE.pack(len(encoded)) + encoded)
+        return line.digest()
+
+
+NO_EXTENSION = Extension()
+
+
+def unique_digest(key: str) -> bytes:
+    """Return the digest under which a unique key is locked."""
+    return blake2b(key.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+def pack_extension(extension: Extension) -> bytes:
+    """Return the bytes between header and body.
+
+    Raises:
+        InvalidMessage: a name is too long, or the units do not fit; names the field.
+    """
+    entries: list[bytes] = []
+    if extension.unique is not None:
+        unique = _UNIQUE.pack(extension.unique.mode, extension.unique.digest)
+        entries.append(_entry(_KIND_UNIQUE, unique))
+    if extension.gated:
+        entries.append(_entry(_KIND_FLOW, extension.flow))
+    if extension.tenant:
+        entries.append(_entry(_KIND_TENANT, _name("tenant", extension.tenant)))
+    entries += [_entry(_KIND_CAP, _name("concurrency", cap)) for cap in extension.caps]
+    for use in extension.limits:
+        if not 0 <= use.units <= MOST_UNITS:
+            raise InvalidMessage("limits", f"{use.units} units are not 0 to {MOST_UNITS}")
+        name = _name("limits", use.name)
+        head = _LIMIT.pack(use.units, len(name))
+        entries.append(_entry(_KIND_LIMIT, head + name + _name("limits", use.key)))
+    block = b"".join(entries)
+    return _SIZE.pack(len(block)) + block
+
+
+def _entry(kind: int, value: bytes) -> bytes:
+    return _ENTRY.pack(kind, len(value)) + value
+
+
+def _name(field: str, name: str) -> bytes:
+    encoded = name.encode()
+    if len(encoded) > MOST_NAME_BYTES:
+        shown = f"{name[:20]}…"
+        raise InvalidMessage(field, f"{shown!r} is longer than {MOST_NAME_BYTES} bytes")
+    return encoded
+
+
+def extension_size(payload: bytes, *, start: int) -> int:
+    """Return how many bytes the extension that begins at `start` takes.
+
+    Raises:
+        EnvelopeError: the payload ends before its extension does.
+    """
+    if len(payload) < start + _SIZE.size:
+        raise EnvelopeError("the envelope ends before its extension")
+    size: int = _SIZE.size + _SIZE.unpack_from(payload, start)[0]
+    if len(payload) < start + size:
+        raise EnvelopeError("the envelope ends inside its extension")
+    return size
+
+
+def unpack_extension(payload: bytes, *, start: int) -> Extension:
+    """Return the extension that begins at `start`.
+
+    Raises:
+        EnvelopeError: it is not whole.
+    """
+    stop = start + extension_size(payload, start=start)
+    at = start + _SIZE.size
+    unique: UniqueKey | None = None
+    tenant, caps, limits = "", list[str](), list[LimitUse]()
+    try:
+        while at < stop:
+            kind, length = _ENTRY.unpack_from(payload, at)
+            at += _ENTRY.size
+            value = payload[at : at + length]
+            at += length
+            if kind == _KIND_UNIQUE:
+                mode, digest = _UNIQUE.unpack(value)
+                unique = UniqueKey(UniqueMode(mode), digest)
+            elif kind == _KIND_TENANT:
+                tenant = value.decode()
+            elif kind == _KIND_CAP:
+                caps.append(value.decode())
+            elif kind == _KIND_LIMIT:
+                units, name_bytes = _LIMIT.unpack_from(value)
+                name = value[_LIMIT.size : _LIMIT.size + name_bytes].decode()
+                key = value[_LIMIT.size + name_bytes :].decode()
+                limits.append(LimitUse(name, key, units))
+    except (struct.error, ValueError) as error:
+        raise EnvelopeError(f"the extension cannot be decoded: {error}") from None
+    if at != stop:
+        raise EnvelopeError("an entry of the extension is longer than the extension")
+    return Extension(unique, tenant, tuple(caps), tuple(limits))

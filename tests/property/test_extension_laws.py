@@ -1,0 +1,66 @@
+"""The extension: whatever goes in comes out, and equal gates make equal flows."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from octoqueue.errors import EnvelopeError, InvalidMessage
+from octoqueue.primitives.extension import (
+    Extension,
+    LimitUse,
+    UniqueKey,
+    UniqueMode,
+    pack_extension,
+    unique_digest,
+    unpack_extension,
+)
+
+NAMES = st.text(max_size=40)
+LIMITS = st.builds(LimitUse, NAMES, NAMES, st.integers(0, 2**32 - 1))
+UNIQUE = st.builds(UniqueKey, st.sampled_from(UniqueMode), NAMES.map(unique_digest))
+EXTENSIONS = st.builds(
+    Extension,
+    st.none() | UNIQUE,
+    NAMES,
+    st.lists(NAMES, max_size=3).map(tuple),
+    st.lists(LIMITS, max_size=3).map(tuple),
+)
+
+
+@given(EXTENSIONS, st.binary(max_size=20))
+def test_what_is_packed_is_unpacked_wherever_it_stands(extension: Extension, before: bytes) -> None:
+    payload = before + pack_extension(extension) + b"the body"
+
+    assert unpack_extension(payload, start=len(before)) == extension
+
+
+@given(EXTENSIONS, st.data())
+def test_an_extension_that_was_cut_off_is_refused(
+    extension: Extension, data: st.DataObject
+) -> None:
+    packed = pack_extension(extension)
+    cut = data.draw(st.integers(0, len(packed) - 1))
+
+    with pytest.raises(EnvelopeError):
+        unpack_extension(packed[:cut], start=0)
+
+
+@given(EXTENSIONS, EXTENSIONS)
+def test_flows_are_equal_exactly_when_the_gates_are(left: Extension, right: Extension) -> None:
+    def gates(one: Extension) -> object:
+        return one.tenant, one.caps, tuple((use.name, use.key) for use in one.limits)
+
+    assert (left.flow == right.flow) == (gates(left) == gates(right))
+
+
+def test_units_do_not_change_the_flow() -> None:
+    cheap, dear = (Extension(limits=(LimitUse("tokens", "", units),)) for units in (1, 1_000))
+
+    assert cheap.flow == dear.flow
+
+
+def test_a_name_that_does_not_fit_is_refused_by_its_field() -> None:
+    with pytest.raises(InvalidMessage, match="tenant"):
+        pack_extension(Extension(tenant="x" * 121))
