@@ -2,61 +2,41 @@
 
 It is for tests: nothing is durable and nothing is shared between processes. It is written for
 plainness, not speed, because the property tests take it as the meaning of the protocol.
+
+Split by verb: `memory_reading.py`, `memory_upkeep.py`, `memory_dead_letters.py`, and here what is
+enqueued, claimed and settled.
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections import Counter, deque
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from octoqueue.errors import DelayedFull, EnvelopeError, LaneFull
-from octoqueue.lanes.options import LaneOptions
-from octoqueue.lanes.protocol import Promotion, Refusals
-from octoqueue.lanes.reading import in_flight
-from octoqueue.primitives.clock import Clock, SystemClock
+from octoqueue.lanes.protocol import Refusals
 from octoqueue.primitives.envelope import Header, unpack_header
-from octoqueue.primitives.histogram import WAIT_BUCKETS, bucket_of
+from octoqueue.primitives.histogram import bucket_of
 from octoqueue.primitives.ids import MessageId
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import (
-    DeadLetter,
     Enqueue,
     Lease,
     LeaseToken,
     Outcome,
-    QueueStats,
     RunTime,
     SessionId,
     Settlement,
 )
-from octoqueue.routing.partitions import PartitionMap
-from octoqueue.testing.memory_queue import MemoryQueue, ready_at_of, restamped
-from octoqueue.testing.memory_results import MemoryResults
+from octoqueue.testing.memory_dead_letters import MemoryDeadLetters
+from octoqueue.testing.memory_queue import MemoryQueue, restamped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-class MemoryLaneStore:
+class MemoryLaneStore(MemoryDeadLetters):
     """Implements `LaneStore` with dictionaries."""
-
-    def __init__(self, options: LaneOptions | None = None, *, clock: Clock | None = None) -> None:
-        """Start empty."""
-        self.options = options or LaneOptions()
-        self._clock = clock or SystemClock()
-        self._map = PartitionMap(self.options.partitions)
-        self._queues: dict[str, MemoryQueue] = {}
-        self._sessions: dict[SessionId, int] = {}
-        self._results = MemoryResults(self._clock)
-        self._bell_waiters: deque[tuple[frozenset[str], asyncio.Future[bool]]] = deque()
-        self._numbers = itertools.count(1)
-        self._used: set[str] = set()
-
-    def _queue(self, name: str) -> MemoryQueue:
-        return self._queues.setdefault(name, MemoryQueue(name))
 
     # ── putting in ───────────────────────────────────────────────────────────────────────────────
 
@@ -92,14 +72,6 @@ class MemoryLaneStore:
         queue = self._queue(message.queue)
         queue.counters["enqueued"] += 1
         self._place(queue, message.lane, message.payload, message.delay_ms)
-
-    def _place(self, queue: MemoryQueue, lane: Lane, payload: bytes, delay_ms: int) -> None:
-        now = self._clock.now_ms()
-        if not delay_ms:
-            queue.ready[lane].append(restamped(payload, ready_at_ms=now))
-        elif not queue.delay(payload, now + delay_ms):
-            return
-        self._ring(queue.name)
 
     # ── taking out ───────────────────────────────────────────────────────────────────────────────
 
@@ -210,173 +182,3 @@ class MemoryLaneStore:
     def _retry(self, queue: MemoryQueue, payload: bytes, header: Header, delay_ms: int) -> None:
         again = restamped(payload, deliveries=0, attempt=header.attempt + 1)
         self._place(queue, header.lane, again, delay_ms)
-
-    # ── sessions and bells ───────────────────────────────────────────────────────────────────────
-
-    async def extend(self, session: SessionId) -> bool:
-        """Renew a session and all it holds."""
-        now = self._clock.now_ms()
-        alive = self._sessions.get(session, 0) > now
-        self._sessions[session] = now + self.options.lease_ms
-        return alive
-
-    async def retire(self, session: SessionId) -> None:
-        """End a session at its own wish."""
-        if session in self._sessions:
-            now = self._clock.now_ms()
-            self._sessions[session] = min(self._sessions[session], now)
-
-    async def wait_for_bell(self, queues: Sequence[str], *, timeout: timedelta) -> bool:
-        """Return True as soon as one of the queues may have work."""
-        for name in queues:
-            if self._queue(name).rung:
-                self._queue(name).rung = False
-                return True
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        waiter = (frozenset(queues), future)
-        self._bell_waiters.append(waiter)
-        try:
-            async with asyncio.timeout(timeout.total_seconds()):
-                return await future
-        except TimeoutError:
-            self._pass_on(waiter)
-            return False
-        except asyncio.CancelledError:
-            self._pass_on(waiter)
-            raise
-        finally:
-            self._bell_waiters.remove(waiter)
-
-    def _pass_on(self, waiter: tuple[frozenset[str], asyncio.Future[bool]]) -> None:
-        """Ring for somebody else when this waiter was woken in the instant it gave up."""
-        queues, future = waiter
-        if future.done() and not future.cancelled():
-            for name in queues:
-                self._ring(name)
-
-    async def ring(self, queues: Sequence[str]) -> None:
-        """Wake somebody who waits for one of the queues."""
-        for name in queues:
-            self._ring(name)
-
-    def _ring(self, name: str) -> None:
-        for waiter in self._bell_waiters:
-            if name in waiter[0] and not waiter[1].done():
-                waiter[1].set_result(True)
-                return
-        self._queue(name).rung = True
-
-    # ── upkeep ───────────────────────────────────────────────────────────────────────────────────
-
-    async def promote(self, queue: str) -> Promotion:
-        """Move delayed messages that are due into their lanes."""
-        here, now = self._queue(queue), self._clock.now_ms()
-        due = sorted((at, payload) for payload, at in here.delayed.items() if at <= now)
-        for at, payload in due:
-            del here.delayed[payload]
-            if ready_at_of(payload) is None:
-                here.ready[Lane.LOW].append(payload)  # where a claim buries it
-            else:
-                lane = unpack_header(payload).lane
-                here.ready[lane].append(restamped(payload, ready_at_ms=at))
-        if due:
-            here.counters["promoted"] += len(due)
-            self._ring(queue)
-        wait = min(here.delayed.values(), default=None)
-        next_due = None if wait is None else timedelta(milliseconds=wait - now)
-        return Promotion(len(due), next_due)
-
-    async def reclaim(self) -> int:
-        """Give back what expired sessions hold."""
-        now, total = self._clock.now_ms(), 0
-        ends = sorted((expires, session) for session, expires in self._sessions.items())
-        for session in [session for expires, session in ends if expires <= now]:
-            for queue in self._queues.values():
-                held = queue.leased.pop(session, {})
-                queue.give_back(held.values())
-                if held:
-                    queue.counters["reclaimed"] += len(held)
-                    self._ring(queue.name)
-                total += len(held)
-            del self._sessions[session]
-        return total
-
-    # ── dead letters ─────────────────────────────────────────────────────────────────────────────
-
-    async def replay(
-        self, queue: str, message_ids: Sequence[MessageId], *, over_bound: bool = False
-    ) -> list[MessageId]:
-        """Put dead letters back at the tail of their lanes."""
-        here = self._queue(queue)
-        letters = here.replayable(message_ids)
-        needs = Counter(unpack_header(letter.payload).lane for letter in letters)
-        for lane in Lane:
-            depth, bound = len(here.ready[lane]), self.options.bound(queue, lane)
-            if needs[lane] and depth + needs[lane] > bound and not over_bound:
-                raise LaneFull(queue, lane.label, depth=depth, bound=bound)
-        for letter in letters:
-            here.replay(letter, self._clock.now_ms())
-            self._results.drop(letter.message_id)
-            self._ring(queue)
-        return [letter.message_id for letter in letters]
-
-    async def purge(
-        self,
-        queue: str,
-        message_ids: Sequence[MessageId] = (),
-        *,
-        older_than: timedelta | None = None,
-    ) -> int:
-        """Remove dead letters for good."""
-        age_ms = None if older_than is None else older_than // timedelta(milliseconds=1)
-        return self._queue(queue).purge(message_ids, age_ms, self._clock.now_ms())
-
-    # ── reading ──────────────────────────────────────────────────────────────────────────────────
-
-    async def stats(self, queue: str) -> QueueStats:
-        """Return what is true of a queue now."""
-        here, now = self._queue(queue), self._clock.now_ms()
-        heads = [ready_at_of(lane[0]) for lane in here.ready.values() if lane]
-        oldest = min([at for at in heads if at is not None], default=now)
-        return QueueStats(
-            queue=queue,
-            depth={lane: len(here.ready[lane]) for lane in Lane},
-            delayed=len(here.delayed),
-            dead=len(here.dead),
-            in_flight=in_flight(here.counters),
-            oldest_age_seconds=max(now - oldest, 0) / 1000,
-            counters={name: count for name, count in here.counters.items() if count},
-            waits=tuple(here.waits[bucket] for bucket in range(WAIT_BUCKETS)),
-        )
-
-    async def queues(self) -> list[str]:
-        """Return the names of all queues ever used."""
-        return sorted(self._used)
-
-    async def result(self, message_id: MessageId) -> bytes | None:
-        """Return the kept result of a message."""
-        return self._results.get(message_id)
-
-    async def wait_for_result(self, message_id: MessageId, *, timeout: timedelta) -> bytes | None:
-        """Return the result as soon as it is kept."""
-        return await self._results.wait(message_id, timeout=timeout)
-
-    async def dead_letters(self, queue: str, *, limit: int = 100) -> list[DeadLetter]:
-        """Return the newest dead letters of a queue."""
-        dead = self._queue(queue).dead.values()
-        return sorted(dead, key=lambda letter: letter.died_at_ms, reverse=True)[:limit]
-
-    async def dead_letter(self, queue: str, message_id: MessageId) -> DeadLetter | None:
-        """Return one dead letter of a queue."""
-        return self._queue(queue).dead.get(message_id)
-
-    async def flush(self, queue: str) -> None:
-        """Drop all waiting, delayed and dead messages of a queue."""
-        here = self._queue(queue)
-        for lane in here.ready.values():
-            lane.clear()
-        here.delayed.clear()
-        here.dead.clear()
-
-    async def aclose(self) -> None:
-        """Do nothing: there is nothing to release, and tests look inside afterwards."""

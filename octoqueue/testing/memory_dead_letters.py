@@ -1,0 +1,49 @@
+"""`MemoryDeadLetters`: what somebody decides about the memory store's dead letters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from octoqueue.errors import LaneFull
+from octoqueue.primitives.envelope import unpack_header
+from octoqueue.primitives.lane import Lane
+from octoqueue.testing.memory_upkeep import MemoryUpkeep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from octoqueue.primitives.ids import MessageId
+
+
+class MemoryDeadLetters(MemoryUpkeep):
+    """Replays and purges."""
+
+    async def replay(
+        self, queue: str, message_ids: Sequence[MessageId], *, over_bound: bool = False
+    ) -> list[MessageId]:
+        """Put dead letters back at the tail of their lanes."""
+        here = self._queue(queue)
+        letters = here.replayable(message_ids)
+        needs = Counter(unpack_header(letter.payload).lane for letter in letters)
+        for lane in Lane:
+            depth, bound = len(here.ready[lane]), self.options.bound(queue, lane)
+            if needs[lane] and depth + needs[lane] > bound and not over_bound:
+                raise LaneFull(queue, lane.label, depth=depth, bound=bound)
+        for letter in letters:
+            here.replay(letter, self._clock.now_ms())
+            self._results.drop(letter.message_id)
+            self._ring(queue)
+        return [letter.message_id for letter in letters]
+
+    async def purge(
+        self,
+        queue: str,
+        message_ids: Sequence[MessageId] = (),
+        *,
+        older_than: timedelta | None = None,
+    ) -> int:
+        """Remove dead letters for good."""
+        age_ms = None if older_than is None else older_than // timedelta(milliseconds=1)
+        return self._queue(queue).purge(message_ids, age_ms, self._clock.now_ms())

@@ -1,0 +1,92 @@
+"""`MemoryReading`: what is true of the queues of the memory store."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from typing import TYPE_CHECKING
+
+from octoqueue.lanes.options import LaneOptions
+from octoqueue.lanes.reading import in_flight
+from octoqueue.primitives.clock import Clock, SystemClock
+from octoqueue.primitives.histogram import WAIT_BUCKETS
+from octoqueue.primitives.lane import Lane
+from octoqueue.primitives.messages import DeadLetter, QueueStats, SessionId
+from octoqueue.routing.partitions import PartitionMap
+from octoqueue.testing.memory_queue import MemoryQueue, ready_at_of
+from octoqueue.testing.memory_results import MemoryResults
+
+if TYPE_CHECKING:
+    import asyncio
+    from datetime import timedelta
+
+    from octoqueue.primitives.ids import MessageId
+
+
+class MemoryReading:
+    """Reads; what changes messages stands on it."""
+
+    def __init__(self, options: LaneOptions | None = None, *, clock: Clock | None = None) -> None:
+        """Start empty."""
+        self.options = options or LaneOptions()
+        self._clock = clock or SystemClock()
+        self._map = PartitionMap(self.options.partitions)
+        self._queues: dict[str, MemoryQueue] = {}
+        self._sessions: dict[SessionId, int] = {}
+        self._results = MemoryResults(self._clock)
+        self._bell_waiters: deque[tuple[frozenset[str], asyncio.Future[bool]]] = deque()
+        self._numbers = itertools.count(1)
+        self._used: set[str] = set()
+
+    def _queue(self, name: str) -> MemoryQueue:
+        return self._queues.setdefault(name, MemoryQueue(name))
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────
+
+    async def stats(self, queue: str) -> QueueStats:
+        """Return what is true of a queue now."""
+        here, now = self._queue(queue), self._clock.now_ms()
+        heads = [ready_at_of(lane[0]) for lane in here.ready.values() if lane]
+        oldest = min([at for at in heads if at is not None], default=now)
+        return QueueStats(
+            queue=queue,
+            depth={lane: len(here.ready[lane]) for lane in Lane},
+            delayed=len(here.delayed),
+            dead=len(here.dead),
+            in_flight=in_flight(here.counters),
+            oldest_age_seconds=max(now - oldest, 0) / 1000,
+            counters={name: count for name, count in here.counters.items() if count},
+            waits=tuple(here.waits[bucket] for bucket in range(WAIT_BUCKETS)),
+        )
+
+    async def queues(self) -> list[str]:
+        """Return the names of all queues ever used."""
+        return sorted(self._used)
+
+    async def result(self, message_id: MessageId) -> bytes | None:
+        """Return the kept result of a message."""
+        return self._results.get(message_id)
+
+    async def wait_for_result(self, message_id: MessageId, *, timeout: timedelta) -> bytes | None:
+        """Return the result as soon as it is kept."""
+        return await self._results.wait(message_id, timeout=timeout)
+
+    async def dead_letters(self, queue: str, *, limit: int = 100) -> list[DeadLetter]:
+        """Return the newest dead letters of a queue."""
+        dead = self._queue(queue).dead.values()
+        return sorted(dead, key=lambda letter: letter.died_at_ms, reverse=True)[:limit]
+
+    async def dead_letter(self, queue: str, message_id: MessageId) -> DeadLetter | None:
+        """Return one dead letter of a queue."""
+        return self._queue(queue).dead.get(message_id)
+
+    async def flush(self, queue: str) -> None:
+        """Drop all waiting, delayed and dead messages of a queue."""
+        here = self._queue(queue)
+        for lane in here.ready.values():
+            lane.clear()
+        here.delayed.clear()
+        here.dead.clear()
+
+    async def aclose(self) -> None:
+        """Do nothing: there is nothing to release, and tests look inside afterwards."""

@@ -1,0 +1,120 @@
+"""`MemoryUpkeep`: sessions, doorbells, and what keeps the lanes of the memory store tidy."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from octoqueue.lanes.protocol import Promotion
+from octoqueue.primitives.envelope import unpack_header
+from octoqueue.primitives.lane import Lane
+from octoqueue.testing.memory_queue import MemoryQueue, ready_at_of, restamped
+from octoqueue.testing.memory_reading import MemoryReading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from octoqueue.primitives.messages import SessionId
+
+
+class MemoryUpkeep(MemoryReading):
+    """Keeps sessions alive and lanes tidy."""
+
+    def _place(self, queue: MemoryQueue, lane: Lane, payload: bytes, delay_ms: int) -> None:
+        now = self._clock.now_ms()
+        if not delay_ms:
+            queue.ready[lane].append(restamped(payload, ready_at_ms=now))
+        elif not queue.delay(payload, now + delay_ms):
+            return
+        self._ring(queue.name)
+
+    # ── sessions and bells ───────────────────────────────────────────────────────────────────────
+
+    async def extend(self, session: SessionId) -> bool:
+        """Renew a session and all it holds."""
+        now = self._clock.now_ms()
+        alive = self._sessions.get(session, 0) > now
+        self._sessions[session] = now + self.options.lease_ms
+        return alive
+
+    async def retire(self, session: SessionId) -> None:
+        """End a session at its own wish."""
+        if session in self._sessions:
+            now = self._clock.now_ms()
+            self._sessions[session] = min(self._sessions[session], now)
+
+    async def wait_for_bell(self, queues: Sequence[str], *, timeout: timedelta) -> bool:
+        """Return True as soon as one of the queues may have work."""
+        for name in queues:
+            if self._queue(name).rung:
+                self._queue(name).rung = False
+                return True
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        waiter = (frozenset(queues), future)
+        self._bell_waiters.append(waiter)
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                return await future
+        except TimeoutError:
+            self._pass_on(waiter)
+            return False
+        except asyncio.CancelledError:
+            self._pass_on(waiter)
+            raise
+        finally:
+            self._bell_waiters.remove(waiter)
+
+    def _pass_on(self, waiter: tuple[frozenset[str], asyncio.Future[bool]]) -> None:
+        """Ring for somebody else when this waiter was woken in the instant it gave up."""
+        queues, future = waiter
+        if future.done() and not future.cancelled():
+            for name in queues:
+                self._ring(name)
+
+    async def ring(self, queues: Sequence[str]) -> None:
+        """Wake somebody who waits for one of the queues."""
+        for name in queues:
+            self._ring(name)
+
+    def _ring(self, name: str) -> None:
+        for waiter in self._bell_waiters:
+            if name in waiter[0] and not waiter[1].done():
+                waiter[1].set_result(True)
+                return
+        self._queue(name).rung = True
+
+    # ── upkeep ───────────────────────────────────────────────────────────────────────────────────
+
+    async def promote(self, queue: str) -> Promotion:
+        """Move delayed messages that are due into their lanes."""
+        here, now = self._queue(queue), self._clock.now_ms()
+        due = sorted((at, payload) for payload, at in here.delayed.items() if at <= now)
+        for at, payload in due:
+            del here.delayed[payload]
+            if ready_at_of(payload) is None:
+                here.ready[Lane.LOW].append(payload)  # where a claim buries it
+            else:
+                lane = unpack_header(payload).lane
+                here.ready[lane].append(restamped(payload, ready_at_ms=at))
+        if due:
+            here.counters["promoted"] += len(due)
+            self._ring(queue)
+        wait = min(here.delayed.values(), default=None)
+        next_due = None if wait is None else timedelta(milliseconds=wait - now)
+        return Promotion(len(due), next_due)
+
+    async def reclaim(self) -> int:
+        """Give back what expired sessions hold."""
+        now, total = self._clock.now_ms(), 0
+        ends = sorted((expires, session) for session, expires in self._sessions.items())
+        for session in [session for expires, session in ends if expires <= now]:
+            for queue in self._queues.values():
+                held = queue.leased.pop(session, {})
+                queue.give_back(held.values())
+                if held:
+                    queue.counters["reclaimed"] += len(held)
+                    self._ring(queue.name)
+                total += len(held)
+            del self._sessions[session]
+        return total
