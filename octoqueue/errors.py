@@ -11,7 +11,10 @@
     │   │   └── DelayedFull             the queue's delayed messages have reached their bound
     │   ├── EnvelopeTooLarge            the payload is over the limit
     │   ├── PayloadNotSerializable      an argument has no JSON form
+    │   ├── DuplicateMessage            another message holds the unique key; names it
+    │   ├── UniqueCycle                 a running message sends the key it holds itself
     │   └── InvalidMessage              a field of the message has an impossible value
+    │       └── UnitsOverBurst          it costs more than its limit ever gives at once
     ├── EnvelopeError                   bytes that are no envelope of ours
     │   └── NotReplayable               a dead letter is none, so it cannot run again; names it
     ├── DeadLetterUnknown               a queue has no dead letter of that id
@@ -22,6 +25,9 @@
     │   ├── ResultTimeout               no result within the time given
     │   └── ActorFailed                 the actor raised; carries class name, message, traceback
     ├── TimeLimitExceeded               an attempt ran longer than its actor allows
+    ├── DeadlineExceeded                an attempt still ran at the message's deadline
+    ├── MessageExpired                  a message was not started in time and is not run any more
+    ├── Cancelled                       somebody cancelled the message; carries the reason
     ├── MessageRejected                 middleware said that a message must not run (again)
     ├── PoisonMessage                   too many workers were lost while they ran a message
     ├── StoreError                      a server answered wrongly or not at all
@@ -39,6 +45,7 @@
     │   └── PortTaken                   another program listens where it was to listen
     └── Steer                           not failures: what an actor raises to steer its message
         ├── Retry                       run me again, optionally after a delay
+        ├── Snooze                      run me again after a delay, and count no attempt
         └── Discard                     acknowledge me although I did not finish
 
 The docstring of a class is its default message. Fields carry the ids needed to act on it.
@@ -156,6 +163,45 @@ class InvalidMessage(EnqueueError):
         self.field = field
 
 
+class UnitsOverBurst(InvalidMessage):
+    """The message costs more units than its rate limit ever gives at once: it could never run."""
+
+    def __init__(self, limit: str, *, units: int, burst: int) -> None:
+        super().__init__(
+            "limits",
+            f"{units} units of {limit!r} are over its burst of {burst}: the message could never "
+            "run; split it, or raise the burst",
+        )
+        self.limit = limit
+        self.units = units
+        self.burst = burst
+
+
+class DuplicateMessage(EnqueueError):
+    """Another message holds the unique key."""
+
+    def __init__(self, actor: str, *, existing: str) -> None:
+        super().__init__(f"actor {actor!r} has a message with this unique key: {existing}")
+        self.actor = actor
+        self.existing = existing
+        """The id of the message that holds the key."""
+
+
+class UniqueCycle(EnqueueError):
+    """A running message sends a message with the unique key that it holds itself until it is done.
+
+    The new one would be a duplicate of its own sender, and never run.
+    """
+
+    def __init__(self, actor: str, *, message_id: str) -> None:
+        super().__init__(
+            f"message {message_id} holds the unique key until it is done and sends actor {actor!r} "
+            "the same key; declare it unique until it is started, or give the next one another key"
+        )
+        self.actor = actor
+        self.message_id = message_id
+
+
 class EnvelopeError(OctoqueueError):
     """These bytes are no envelope of ours."""
 
@@ -231,6 +277,22 @@ class ActorFailed(ResultError):
 
 class TimeLimitExceeded(OctoqueueError):
     """An attempt ran longer than its actor allows and was cancelled."""
+
+
+class DeadlineExceeded(OctoqueueError):
+    """An attempt still ran at the deadline of its message and was stopped."""
+
+
+class MessageExpired(OctoqueueError):
+    """A message was not started before it expired, and is not run any more."""
+
+
+class Cancelled(OctoqueueError):
+    """Somebody cancelled the message."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason or None)
+        self.reason = reason
 
 
 class MessageRejected(OctoqueueError):
@@ -352,6 +414,15 @@ class Retry(Steer):
         super().__init__(message)
         self.delay = delay
         """How long to wait first; the actor's backoff when None."""
+
+
+class Snooze(Steer):
+    """Run this message again later, and count no attempt."""
+
+    def __init__(self, delay: timedelta, message: str | None = None) -> None:
+        super().__init__(message)
+        self.delay = delay
+        """How long to wait first."""
 
 
 class Discard(Steer):
