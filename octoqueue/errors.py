@@ -28,6 +28,7 @@
     ├── DeadlineExceeded                an attempt still ran at the message's deadline
     ├── MessageExpired                  a message was not started in time and is not run any more
     ├── Cancelled                       somebody cancelled the message; carries the reason
+    ├── BatchAnswerInvalid              a batch actor returned no entry a message
     ├── MessageRejected                 middleware said that a message must not run (again)
     ├── PoisonMessage                   too many workers were lost while they ran a message
     ├── StoreError                      a server answered wrongly or not at all
@@ -293,6 +294,18 @@ class Cancelled(OctoqueueError):
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason or None)
         self.reason = reason
+
+
+class BatchAnswerInvalid(OctoqueueError):
+    """A batch actor returned neither None nor a list with one entry a message."""
+
+    def __init__(self, actor: str, *, returned: str, messages: int) -> None:
+        super().__init__(
+            f"actor {actor!r} was called with {messages} messages and returned a {returned}; "
+            "a batch actor returns None, or a list with one entry a message"
+        )
+        self.actor = actor
+        self.messages = messages
 
 
 class MessageRejected(OctoqueueError):
