@@ -55,11 +55,11 @@ The docstring of a class is its default message. Fields carry the ids needed to 
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import timedelta
 
 
 class OctoqueueError(Exception):
@@ -433,6 +433,8 @@ class Snooze(Steer):
     """Run this message again later, and count no attempt."""
 
     def __init__(self, delay: timedelta, message: str | None = None) -> None:
+        if delay < timedelta(0):
+            raise InvalidMessage("delay", f"{delay} is negative")
         super().__init__(message)
         self.delay = delay
         """How long to wait first."""
