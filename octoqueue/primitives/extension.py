@@ -7,7 +7,8 @@ It stands between the header and the body of an envelope that carries `Flag.EXTE
     34      …     entries: kind (1 byte), length (1 byte), value
 
     kind        value
-    1 unique    mode (1 byte, see `UniqueMode`), digest of the key (16 bytes)
+    1 unique    mode (1 byte, see `UniqueMode`), digest of the key (16 bytes),
+                length of the window in ms (8 bytes, WINDOW only)
     2 flow      digest of everything a message must pass before it may run (8 bytes)
     3 tenant    name
     4 cap       name of a concurrency cap
@@ -29,6 +30,7 @@ from octoqueue.errors import EnvelopeError, InvalidMessage
 _SIZE = struct.Struct(">H")
 _ENTRY = struct.Struct(">BB")
 _UNIQUE = struct.Struct(">B16s")
+_WINDOW = struct.Struct(">Q")
 _LIMIT = struct.Struct(">IB")
 
 DIGEST_BYTES = 16
@@ -36,6 +38,8 @@ FLOW_BYTES = 8
 MOST_NAME_BYTES = 120
 """What fits into an entry twice, with room for its numbers."""
 MOST_UNITS = 2**32 - 1
+MOST_WINDOW_MS = 10 * 366 * 86_400_000
+"""Ten years."""
 
 _KIND_UNIQUE, _KIND_FLOW, _KIND_TENANT, _KIND_CAP, _KIND_LIMIT = range(1, 6)
 
@@ -57,6 +61,8 @@ class UniqueKey(NamedTuple):
     mode: UniqueMode
     digest: bytes
     """blake2b of the key, 16 bytes."""
+    window_ms: int = 0
+    """WINDOW only: how long the key is taken."""
 
 
 class LimitUse(NamedTuple):
@@ -106,12 +112,11 @@ def pack_extension(extension: Extension) -> bytes:
     """Return the bytes between header and body.
 
     Raises:
-        InvalidMessage: a name is too long, or the units do not fit; names the field.
+        InvalidMessage: a name is too long, or the units or the window do not fit; names the field.
     """
     entries: list[bytes] = []
     if extension.unique is not None:
-        unique = _UNIQUE.pack(extension.unique.mode, extension.unique.digest)
-        entries.append(_entry(_KIND_UNIQUE, unique))
+        entries.append(_entry(_KIND_UNIQUE, _unique(extension.unique)))
     if extension.gated:
         entries.append(_entry(_KIND_FLOW, extension.flow))
     if extension.tenant:
@@ -125,6 +130,15 @@ def pack_extension(extension: Extension) -> bytes:
         entries.append(_entry(_KIND_LIMIT, head + name + _name("limits", use.key)))
     block = b"".join(entries)
     return _SIZE.pack(len(block)) + block
+
+
+def _unique(key: UniqueKey) -> bytes:
+    packed = _UNIQUE.pack(key.mode, key.digest)
+    if key.mode is not UniqueMode.WINDOW:
+        return packed
+    if not 1 <= key.window_ms <= MOST_WINDOW_MS:
+        raise InvalidMessage("unique", f"a window of {key.window_ms} ms is not 1 ms to ten years")
+    return packed + _WINDOW.pack(key.window_ms)
 
 
 def _entry(kind: int, value: bytes) -> bytes:
@@ -153,6 +167,13 @@ def extension_size(payload: bytes, *, start: int) -> int:
     return size
 
 
+def _unique_from(value: bytes) -> UniqueKey:
+    mode, digest = _UNIQUE.unpack_from(value)
+    if mode != UniqueMode.WINDOW:
+        return UniqueKey(UniqueMode(mode), digest)
+    return UniqueKey(UniqueMode.WINDOW, digest, *_WINDOW.unpack_from(value, _UNIQUE.size))
+
+
 def unpack_extension(payload: bytes, *, start: int) -> Extension:
     """Return the extension that begins at `start`.
 
@@ -170,8 +191,7 @@ def unpack_extension(payload: bytes, *, start: int) -> Extension:
             value = payload[at : at + length]
             at += length
             if kind == _KIND_UNIQUE:
-                mode, digest = _UNIQUE.unpack(value)
-                unique = UniqueKey(UniqueMode(mode), digest)
+                unique = _unique_from(value)
             elif kind == _KIND_TENANT:
                 tenant = value.decode()
             elif kind == _KIND_CAP:

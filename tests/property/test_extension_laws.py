@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from octoqueue.errors import EnvelopeError, InvalidMessage
 from octoqueue.primitives.extension import (
+    MOST_WINDOW_MS,
     Extension,
     LimitUse,
     UniqueKey,
@@ -19,7 +20,11 @@ from octoqueue.primitives.extension import (
 
 NAMES = st.text(max_size=40)
 LIMITS = st.builds(LimitUse, NAMES, NAMES, st.integers(0, 2**32 - 1))
-UNIQUE = st.builds(UniqueKey, st.sampled_from(UniqueMode), NAMES.map(unique_digest))
+DIGESTS = NAMES.map(unique_digest)
+UNTIL = st.sampled_from((UniqueMode.STARTED, UniqueMode.DONE))
+UNIQUE = st.builds(UniqueKey, UNTIL, DIGESTS, st.just(0)) | st.builds(
+    UniqueKey, st.just(UniqueMode.WINDOW), DIGESTS, st.integers(1, MOST_WINDOW_MS)
+)
 EXTENSIONS = st.builds(
     Extension,
     st.none() | UNIQUE,
@@ -64,3 +69,12 @@ def test_units_do_not_change_the_flow() -> None:
 def test_a_name_that_does_not_fit_is_refused_by_its_field() -> None:
     with pytest.raises(InvalidMessage, match="tenant"):
         pack_extension(Extension(tenant="x" * 121))
+
+
+@given(st.sampled_from((-1, 0, MOST_WINDOW_MS + 1)))
+def test_a_window_that_is_none_is_refused_by_its_field(window_ms: int) -> None:
+    key = UniqueKey(UniqueMode.WINDOW, unique_digest("k"), window_ms)
+
+    with pytest.raises(InvalidMessage) as refused:
+        pack_extension(Extension(key))
+    assert refused.value.field == "unique"

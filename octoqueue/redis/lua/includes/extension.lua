@@ -1,0 +1,40 @@
+-- The extension behind the header; layout as in primitives/extension.py, offsets counted from 1.
+local EXTENDED = 2
+local UNIQUE, FLOW, TENANT, CAP, LIMIT = 1, 2, 3, 4, 5
+local UNTIL_STARTED, UNTIL_DONE, FOR_A_WINDOW = 1, 2, 3
+
+local function is_extended(payload)
+  return math.floor(payload:byte(4) / EXTENDED) % 2 == 1
+end
+
+-- What the extension says: unique = { mode, digest, window in ms }, flow, tenant, caps = { name… },
+-- limits = { { units, name, key }… }. nil when there is none, or when it is cut off: what cannot be
+-- read must not stop a script; the worker that claims it buries it.
+local function extension_of(payload)
+  if not is_extended(payload) or #payload < HEADER_BYTES + 2 then return nil end
+  local found = { tenant = '', caps = {}, limits = {} }
+  local at, stop = HEADER_BYTES + 3, HEADER_BYTES + 2 + struct.unpack('>H', payload, HEADER_BYTES + 1)
+  if #payload < stop then return nil end
+  while at <= stop do
+    local kind, length = payload:byte(at, at + 1)
+    if not length or at + 1 + length > stop then return nil end
+    local value = payload:sub(at + 2, at + 1 + length)
+    at = at + 2 + length
+    if kind == UNIQUE then
+      local window = value:byte(1) == FOR_A_WINDOW
+      if #value < (window and 25 or 17) then return nil end
+      found.unique = { value:byte(1), value:sub(2, 17), window and struct.unpack('>I8', value, 18) or 0 }
+    elseif kind == FLOW then
+      found.flow = value
+    elseif kind == TENANT then
+      found.tenant = value
+    elseif kind == CAP then
+      table.insert(found.caps, value)
+    elseif kind == LIMIT then
+      if #value < 5 then return nil end
+      local units, size = struct.unpack('>I4B', value)
+      table.insert(found.limits, { units, value:sub(6, 5 + size), value:sub(6 + size) })
+    end
+  end
+  return found
+end
