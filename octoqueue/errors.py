@@ -23,7 +23,11 @@
     ├── ResultError                     a result cannot be given
     │   ├── ResultNotKept               the actor does not keep results
     │   ├── ResultTimeout               no result within the time given
+    │   ├── EventsNotKept               the actor tells no events
+    │   ├── EventTimeout                no event within the time given
     │   └── ActorFailed                 the actor raised; carries class name, message, traceback
+    ├── ResultTooLarge                  an actor returned more than may be kept
+    ├── EventTooLarge                   an actor emitted more than one event may hold
     ├── TimeLimitExceeded               an attempt ran longer than its actor allows
     ├── DeadlineExceeded                an attempt still ran at the message's deadline
     ├── MessageExpired                  a message was not started in time and is not run any more
@@ -33,8 +37,10 @@
     ├── PoisonMessage                   too many workers were lost while they ran a message
     ├── StoreError                      a server answered wrongly or not at all
     │   ├── StoreUnavailable            Redis or PostgreSQL cannot be reached
+    │   ├── SentTooLate                 a call came after the time it was allowed to take effect
     │   ├── StoreConflict               another transaction won; the same call may succeed
     │   ├── StoreRefused                the server refused a statement; carries its SQLSTATE
+    │   ├── ObjectMissing               the object store has no object of that key (any more)
     │   ├── SchemaMismatch              the database's schema is not the one this code needs
     │   └── StoreProtocolError          a script answered what the client does not understand
     ├── ReplyUnusable                   a model answered in a form nobody can use
@@ -263,6 +269,16 @@ class ResultTimeout(ResultError):
     retryable = True
 
 
+class EventsNotKept(ResultError):
+    """The actor tells no events; declare it with `events=True`."""
+
+
+class EventTimeout(ResultError):
+    """No event arrived within the time given."""
+
+    retryable = True
+
+
 class ActorFailed(ResultError):
     """The actor raised on its last attempt."""
 
@@ -274,6 +290,32 @@ class ActorFailed(ResultError):
         """Its message."""
         self.trace = trace
         """Its traceback as text, empty when unknown (a poison stop has none)."""
+
+
+class ResultTooLarge(OctoqueueError):
+    """An actor returned more than may be kept."""
+
+    def __init__(self, actor: str, *, result_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"actor {actor!r} returned {result_bytes} bytes, the limit is {limit_bytes} "
+            "(results.max_object_bytes); return a reference to the data instead of the data"
+        )
+        self.actor = actor
+        self.result_bytes = result_bytes
+        self.limit_bytes = limit_bytes
+
+
+class EventTooLarge(OctoqueueError):
+    """An actor emitted more than one event may hold."""
+
+    def __init__(self, actor: str, *, event_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"an event of actor {actor!r} has {event_bytes} bytes, the limit is {limit_bytes} "
+            "(events.max_bytes); emit a reference to the data instead of the data"
+        )
+        self.actor = actor
+        self.event_bytes = event_bytes
+        self.limit_bytes = limit_bytes
 
 
 class TimeLimitExceeded(OctoqueueError):
@@ -334,6 +376,12 @@ class StoreUnavailable(StoreError):
         self.store = store
 
 
+class SentTooLate(StoreError):
+    """The call reached the store after the time it was allowed to take effect; it had none."""
+
+    retryable = True
+
+
 class StoreConflict(StoreError):
     """Another transaction won; nothing of this one was kept."""
 
@@ -356,6 +404,14 @@ class StoreRefused(StoreError):
         self.sqlstate = sqlstate
         self.constraint = constraint
         """Name of the violated constraint, when it was one."""
+
+
+class ObjectMissing(StoreError):
+    """The object store has no object of that key (any more)."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the object store has no object {key!r} (any more)")
+        self.key = key
 
 
 class SchemaMismatch(StoreError):
