@@ -53,6 +53,8 @@ class Flag(IntFlag):
     """Somebody may ask for the result: a poison stop must leave one too."""
     EXTENDED = 2
     """An extension follows the header."""
+    EVENTS = 4
+    """It tells events: its ending must tell one too."""
 
 
 _EXTENDED = int(Flag.EXTENDED)
