@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from octoqueue.broker.admission import affinity_from, extension_from
 from octoqueue.broker.context import current_message
+from octoqueue.broker.expiring import MOMENTS, moment_in, with_moments
 from octoqueue.broker.translate import delay_of, enqueue_from
+from octoqueue.errors import InvalidMessage
+from octoqueue.primitives.clock import SystemClock
 from octoqueue.primitives.envelope import Flag
+from octoqueue.primitives.extension import pack_extension
 from octoqueue.primitives.lane import Lane, lane_from
 
 if TYPE_CHECKING:
@@ -15,19 +21,37 @@ if TYPE_CHECKING:
     from dramatiq.message import Message
 
     from octoqueue.broker.executables import Executable
+    from octoqueue.broker.limiting import RateLimit
+    from octoqueue.primitives.clock import Clock
     from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.messages import Enqueue
 
+_ADMITTED = frozenset({"tenant", "unique", *MOMENTS, *MOMENTS.values()})
+"""Options of a message that need a closer look."""
+
 
 class Enveloper:
-    """Knows in which lane a message belongs and whether its result is kept."""
+    """Knows in which lane a message belongs, what it must pass, and whether its result is kept."""
 
     def __init__(
-        self, find: Callable[[str], Executable | None], limit_bytes: Callable[[], int]
+        self,
+        find: Callable[[str], Executable | None],
+        limit_bytes: Callable[[], int],
+        burst_of: Callable[[RateLimit], int] = lambda limit: limit.most,
+        clock: Clock | None = None,
     ) -> None:
-        """Ask `find` for an actor by name: None when this process does not declare it."""
+        """Prepare.
+
+        Args:
+            find: an actor by name: None when this process does not declare it.
+            limit_bytes: how long a body may be.
+            burst_of: how many units a limit gives at once.
+            clock: for tests.
+        """
         self._find = find
         self._limit_bytes = limit_bytes
+        self._burst_of = burst_of
+        self._clock = clock or SystemClock()
 
     def prepared(self, messages: Iterable[Message[Any]], delay_ms: int) -> list[Enqueue]:
         """Return the envelopes of messages that are sent here and now.
@@ -40,22 +64,53 @@ class Enveloper:
         return [self.envelope(message, delay_of(message, delay_ms), beside) for message in messages]
 
     def envelope(self, message: Message[Any], delay_ms: int, beside: MessageId | None) -> Enqueue:
-        """Return the envelope of a message, in the partition of `beside` when it is given."""
-        wanted = message.options.get("lane")
-        if wanted is not None:
-            lane = lane_from(wanted)
-        else:
-            actor = self._find(message.actor_name)
-            # Without one it is a message for a program that declares its actor elsewhere.
-            lane = Lane.NORMAL if actor is None else actor.options.lane
+        """Return the envelope of a message, in the partition of `beside` when it is given.
+
+        Raises:
+            EnqueueError: it cannot be sent.
+        """
+        actor = self._find(message.actor_name)
+        # Without one it is a message for a program that declares its actor elsewhere.
+        options = message.options
+        lane = Lane.NORMAL if actor is None else actor.options.lane
+        keeps = actor is not None and actor.options.results
+        place: bytes | None = beside
+        extension = b""
+        if options:
+            if (wanted := options.get("lane")) is not None:
+                lane = lane_from(wanted)
+            if (wish := options.get("results")) is not None:
+                keeps = bool(wish)
+        if (options and not _ADMITTED.isdisjoint(options)) or (
+            actor is not None and (actor.admission or actor.options.expires_ms is not None)
+        ):
+            message, extension, affinity = self._admitted(message, actor, delay_ms)
+            place = beside or affinity
         return enqueue_from(
             message,
             lane=lane,
-            flags=Flag.KEEP_RESULT if self.keeps_result(message) else Flag.NONE,
+            flags=Flag.KEEP_RESULT if keeps else Flag.NONE,
             delay_ms=delay_ms,
             limit_bytes=self._limit_bytes(),
-            beside=beside,
+            beside=place,
+            extension=extension,
         )
+
+    def _admitted(
+        self, message: Message[Any], actor: Executable | None, delay_ms: int
+    ) -> tuple[Message[Any], bytes, bytes | None]:
+        """Return the message with its moments, its extension, and what decides its partition."""
+        now_ms = self._clock.now_ms()
+        if not MOMENTS.keys().isdisjoint(message.options):
+            message = replace(message, options=with_moments(message.options, now_ms=now_ms))
+        if delay_ms:
+            _require_time_to_start(message, actor, now_ms + delay_ms)
+        admission = None if actor is None else actor.admission
+        extension = extension_from(message, admission, burst_of=self._burst_of)
+        if extension is None:
+            return message, b"", None
+        affinity = affinity_from(extension.unique, extension.tenant)
+        return message, pack_extension(extension), affinity
 
     def keeps_result(self, message: Message[Any]) -> bool:
         """Return whether somebody may ask for the result."""
@@ -64,3 +119,17 @@ class Enveloper:
             actor = self._find(message.actor_name)
             wanted = actor is not None and actor.options.results
         return bool(wanted)
+
+
+def _require_time_to_start(message: Message[Any], actor: Executable | None, due_ms: int) -> None:
+    """Refuse a delay that is longer than the message lives.
+
+    Raises:
+        InvalidMessage: it is; names what ends it.
+    """
+    ends = {given: moment_in(message.options, kept) for given, kept in MOMENTS.items()}
+    if ends["expires"] is None and actor is not None and actor.options.expires_ms is not None:
+        ends["expires"] = message.message_timestamp + actor.options.expires_ms
+    for name, end_ms in ends.items():
+        if end_ms is not None and end_ms <= due_ms:
+            raise InvalidMessage(name, "the message would end before its delay is over")

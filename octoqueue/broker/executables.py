@@ -10,6 +10,7 @@ from dramatiq.asyncio import async_to_sync
 from dramatiq.broker import Broker, MessageProxy
 from dramatiq.middleware import CurrentMessage
 
+from octoqueue.broker.admission import Admission, admission_from
 from octoqueue.broker.middleware import Hooks, carried_names, hooks_of
 from octoqueue.broker.options import MESSAGE_OPTIONS, ActorOptions, Defaults, resolved
 from octoqueue.broker.translate import lane_from_priority, message_from
@@ -34,6 +35,8 @@ class Executable:
     function: Callable[..., Any]
     is_async: bool
     options: ActorOptions
+    admission: Admission | None
+    """Its cap, limits and unique key; None when it has none of them."""
     hooks: Hooks
     """The hooks of a message that carries no options of its own."""
     own_options: frozenset[str]
@@ -79,6 +82,7 @@ def executable_from(
         function=function,
         is_async=iscoroutinefunction(function),
         options=resolved(actor.options, lane=lane_from_priority(actor.priority), defaults=defaults),
+        admission=admission_from(actor.actor_name, function, actor.options),
         hooks=hooks_of(broker, broker.middleware, own),
         own_options=own,
         shows_message=own_function is None

@@ -8,6 +8,7 @@ be committed together with the parent's ack in one slot. 58 random bits a millis
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import NewType
 
 import uuid_utils
@@ -19,12 +20,20 @@ ID_BYTES = 16
 AFFINITY_BYTES = 2
 
 
-def new_message_id(*, beside: MessageId | None = None) -> MessageId:
-    """Return a new time-ordered id; with `beside`, one of the same affinity as that id."""
+def new_message_id(*, beside: bytes | None = None) -> MessageId:
+    """Return a new time-ordered id; with `beside`, one of the same affinity.
+
+    `beside` is another id, or a digest of whatever is to decide the partition: its end counts.
+    """
     fresh = uuid_utils.uuid7().bytes
     if beside is not None:
         fresh = fresh[:-AFFINITY_BYTES] + beside[-AFFINITY_BYTES:]
     return MessageId(fresh)
+
+
+def affinity_of_name(name: str) -> bytes:
+    """Return what stands at the end of the ids of messages that belong to a name."""
+    return blake2b(name.encode(), digest_size=AFFINITY_BYTES).digest()
 
 
 def text_from_id(message_id: MessageId) -> str:

@@ -1,0 +1,107 @@
+"""`Send`: an actor with options for one message, as `Actor.using` returns it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+
+from octoqueue.broker.admission import tenant_of, unique_key_of
+from octoqueue.broker.expiring import require_time_left, with_moments
+from octoqueue.errors import InvalidMessage
+from octoqueue.primitives.clock import SystemClock
+from octoqueue.primitives.ids import id_from_text
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from octoqueue.broker.actors import Actor
+    from octoqueue.broker.handles import MessageHandle
+    from octoqueue.primitives.lane import Lane
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MILLISECOND = timedelta(milliseconds=1)
+_clock = SystemClock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendOptions:
+    """What `using` may change for one message."""
+
+    lane: Lane | None = None
+    delay: timedelta = timedelta(0)
+    message_id: str | None = None
+    results: bool | None = None
+    tenant: str | None = None
+    unique: str | None = None
+    expires: timedelta | datetime | None = None
+    deadline: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is impossible.
+
+        Raises:
+            InvalidMessage: a value is; names the field.
+        """
+        if self.delay < timedelta(0):
+            raise InvalidMessage("delay", f"{self.delay} is negative")
+        if self.message_id is not None and id_from_text(self.message_id) is None:
+            raise InvalidMessage("message_id", f"{self.message_id!r} is no UUID in canonical form")
+        named = {"tenant": self.tenant, "unique": self.unique}
+        tenant_of(named)
+        unique_key_of(None, "", (), {}, named)
+        now_ms = _clock.now_ms()
+        require_time_left("expires", self.expires, now_ms=now_ms)
+        require_time_left("deadline", self.deadline, now_ms=now_ms)
+
+    def message_options(self) -> dict[str, Any]:
+        """Return what stands in the message; times begin now."""
+        options: dict[str, Any] = {}
+        if self.lane is not None:
+            options["lane"] = self.lane.label
+        if self.results is not None:
+            options["results"] = self.results
+        if self.tenant is not None:
+            options["tenant"] = self.tenant
+        if self.unique is not None:
+            options["unique"] = self.unique
+        if self.expires is not None or self.deadline is not None:
+            options["expires"], options["deadline"] = self.expires, self.deadline
+            return with_moments(options, now_ms=_clock.now_ms())
+        return options
+
+
+class Send(Generic[P, R]):
+    """An actor with options for one message; reusable."""
+
+    __slots__ = ("_actor", "_options")
+
+    def __init__(self, actor: Actor[P, R], options: SendOptions) -> None:
+        self._actor = actor
+        self._options = options
+
+    def message(self, *args: P.args, **kwargs: P.kwargs) -> MessageHandle[R]:
+        """Build the message without enqueueing it, for `asend_many`; it remembers its delay."""
+        built = self._built(*args, **kwargs)
+        if self._options.delay:
+            built.options["delay"] = self._options.delay // _MILLISECOND
+        return built
+
+    def _built(self, *args: P.args, **kwargs: P.kwargs) -> MessageHandle[R]:
+        options = self._options
+        return self._actor.built(
+            args, kwargs, options.message_options(), message_id=options.message_id
+        )
+
+    def send(self, *args: P.args, **kwargs: P.kwargs) -> MessageHandle[R]:
+        """Enqueue the message and return its handle; blocks until it is accepted."""
+        message = self._built(*args, **kwargs)
+        delay_ms = self._options.delay // _MILLISECOND
+        return cast("MessageHandle[R]", self._actor.lanes.enqueue(message, delay=delay_ms or None))
+
+    async def asend(self, *args: P.args, **kwargs: P.kwargs) -> MessageHandle[R]:
+        """Enqueue the message and return its handle."""
+        message = self._built(*args, **kwargs)
+        return await self._actor.lanes.aenqueue(message, delay=self._options.delay)
