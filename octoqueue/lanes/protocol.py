@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         SessionId,
         Settlement,
     )
+    from octoqueue.primitives.once import Once
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,21 @@ class LaneStore(Protocol):
 
         When it raises, nothing is known: some groups may have been stored.
         """
+        ...
+
+    async def enqueue_once(self, messages: Sequence[Enqueue], once: Once) -> list[LaneFull | None]:
+        """Store messages each by itself, those stored before excepted; like `enqueue`.
+
+        What it raised on may be sent again: a message that was stored is known by its id, also
+        when it has run and ended meanwhile. `once` says how long.
+
+        Raises:
+            SentTooLate: the store's clock is past `once.not_after_ms`; nothing was stored.
+        """
+        ...
+
+    async def now_ms(self) -> int:
+        """Return the store's clock."""
         ...
 
     async def claim(self, session: SessionId, queues: Sequence[str], *, limit: int) -> list[Lease]:

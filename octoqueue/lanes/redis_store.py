@@ -12,7 +12,7 @@ import itertools
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from octoqueue.errors import DelayedFull, LaneFull, StoreError
+from octoqueue.errors import DelayedFull, LaneFull, SentTooLate, StoreError
 from octoqueue.lanes.protocol import Refusals
 from octoqueue.lanes.redis_dead_letters import RedisDeadLetters
 from octoqueue.lanes.redis_reading import good
@@ -27,13 +27,14 @@ from octoqueue.primitives.messages import (
 )
 from octoqueue.redis.calls.claim import SESSION_UNKNOWN, claim_call, claim_keys, leases_from
 from octoqueue.redis.calls.commit import commit_call
-from octoqueue.redis.calls.enqueue import enqueue_call, refused_groups
+from octoqueue.redis.calls.enqueue import TOO_LATE, enqueue_call, refused_groups
 from octoqueue.redis.calls.upkeep import stats_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from octoqueue.lanes.options import LaneOptions
+    from octoqueue.primitives.once import Once
     from octoqueue.redis.calls.scope import Scope
     from octoqueue.redis.client import RedisClient
     from octoqueue.redis.scripts import ScriptCall
@@ -59,17 +60,29 @@ class RedisLaneStore(RedisDeadLetters):
 
     async def enqueue(self, groups: Sequence[Sequence[Enqueue]]) -> list[LaneFull | None]:
         """Store each group all or none."""
+        return await self._enqueue(groups, None)
+
+    async def enqueue_once(self, messages: Sequence[Enqueue], once: Once) -> list[LaneFull | None]:
+        """Store messages each by itself, those stored before excepted."""
+        return await self._enqueue([[message] for message in messages], once)
+
+    async def _enqueue(
+        self, groups: Sequence[Sequence[Enqueue]], once: Once | None
+    ) -> list[LaneFull | None]:
         await self._remember({message.queue for group in groups for message in group})
         placed = [[(self._map.of_id(m.message_id), m) for m in group] for group in groups]
         refusals: list[LaneFull | None] = [None] * len(groups)
         if len(self._scopes) == 1:
-            await self._enqueue_in(self._scopes[0], placed, range(len(groups)), refusals)
+            await self._enqueue_in(self._scopes[0], placed, range(len(groups)), refusals, once)
         else:
-            await self._enqueue_apart(placed, refusals)
+            await self._enqueue_apart(placed, refusals, once)
         return refusals
 
     async def _enqueue_apart(
-        self, placed: Sequence[Sequence[tuple[int, Enqueue]]], refusals: list[LaneFull | None]
+        self,
+        placed: Sequence[Sequence[tuple[int, Enqueue]]],
+        refusals: list[LaneFull | None],
+        once: Once | None,
     ) -> None:
         """Enqueue in each partition by itself, also when another one fails."""
         by_scope: defaultdict[Scope, list[int]] = defaultdict(list)
@@ -77,6 +90,8 @@ class RedisLaneStore(RedisDeadLetters):
             # On Cluster a group that spans slots is stored slot by slot; the manual says so.
             for scope in {self._scope_of[partition] for partition, _ in group}:
                 by_scope[scope].append(number)
+        for message_id in once.settled if once else ():
+            by_scope[self._scope_of[self._map.of_id(message_id)]]  # a call of its own if need be
         endings = await asyncio.gather(
             *(
                 self._enqueue_in(
@@ -84,6 +99,7 @@ class RedisLaneStore(RedisDeadLetters):
                     [[pm for pm in placed[n] if pm[0] in scope.partitions] for n in numbers],
                     numbers,
                     refusals,
+                    once,
                 )
                 for scope, numbers in by_scope.items()
             ),
@@ -100,13 +116,34 @@ class RedisLaneStore(RedisDeadLetters):
         groups: Sequence[Sequence[tuple[int, Enqueue]]],
         numbers: Sequence[int],
         refusals: list[LaneFull | None],
+        once: Once | None,
     ) -> None:
-        call, blocks = enqueue_call(scope, groups, bounds=self._bounds, now_ms=self._now())
-        for refused in refused_groups(await self._client.call(call), blocks):
+        call, blocks = enqueue_call(
+            scope,
+            groups,
+            bounds=self._bounds,
+            now_ms=self._now(),
+            once=b"" if once is None else self._packed(once, scope),
+        )
+        answer = await self._client.call(call)
+        if answer == TOO_LATE:
+            raise SentTooLate
+        for refused in refused_groups(answer, blocks):
             kind = DelayedFull if refused.delayed else LaneFull
             refusals[numbers[refused.group]] = kind(
                 refused.queue, refused.lane.label, depth=refused.depth, bound=refused.bound
             )
+
+    def _packed(self, once: Once, scope: Scope) -> bytes:
+        here = scope.partitions
+        return once.packed(tuple(i for i in once.settled if self._map.of_id(i) in here))
+
+    async def now_ms(self) -> int:
+        """Return the server's clock."""
+        if given := self._now():
+            return given
+        seconds, microseconds = await self._client.command("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     # ── taking out ───────────────────────────────────────────────────────────────────────────────
 

@@ -70,6 +70,10 @@ class Keys:
         """Return the zset of worker sessions."""
         return f"{self._tag(partition)}:workers"
 
+    def once(self, partition: int) -> str:
+        """Return the zset of ids that were enqueued once, with when each is forgotten."""
+        return f"{self._tag(partition)}:once"
+
     def result(self, partition: int, message_id: MessageId) -> str:
         """Return the key of a result."""
         return f"{self._tag(partition)}:result:{text_from_id(message_id)}"

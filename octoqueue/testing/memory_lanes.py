@@ -13,7 +13,7 @@ import itertools
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from octoqueue.errors import DelayedFull, EnvelopeError, LaneFull
+from octoqueue.errors import DelayedFull, EnvelopeError, LaneFull, SentTooLate
 from octoqueue.lanes.protocol import Refusals
 from octoqueue.primitives.envelope import Header, unpack_header
 from octoqueue.primitives.histogram import bucket_of
@@ -34,6 +34,8 @@ from octoqueue.testing.memory_queue import MemoryQueue, restamped
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from octoqueue.primitives.once import Once
+
 
 class MemoryLaneStore(MemoryDeadLetters):
     """Implements `LaneStore` with dictionaries."""
@@ -51,6 +53,24 @@ class MemoryLaneStore(MemoryDeadLetters):
                 for message in group:
                     self._put(message)
         return refusals
+
+    async def enqueue_once(self, messages: Sequence[Enqueue], once: Once) -> list[LaneFull | None]:
+        """Store messages each by itself, those stored before excepted."""
+        now = self._clock.now_ms()
+        self._once.settle(once.settled, now)
+        if now > once.not_after_ms:
+            raise SentTooLate
+        refusals: list[LaneFull | None] = []
+        for message in messages:
+            known = self._once.knows(message.message_id, now)
+            refusals += [None] if known else await self.enqueue([[message]])
+            if not known and refusals[-1] is None:
+                self._once.remember(message.message_id, now)
+        return refusals
+
+    async def now_ms(self) -> int:
+        """Return the clock."""
+        return self._clock.now_ms()
 
     def _refusal(self, group: Sequence[Enqueue]) -> LaneFull | None:
         needs = Counter[tuple[str, Lane | None]]()

@@ -13,6 +13,7 @@ from octoqueue.primitives.histogram import WAIT_BUCKETS
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import DeadLetter, QueueStats, SessionId
 from octoqueue.routing.partitions import PartitionMap
+from octoqueue.testing.memory_once import MemoryOnce
 from octoqueue.testing.memory_queue import MemoryQueue, ready_at_of
 from octoqueue.testing.memory_results import MemoryResults
 
@@ -37,6 +38,7 @@ class MemoryReading:
         self._bell_waiters: deque[tuple[frozenset[str], asyncio.Future[bool]]] = deque()
         self._numbers = itertools.count(1)
         self._used: set[str] = set()
+        self._once = MemoryOnce()
 
     def _queue(self, name: str) -> MemoryQueue:
         return self._queues.setdefault(name, MemoryQueue(name))

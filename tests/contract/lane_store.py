@@ -11,6 +11,7 @@ from tests.contract.bells import Bells, QuietBells
 from tests.contract.claiming import Claiming, ClaimingTheUndecodable
 from tests.contract.dead_letters import Purging, Replaying
 from tests.contract.enqueuing import Bounding, Enqueuing, GroupingOverPartitions
+from tests.contract.enqueuing_once import EnqueuingOnce
 from tests.contract.reading import Flushing, Reading
 from tests.contract.results import Closing, Results
 from tests.contract.sessions import ManySessions, Sessions
@@ -20,6 +21,7 @@ from tests.contract.upkeep import Promoting
 
 class LaneStoreContract(
     Enqueuing,
+    EnqueuingOnce,
     Bounding,
     Claiming,
     ClaimingTheUndecodable,

@@ -37,8 +37,17 @@ class Refused:
     delayed: bool
 
 
+TOO_LATE = -1
+"""What `enqueue.lua` answers when `once` came after its time."""
+
+
 def enqueue_call(
-    scope: Scope, groups: Groups, *, bounds: Callable[[str, Lane], Bounds], now_ms: int = 0
+    scope: Scope,
+    groups: Groups,
+    *,
+    bounds: Callable[[str, Lane], Bounds],
+    now_ms: int = 0,
+    once: bytes = b"",
 ) -> tuple[ScriptCall, list[tuple[str, Lane]]]:
     """Return the call and its blocks, in the order by which `refused_groups` reads the answer."""
     blocks: dict[tuple[str, Lane], int] = {}
@@ -54,8 +63,8 @@ def enqueue_call(
                 with_delay.add(place)
             tail += (number, block, index_of[partition], message.delay_ms, message.payload)
             count += 1
-    keys: list[str] = []
-    args: list[str | bytes | int] = [now_ms, len(blocks)]
+    keys = [scope.once()] if once else []
+    args: list[str | bytes | int] = [now_ms, once, len(blocks)]
     for place in blocks:
         queue, lane = place
         bound = bounds(queue, lane)

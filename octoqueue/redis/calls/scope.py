@@ -31,6 +31,10 @@ class Scope:
         """Return the sessions' key for this call."""
         return self.keys.workers(self.home)
 
+    def once(self) -> str:
+        """Return the key of the ids that were enqueued once, for this call."""
+        return self.keys.once(self.home)
+
 
 def scopes(keys: Keys, partitions: int, *, cluster: bool) -> tuple[Scope, ...]:
     """Return the scopes that together cover all partitions."""

@@ -1,25 +1,32 @@
 -- Purpose    Put messages into lanes, or among the delayed ones, within the lanes' bounds.
--- Guarantee  Messages of one group are stored all or none; groups are independent.
--- KEYS       for each block (one queue and lane), in order:
---            [1] stats hash of the queue
---            [2] doorbell of the queue, when the block has one
---            [3] the lane's list, one for each partition of the call
---            [4] the queue's delayed zset, one for each partition, when the block has delayed ones
+-- Guarantee  Messages of one group are stored all or none; groups are independent. With `once`,
+--            a group that was stored before is stored already, whatever became of it.
+-- KEYS       [1] zset of the ids that were enqueued once, when the call has `once`; then for each
+--                block (one queue and lane), in order:
+--            [2] stats hash of the queue
+--            [3] doorbell of the queue, when the block has one
+--            [4] the lane's list, one for each partition of the call
+--            [5] the queue's delayed zset, one for each partition, when the block has delayed ones
 -- ARGV       [1] now in ms, or 0 for the server's clock
---            [2] number of blocks, then for each: bound, bound of delayed, partitions,
+--            [2] `once` as includes/once.lua reads it, or empty; then each group is one message
+--            [3] number of blocks, then for each: bound, bound of delayed, partitions,
 --                has doorbell (0/1), has delayed (0/1)
---            [3] number of messages, then for each: group, block, partition (both from 1),
+--            [4] number of messages, then for each: group, block, partition (both from 1),
 --                delay in ms, payload; messages of a group are neighbours
--- Returns    for each refused group: group, block, depth, bound, 0 ready / 1 delayed (flat array)
+-- Returns    for each refused group: group, block, depth, bound, 0 ready / 1 delayed (flat array);
+--            -1 when `once` came too late: nothing was stored
 --#include now
 --#include header
 --#include doorbell
 --#include push_many
 --#include delay_until
+--#include once
 
 local now = now_ms(ARGV[1])
 local packed_now = struct.pack('>I8', now)
-local blocks, later, key, arg = {}, {}, 1, 3
+local once = once_from(ARGV[2], KEYS[1], now)
+if once and once.too_late then return -1 end
+local blocks, later, key, arg = {}, {}, once and 2 or 1, 4
 
 -- A room is what has a bound: a lane, or the delayed messages of a queue, which its lanes share.
 local READY, DELAYED = 0, 1
@@ -32,7 +39,7 @@ local function room(kind, bound, first_key, partitions)
   return { depth = depth, bound = tonumber(bound), kind = kind }
 end
 
-for index = 1, tonumber(ARGV[2]) do
+for index = 1, tonumber(ARGV[3]) do
   local block = { enqueued = 0, wake = false, values = {} }
   local partitions = tonumber(ARGV[arg + 2])
   block.stats, key = KEYS[key], key + 1
@@ -89,12 +96,15 @@ local at, stop = arg + 1, arg + 5 * tonumber(ARGV[arg])
 while at < stop do
   local first, group = at, ARGV[at]
   while at < stop and ARGV[at] == group do at = at + 5 end
-  local full, where = reserve(first, at - 5)
+  local known = once and is_known(once, id_of(ARGV[first + 4]))
+  local full, where
+  if not known then full, where = reserve(first, at - 5) end
   if full then
     local answer = { tonumber(group), tonumber(ARGV[where + 1]), full.depth, full.bound, full.kind }
     for _, value in ipairs(answer) do refused[#refused + 1] = value end
-  else
+  elseif not known then
     for message = first, at - 5, 5 do store(message) end
+    if once then remember(once, id_of(ARGV[first + 4])) end
   end
 end
 

@@ -55,14 +55,14 @@ def test_an_enqueue_names_each_lane_once_with_all_its_partitions() -> None:
         "{oq:0}:q:delayed",
         "{oq:1}:q:delayed",
     ]
-    assert call.args[:8] == [7, 1, 9, 9, 2, 1, 1, 3]
-    assert call.args[8:] == [0, 1, 1, 0, payload(1), 0, 1, 2, 0, payload(2), 1, 1, 1, 5, payload(3)]
+    assert call.args[:9] == [7, b"", 1, 9, 9, 2, 1, 1, 3]
+    assert call.args[9:] == [0, 1, 1, 0, payload(1), 0, 1, 2, 0, payload(2), 1, 1, 1, 5, payload(3)]
 
 
 def test_an_enqueue_without_delays_names_no_delayed_and_apart_no_bell() -> None:
     call, _ = enqueue_call(APART, [[(0, put(1, Lane.HIGH))]], bounds=lambda *_: ANY)
     assert call.keys == ["{oq:0}:q:stats", "{oq:0}:q:high"]
-    assert call.args[:8] == [0, 1, 9, 9, 1, 0, 0, 1]
+    assert call.args[:9] == [0, b"", 1, 9, 9, 1, 0, 0, 1]
 
 
 def test_refusals_are_read_back_by_their_blocks() -> None:
