@@ -8,7 +8,13 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from octoqueue.settings.names import QueueName
-from octoqueue.settings.quantities import Duration, PositiveCount, PositiveSize, at_least
+from octoqueue.settings.quantities import (
+    Duration,
+    PositiveCount,
+    PositiveDuration,
+    PositiveSize,
+    at_least,
+)
 from octoqueue.settings.section import Section, empty_if_none
 
 
@@ -37,6 +43,20 @@ class QueueSettings(Section):
     low: PositiveCount | None = None
     """Messages waiting in `low`, at most; without a number, `lanes.bounds.low`."""
 
+    concurrency: PositiveCount | None = None
+    """Messages of the queue that run at the same time in all workers together, at most; without a
+    number, as many as the workers have slots."""
+
+
+class AgingSettings(Section):
+    """How long a message waits before it moves up one lane, so that `low` cannot starve."""
+
+    normal: PositiveDuration | None = None
+    """After so long a message in `normal` moves to `high`; without a duration, never."""
+
+    low: PositiveDuration | None = None
+    """After so long a message in `low` moves to `normal`; without a duration, never."""
+
 
 class LaneSettings(Section):
     """The lanes of all queues."""
@@ -60,14 +80,19 @@ class LaneSettings(Section):
     bounds: LaneBounds = LaneBounds()
     """The bounds of every queue that `lanes.queues` does not name."""
 
+    aging: AgingSettings = AgingSettings()
+    """Off unless a duration is given: then a message in a higher lane may wait behind one that came
+    from a lower lane."""
+
     queues: Annotated[dict[QueueName, QueueSettings], BeforeValidator(empty_if_none)] = Field(
         default_factory=dict
     )
-    """Bounds of single queues, by name."""
+    """What single queues do differently, by name."""
 
     def bounds_of(self, queue: str) -> LaneBounds:
         """Return the bounds that hold for `queue`."""
         own = self.queues.get(queue)
         if own is None:
             return self.bounds
-        return self.bounds.model_copy(update=own.model_dump(exclude_none=True))
+        given = own.model_dump(exclude_none=True, exclude={"concurrency"})
+        return self.bounds.model_copy(update=given)

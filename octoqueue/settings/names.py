@@ -10,6 +10,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
+from octoqueue.primitives.extension import MOST_NAME_BYTES
+
 _QUEUE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
 _PREFIX: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
@@ -28,6 +30,12 @@ def _short_name(name: str) -> str:
             "must start with a lower-case letter and go on with at most 31 lower-case letters, "
             "digits, '_' and '-'"
         )
+    return name
+
+
+def _store_name(name: str) -> str:
+    if not 1 <= len(name.encode()) <= MOST_NAME_BYTES:
+        raise ValueError(f"must have 1 to {MOST_NAME_BYTES} bytes")
     return name
 
 
@@ -53,6 +61,9 @@ QueueName = Annotated[str, AfterValidator(_queue_name)]
 
 ShortName = Annotated[str, AfterValidator(_short_name)]
 """A name that becomes part of every key or of a folder."""
+
+StoreName = Annotated[str, AfterValidator(_store_name)]
+"""The name of a tenant or of a rate limit, as messages carry it."""
 
 ModuleName = Annotated[str, AfterValidator(_module_name)]
 """A module to import."""

@@ -134,6 +134,17 @@ def _not_a_truth_value(value: object) -> object:
     return value
 
 
+def _no_truth_value(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic collects ValueError
+    return value
+
+
+def _shortest(number: float) -> float:
+    """Return a whole number without its `.0`."""
+    return int(number) if number.is_integer() else number
+
+
 def at_least(shortest: timedelta) -> AfterValidator:
     """Return a validator that refuses durations below `shortest`."""
 
@@ -184,3 +195,12 @@ Count = Annotated[int, Field(ge=0), BeforeValidator(_not_a_truth_value), Kind("i
 
 PositiveCount = Annotated[int, Field(ge=1), BeforeValidator(_not_a_truth_value), Kind("int")]
 """A whole number, at least one."""
+
+PositiveNumber = Annotated[
+    float,
+    Field(gt=0, allow_inf_nan=False),
+    BeforeValidator(_no_truth_value),
+    PlainSerializer(_shortest, return_type=float, when_used="json"),
+    Kind("number"),
+]
+"""A number above zero, not necessarily whole."""

@@ -17,11 +17,12 @@ from octoqueue.errors import ConfigRefused
 from octoqueue.settings.embedded import EmbeddedSettings
 from octoqueue.settings.environment import read_environment
 from octoqueue.settings.fleets import FleetSettings
+from octoqueue.settings.gates import LimitSettings, TenantSettings
 from octoqueue.settings.http import HttpSettings
 from octoqueue.settings.lanes import LaneSettings
 from octoqueue.settings.layer import Origin, origin_of
 from octoqueue.settings.log import LogSettings
-from octoqueue.settings.names import QueueName, ShortName
+from octoqueue.settings.names import QueueName, ShortName, StoreName
 from octoqueue.settings.overrides import read_overrides
 from octoqueue.settings.postgres import PostgresSettings
 from octoqueue.settings.redis import RedisSettings
@@ -62,6 +63,16 @@ class Settings(BaseSettings):
 
     lanes: LaneSettings = LaneSettings()
     """The lanes of all queues."""
+
+    limits: Annotated[dict[StoreName, LimitSettings], BeforeValidator(empty_if_none)] = Field(
+        default_factory=dict
+    )
+    """Rate limits, by the name that actors use."""
+
+    tenants: Annotated[dict[StoreName, TenantSettings], BeforeValidator(empty_if_none)] = Field(
+        default_factory=dict
+    )
+    """Shares of tenants, by name; `default` for those without one of their own."""
 
     runtime: RuntimeSettings = RuntimeSettings()
     """How a worker runs messages."""
