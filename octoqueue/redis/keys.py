@@ -1,8 +1,9 @@
 """Every key, as a typed builder. The only module in which key strings are written.
 
 Counters in a stats hash: `enqueued`, `claimed`, `acked`, `retried`, `dead`, `released`,
-`reclaimed`, `promoted`, `undecodable`, `replayed`, `purged`, `runs`, `run_us`, `run_ms2` and
-`wait:N` for bucket N of `primitives/histogram.py`.
+`snoozed`, `cancelled`, `withdrawn` (cancelled before it was claimed), `duplicates` (follow-ups whose
+unique key was taken), `reclaimed`, `promoted`, `undecodable`, `replayed`, `purged`, `runs`, `run_us`,
+`run_ms2` and `wait:N` for bucket N of `primitives/histogram.py`. Beside them stands `paused`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from octoqueue.errors import ConfigError
 from octoqueue.primitives.ids import MessageId, text_from_id
+from octoqueue.primitives.lane import LANES
 
 if TYPE_CHECKING:
     from octoqueue.primitives.lane import Lane
@@ -37,6 +39,8 @@ class Keys:
         self.lane = lru_cache(maxsize=None)(self._lane)
         self.of_queue = lru_cache(maxsize=None)(self._of_queue)
         self.leased = lru_cache(maxsize=65_536)(self._leased)
+        self.lines = lru_cache(maxsize=None)(self._lines)
+        self.at_home = lru_cache(maxsize=None)(self._at_home)
 
     def _tag(self, partition: int) -> str:
         return f"{{{self.namespace}:{partition}}}"
@@ -49,6 +53,18 @@ class Keys:
 
     def _leased(self, partition: int, queue: str, session: SessionId) -> str:
         return f"{self._tag(partition)}:{queue}:leased:{session}"
+
+    def _at_home(self, partition: int, kind: str) -> str:
+        return f"{self._tag(partition)}:{kind}"
+
+    def _lines(self, partition: int, queue: str) -> tuple[str, ...]:
+        kinds = [f"{kind}:{lane.label}" for kind in ("ring", "gated", "tags") for lane in LANES]
+        kinds += ("waiting", "parked", "held")
+        return tuple(self.of_queue(partition, queue, kind) for kind in kinds)
+
+    def gated(self, partition: int, queue: str, lane: Lane) -> str:
+        """Return the zset of messages of a lane that have gates to pass."""
+        return self.of_queue(partition, queue, f"gated:{lane.label}")
 
     def delayed(self, partition: int, queue: str) -> str:
         """Return the zset of delayed messages."""
@@ -68,7 +84,7 @@ class Keys:
 
     def workers(self, partition: int) -> str:
         """Return the zset of worker sessions."""
-        return f"{self._tag(partition)}:workers"
+        return self.at_home(partition, "workers")
 
     def once(self, partition: int) -> str:
         """Return the zset of ids that were enqueued once, with when each is forgotten."""
@@ -78,6 +94,10 @@ class Keys:
         """Return the key of a result."""
         return f"{self._tag(partition)}:result:{text_from_id(message_id)}"
 
+    def events(self, partition: int, message_id: MessageId) -> str:
+        """Return the stream of what a message tells."""
+        return f"{self._tag(partition)}:events:{text_from_id(message_id)}"
+
     def bell(self, queue: str) -> str:
         """Return a queue's doorbell; all bells share one slot so that one call hears several."""
         return f"{{{self.namespace}:bell}}:{queue}"
@@ -86,6 +106,14 @@ class Keys:
         """Return the set of queue names."""
         return f"{{{self.namespace}:meta}}:queues"
 
+    def cancel_channel(self, queue: str) -> str:
+        """Return the channel on which the ids of running messages are published to be stopped."""
+        return f"{self.namespace}:cancel:{queue}"
+
     def done_channel(self, message_id: MessageId) -> str:
         """Return the channel on which the result of a message is published."""
         return f"{self.namespace}:done:{text_from_id(message_id)}"
+
+    def events_channel(self, message_id: MessageId) -> str:
+        """Return the channel on which a message's events are published."""
+        return f"{self.namespace}:events:{text_from_id(message_id)}"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from octoqueue.primitives.envelope import is_extended
 from octoqueue.primitives.messages import Enqueue
 from octoqueue.redis.scripts import ScriptCall, script
 
@@ -52,6 +53,7 @@ def enqueue_call(
     """Return the call and its blocks, in the order by which `refused_groups` reads the answer."""
     blocks: dict[tuple[str, Lane], int] = {}
     with_delay: set[tuple[str, Lane]] = set()
+    with_lines: set[tuple[str, Lane]] = set()
     index_of = {partition: index for index, partition in enumerate(scope.partitions, 1)}
     tail: list[str | bytes | int] = []
     count = 0
@@ -61,6 +63,8 @@ def enqueue_call(
             block = blocks.setdefault(place, len(blocks) + 1)
             if message.delay_ms:
                 with_delay.add(place)
+            elif is_extended(message.payload):
+                with_lines.add(place)
             tail += (number, block, index_of[partition], message.delay_ms, message.payload)
             count += 1
     keys = [scope.once()] if once else []
@@ -72,15 +76,21 @@ def enqueue_call(
         if scope.bells:
             keys.append(scope.keys.bell(queue))
         keys += [scope.keys.lane(partition, queue, lane) for partition in scope.partitions]
+        keys.append(scope.keys.gated(scope.home, queue, lane))
         if place in with_delay:
             keys += [scope.keys.delayed(partition, queue) for partition in scope.partitions]
+        if place in with_lines:
+            keys += scope.line_keys(queue)
         args += (
             bound.lane,
             bound.delayed,
             len(scope.partitions),
             int(scope.bells),
             int(place in with_delay),
+            int(place in with_lines),
         )
+    if with_lines:
+        keys += scope.gate_keys()
     args.append(count)
     args += tail
     return ScriptCall(script("enqueue"), keys, args), list(blocks)

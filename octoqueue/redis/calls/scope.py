@@ -31,6 +31,31 @@ class Scope:
         """Return the sessions' key for this call."""
         return self.keys.workers(self.home)
 
+    def tombstones(self) -> str:
+        """Return the key of this call's cancelled messages."""
+        return self.keys.at_home(self.home, "cancelled")
+
+    def tombstone_expiries(self) -> str:
+        """Return the key of when the tombstones end."""
+        return self.keys.at_home(self.home, "cancelled:expiry")
+
+    def locks(self) -> str:
+        """Return the key of the unique keys taken."""
+        return self.keys.at_home(self.home, "unique")
+
+    def lock_expiries(self) -> str:
+        """Return the key of when locks end that end by themselves."""
+        return self.keys.at_home(self.home, "unique:expiry")
+
+    def gate_keys(self) -> list[str]:
+        """Return what the lines of all queues share, in the order of `includes/place.lua`."""
+        kinds = ("gates", "tats", "shifts", "reserved")
+        return [self.keys.at_home(self.home, kind) for kind in kinds]
+
+    def line_keys(self, queue: str) -> list[str]:
+        """Return the lines of a queue, in the order of `includes/place.lua`."""
+        return list(self.keys.lines(self.home, queue))
+
     def once(self) -> str:
         """Return the key of the ids that were enqueued once, for this call."""
         return self.keys.once(self.home)

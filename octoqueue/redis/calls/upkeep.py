@@ -60,4 +60,5 @@ def stats_call(scope: Scope, queue: str, *, now_ms: int = 0) -> ScriptCall:
         keys.append(scope.keys.delayed(partition, queue))
         keys.append(scope.keys.dead(partition, queue))
         keys.append(scope.keys.stats(partition, queue))
+    keys += scope.line_keys(queue)
     return ScriptCall(script("stats"), keys, [now_ms, len(scope.partitions)])

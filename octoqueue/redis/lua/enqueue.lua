@@ -6,11 +6,14 @@
 --            [2] stats hash of the queue
 --            [3] doorbell of the queue, when the block has one
 --            [4] the lane's list, one for each partition of the call
---            [5] the queue's delayed zset, one for each partition, when the block has delayed ones
+--            [5] the lane's gated zset
+--            [6] the queue's delayed zset, one for each partition, when the block has delayed ones
+--            [7] the queue's 12 line keys, when the block has lines;
+--            at the end the 4 keys the lines share, when a block has lines
 -- ARGV       [1] now in ms, or 0 for the server's clock
 --            [2] `once` as includes/once.lua reads it, or empty; then each group is one message
 --            [3] number of blocks, then for each: bound, bound of delayed, partitions,
---                has doorbell (0/1), has delayed (0/1)
+--                has doorbell (0/1), has delayed (0/1), has lines (0/1)
 --            [4] number of messages, then for each: group, block, partition (both from 1),
 --                delay in ms, payload; messages of a group are neighbours
 -- Returns    for each refused group: group, block, depth, bound, 0 ready / 1 delayed (flat array);
@@ -21,6 +24,8 @@
 --#include push_many
 --#include delay_until
 --#include once
+--#include extension
+--#include place
 
 local now = now_ms(ARGV[1])
 local packed_now = struct.pack('>I8', now)
@@ -46,13 +51,17 @@ for index = 1, tonumber(ARGV[3]) do
   if ARGV[arg + 3] == '1' then block.bell, key = KEYS[key], key + 1 end
   block.lists, key = key, key + partitions
   block.ready = room(READY, ARGV[arg], block.lists, partitions)
+  block.ready.depth, key = block.ready.depth + redis.call('ZCARD', KEYS[key]), key + 1
   if ARGV[arg + 4] == '1' then
     block.delayed, key = key, key + partitions
     local name = KEYS[block.delayed]
     later[name] = later[name] or room(DELAYED, ARGV[arg + 1], block.delayed, partitions)
     block.later = later[name]
   end
-  blocks[index], arg = block, arg + 5
+  if ARGV[arg + 5] == '1' then
+    block.lines, key = lines_at(KEYS, key, #KEYS - 3), key + 12
+  end
+  blocks[index], arg = block, arg + 6
 end
 
 local function room_of(at)
@@ -82,7 +91,11 @@ local function store(at)
   local block, partition = blocks[tonumber(ARGV[at + 1])], tonumber(ARGV[at + 2]) - 1
   local delay, payload = tonumber(ARGV[at + 3]), ARGV[at + 4]
   block.enqueued = block.enqueued + 1
-  if delay == 0 then
+  local extension = delay == 0 and block.lines and gates_of(payload)
+  if extension then
+    wait_in_line(block.lines, lane_of(payload), ready_from(payload, packed_now), extension)
+    block.wake = true
+  elseif delay == 0 then
     local values = block.values[partition]
     if not values then values = {}; block.values[partition] = values end
     values[#values + 1] = ready_from(payload, packed_now)
