@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from datetime import timedelta
 
     from octoqueue.errors import LaneFull
     from octoqueue.lanes.options import LaneOptions
+    from octoqueue.primitives.events import Event, Position
     from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.messages import (
         DeadLetter,
+        Emission,
         Enqueue,
         Lease,
         LeaseToken,
@@ -56,6 +58,11 @@ class LaneStore(Protocol):
     @property
     def options(self) -> LaneOptions:
         """What it was told: partitions, lease, bounds."""
+        ...
+
+    @property
+    def spans_partitions(self) -> bool:
+        """Whether one commit covers all partitions, as it does on a single Redis."""
         ...
 
     async def enqueue(self, groups: Sequence[Sequence[Enqueue]]) -> list[LaneFull | None]:
@@ -139,6 +146,23 @@ class LaneStore(Protocol):
         """Return the result as soon as it is kept; None when `timeout` is over first."""
         ...
 
+    async def emit(self, session: SessionId, emissions: Sequence[Emission]) -> list[LeaseToken]:
+        """Append events of messages that a session holds; return the leases that are gone.
+
+        Safe to send again when it raised: what was appended is not appended twice.
+        """
+        ...
+
+    def events(
+        self, message_id: MessageId, *, since: Position | None = None
+    ) -> AsyncGenerator[Event]:
+        """Follow what a message tells: what is kept first, then what comes, until it has ended.
+
+        From the first event that is kept, or after `since`. Events that are not kept any more are
+        told as a gap.
+        """
+        ...
+
     async def dead_letters(self, queue: str, *, limit: int = 100) -> list[DeadLetter]:
         """Return the newest dead letters of a queue, newest first."""
         ...
@@ -172,6 +196,14 @@ class LaneStore(Protocol):
 
         Those named go, and, with `older_than`, all that died longer ago than that.
         """
+        ...
+
+    async def pause(self, queue: str) -> None:
+        """Let nothing be claimed from a queue until somebody resumes it; what goes in waits."""
+        ...
+
+    async def resume(self, queue: str) -> None:
+        """Let a paused queue be claimed from again."""
         ...
 
     async def flush(self, queue: str) -> None:

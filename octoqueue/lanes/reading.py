@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WAIT = "wait:"
-ENDED = ("acked", "retried", "dead", "released", "reclaimed")
+ENDED = ("acked", "retried", "dead", "released", "reclaimed", "snoozed", "cancelled")
+PAUSED = "paused"
+"""Not a counter, but a word in the same hash."""
 
 
 def stats_from(queue: str, answers: Sequence[Sequence[Any]]) -> QueueStats:
@@ -24,6 +26,7 @@ def stats_from(queue: str, answers: Sequence[Sequence[Any]]) -> QueueStats:
         for name, value in zip(flat[::2], flat[1::2], strict=True):
             counters[name.decode()] += int(value)
     waits = tuple(counters.pop(f"{_WAIT}{bucket}", 0) for bucket in range(WAIT_BUCKETS))
+    paused = counters.pop(PAUSED, 0) > 0
     return QueueStats(
         queue=queue,
         depth={lane: sum(answer[lane] for answer in answers) for lane in Lane},
@@ -33,7 +36,14 @@ def stats_from(queue: str, answers: Sequence[Sequence[Any]]) -> QueueStats:
         oldest_age_seconds=max(answer[5] for answer in answers) / 1000,
         counters=dict(counters),
         waits=waits,
+        paused=paused,
     )
+
+
+def claimable(answer: Sequence[Any]) -> list[int]:
+    """Return what one scope has to claim in the lanes of a queue: nothing while it is paused."""
+    is_paused = PAUSED.encode() in answer[6][::2]
+    return [0, 0, 0] if is_paused else list(answer[:3])
 
 
 def in_flight(counters: Counter[str]) -> int:

@@ -1,7 +1,7 @@
 """`RedisLaneStore`: the protocol on the Lua scripts. It translates; the scripts decide.
 
 Split by verb: `redis_reading.py` reads, `redis_upkeep.py` keeps sessions and lanes in order,
-`redis_dead_letters.py` replays and purges, and here messages are enqueued, claimed and settled.
+`redis_dead_letters.py` replays and purges, `redis_life.py` decides about single messages, and here messages are enqueued, claimed and settled.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from octoqueue.errors import DelayedFull, LaneFull, SentTooLate, StoreError
 from octoqueue.lanes.protocol import Refusals
-from octoqueue.lanes.redis_dead_letters import RedisDeadLetters
+from octoqueue.lanes.reading import claimable
+from octoqueue.lanes.redis_life import RedisLife
 from octoqueue.lanes.redis_reading import good
 from octoqueue.lanes.selection import allocate
 from octoqueue.primitives.messages import (
     Enqueue,
     Lease,
     LeaseToken,
+    Outcome,
     RunTime,
     SessionId,
     Settlement,
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from octoqueue.redis.scripts import ScriptCall
 
 
-class RedisLaneStore(RedisDeadLetters):
+class RedisLaneStore(RedisLife):
     """A `LaneStore` on a single Redis or on Redis Cluster."""
 
     def __init__(
@@ -211,7 +213,13 @@ class RedisLaneStore(RedisDeadLetters):
         if answer == SESSION_UNKNOWN:
             await self.extend(session)
             answer = await self._client.call(call)
-        return [] if answer == SESSION_UNKNOWN else leases_from(answer, scope, queues, claim_number)
+        if answer == SESSION_UNKNOWN:
+            return []
+        to_run, to_end = leases_from(answer, scope, queues, claim_number)
+        if to_end:
+            gone = [Settlement(lease=lease, outcome=Outcome.CANCEL) for lease in to_end]
+            await self._client.call(self._commit_call(scope, session, (), gone, {}))
+        return to_run
 
     async def _reached(self, queues: Sequence[str]) -> list[tuple[Scope, list[list[int]]]]:
         """Return the scopes that answer, with the depths of each queue's lanes."""
@@ -222,7 +230,7 @@ class RedisLaneStore(RedisDeadLetters):
         for number, scope in enumerate(self._scopes):
             here = answers[number * len(queues) : (number + 1) * len(queues)]
             if not any(isinstance(answer, StoreError) for answer in here):
-                reached.append((scope, [list(answer[:3]) for answer in here]))
+                reached.append((scope, [claimable(answer) for answer in here]))
         if not reached:
             good(answers)
         return reached
@@ -290,6 +298,7 @@ class RedisLaneStore(RedisDeadLetters):
             settlements=settlements,
             run_times=run_times,
             partition_of=self._map.of_id,
+            keeping=self.options.events,
             now_ms=self._now(),
         )
 

@@ -16,18 +16,20 @@ All integers are big-endian. Lua reads age, lane and deliveries from the header 
 JSON, and rewrites single fields in place; `redis/lua/includes/header.lua` holds the same offsets.
 
 The body holds dramatiq's message fields. What the header or the list already says is left out:
-`message_id` stands in the body only when it is not the header's id (a program chose its own).
+`message_id` stands in the body only when it is not the header's id (a program chose its own). Where
+a program has an encoder of its own, `args`, `kwargs` and `options` are empty, and `encoded` holds,
+in base64, what `encoder` made of the message; only that encoder reads it, wherever it is set.
 """
 
 from __future__ import annotations
 
 import struct
+from base64 import b64decode, b64encode
 from enum import IntFlag
-from typing import Any, NamedTuple, TypeAlias
-
-import orjson
+from typing import NamedTuple
 
 from octoqueue.errors import EnvelopeError, EnvelopeTooLarge, PayloadNotSerializable
+from octoqueue.primitives.body_json import Json, json_from, value_from
 from octoqueue.primitives.extension import NO_EXTENSION, Extension, extension_size, unpack_extension
 from octoqueue.primitives.ids import MessageId, text_from_id
 from octoqueue.primitives.lane import LANES, Lane
@@ -40,9 +42,6 @@ MAX_ATTEMPT = 65_535
 """What the field holds."""
 
 _FLAGS_AT = 3
-
-Json: TypeAlias = Any
-"""A value with a JSON form; orjson decides, not the type checker."""
 
 
 class Flag(IntFlag):
@@ -72,6 +71,14 @@ class Header(NamedTuple):
     ready_at_ms: int = 0
 
 
+class Encoded(NamedTuple):
+    """What a program's own encoder made of a message."""
+
+    encoder: str
+    """The name of its class, for whoever cannot decode it."""
+    data: bytes
+
+
 class Call(NamedTuple):
     """The decoded body: which actor to call, with what."""
 
@@ -83,6 +90,8 @@ class Call(NamedTuple):
     created_at_ms: int
     own_id: str | None = None
     """The id the sending program chose, when it is not the header's."""
+    encoded: Encoded | None = None
+    """Instead of arguments and options, when the program has an encoder of its own."""
 
     def message_id(self, header: Header) -> str:
         """Return the id the sending program knows this message by."""
@@ -136,9 +145,12 @@ def encode_body(call: Call, *, limit_bytes: int) -> bytes:
     }
     if call.own_id is not None:
         fields["message_id"] = call.own_id
+    if call.encoded is not None:
+        fields["encoder"] = call.encoded.encoder
+        fields["encoded"] = b64encode(call.encoded.data).decode()
     try:
-        body = orjson.dumps(fields)
-    except TypeError as error:  # orjson's JSONEncodeError is a TypeError
+        body = json_from(fields)
+    except TypeError as error:
         raise PayloadNotSerializable(call.actor, reason=str(error)) from None
     if len(body) > limit_bytes:
         raise EnvelopeTooLarge(call.actor, payload_bytes=len(body), limit_bytes=limit_bytes)
@@ -152,11 +164,12 @@ def decode_body(payload: bytes) -> Call:
         EnvelopeError: the body is no JSON object with dramatiq's fields.
     """
     try:
-        fields = orjson.loads(memoryview(payload)[_body_start(payload) :])
+        fields = value_from(memoryview(payload)[_body_start(payload) :])
         queue, actor, args = fields["queue_name"], fields["actor_name"], fields["args"]
         kwargs, options = fields["kwargs"], fields["options"]
         created_at_ms, own_id = fields["message_timestamp"], fields.get("message_id")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        encoded = _encoded(fields) if "encoded" in fields else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EnvelopeError(f"the body cannot be decoded: {error!r}") from None
     if not (
         type(actor) is str
@@ -167,7 +180,16 @@ def decode_body(payload: bytes) -> Call:
         and (own_id is None or type(own_id) is str)
     ):
         raise EnvelopeError("a field of the body has the wrong type")
-    return Call(queue, actor, args, kwargs, options, created_at_ms, own_id)
+    return Call(queue, actor, args, kwargs, options, created_at_ms, own_id, encoded)
+
+
+def _encoded(fields: dict[str, Json]) -> Encoded:
+    return Encoded(str(fields["encoder"]), b64decode(fields["encoded"], validate=True))
+
+
+def is_extended(payload: bytes) -> bool:
+    """Return whether an envelope says that it carries an extension."""
+    return bool(payload[_FLAGS_AT] & _EXTENDED)
 
 
 def extension_of(payload: bytes) -> Extension:
@@ -179,6 +201,15 @@ def extension_of(payload: bytes) -> Extension:
     if not payload[_FLAGS_AT] & Flag.EXTENDED:
         return NO_EXTENSION
     return unpack_extension(payload, start=HEADER_BYTES)
+
+
+def extension_block(payload: bytes) -> bytes:
+    """Return the bytes of the extension, none when there is none.
+
+    Raises:
+        EnvelopeError: it is not whole.
+    """
+    return payload[HEADER_BYTES : _body_start(payload)]
 
 
 def _body_start(payload: bytes) -> int:

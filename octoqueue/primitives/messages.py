@@ -13,6 +13,7 @@ from octoqueue.primitives.envelope import ID_SLICE
 from octoqueue.primitives.ids import MessageId
 
 if TYPE_CHECKING:
+    from octoqueue.primitives.events import Told
     from octoqueue.primitives.lane import Lane
 
 SessionId = NewType("SessionId", str)
@@ -62,6 +63,10 @@ class Outcome(IntEnum):
     RETRY = 2
     DEAD_LETTER = 3
     RELEASE = 4
+    SNOOZE = 5
+    """Again after a delay; no attempt is counted."""
+    CANCEL = 6
+    """Somebody cancelled the message: it is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +85,21 @@ class Settlement:
     lease: Lease
     outcome: Outcome
     delay_ms: int = 0
-    """RETRY only: how long the message waits before its next attempt."""
+    """RETRY and SNOOZE: how long the message waits before its next attempt."""
     reason: bytes = b""
     """DEAD_LETTER only: orjson with `error`, `message` and what else is known."""
     result: ResultRecord | None = None
     follow_ups: tuple[Enqueue, ...] = ()
+    events: Told | None = None
+    """What the attempt has told and may not be stored yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emission:
+    """Events of a running message."""
+
+    lease: Lease
+    told: Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +140,8 @@ class QueueStats:
     """Totals since the keys exist: see `redis/keys.py` for the names."""
     waits: tuple[int, ...] = field(default=())
     """Claims a wait-time bucket; bounds in `primitives/histogram.py`."""
+    paused: bool = False
+    """Nothing is claimed from it until somebody resumes it."""
 
     @property
     def waiting(self) -> int:

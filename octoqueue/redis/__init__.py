@@ -9,10 +9,15 @@ The key map (`oq` is the namespace, `3` a partition, `coder` a queue, `high` a l
     {oq:3}:coder:dead:messages   hash   id -> length, payload, reason
     {oq:3}:coder:stats           hash   counters and wait-time buckets
     {oq:3}:workers               zset   worker session by the moment its lease expires
+    {oq:3}:unique                hash   digest of a unique key -> id that holds it, when it ends
+    {oq:3}:unique:expiry         zset   digest by the moment its lock ends by itself
+    {oq:3}:cancelled             hash   id -> the result it gets: a tombstone
+    {oq:3}:cancelled:expiry      zset   id by the moment its tombstone ends
     {oq:3}:result:ID             string result of a message, with a TTL
     {oq:bell}:coder              list   the doorbell: one token at most
     {oq:meta}:queues             set    names of the queues ever used
     oq:done:ID                   channel a result is published on
+    oq:cancel:coder              channel the ids of running messages are published on, to stop them
 
 A call takes the keys of all partitions (single Redis) or of one (Redis Cluster); what it counts,
 and the sessions it checks, stand in the first partition of the call. Readers add partitions up.

@@ -54,9 +54,11 @@ def script(name: str) -> Script:
 SCRIPT_NAMES = (
     "claim",
     "commit",
+    "emit",
     "enqueue",
     "expired",
     "extend",
+    "pause",
     "promote",
     "purge",
     "reclaim",

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from octoqueue.errors import DelayedFull, EnvelopeError, LaneFull, SentTooLate
 from octoqueue.lanes.protocol import Refusals
-from octoqueue.primitives.envelope import Header, unpack_header
+from octoqueue.primitives.envelope import Flag, Header, unpack_header
+from octoqueue.primitives.extension import UniqueMode
 from octoqueue.primitives.histogram import bucket_of
 from octoqueue.primitives.ids import MessageId
 from octoqueue.primitives.lane import Lane
@@ -24,11 +25,12 @@ from octoqueue.primitives.messages import (
     Lease,
     LeaseToken,
     Outcome,
+    ResultRecord,
     RunTime,
     SessionId,
     Settlement,
 )
-from octoqueue.testing.memory_dead_letters import MemoryDeadLetters
+from octoqueue.testing.memory_life import MemoryLife
 from octoqueue.testing.memory_queue import MemoryQueue, restamped
 
 if TYPE_CHECKING:
@@ -36,8 +38,18 @@ if TYPE_CHECKING:
 
     from octoqueue.primitives.once import Once
 
+_COUNTED = {
+    Outcome.ACK: "acked",
+    Outcome.RETRY: "retried",
+    Outcome.DEAD_LETTER: "dead",
+    Outcome.RELEASE: "released",
+    Outcome.SNOOZE: "snoozed",
+    Outcome.CANCEL: "cancelled",
+}
+_FINAL = (Outcome.ACK, Outcome.DEAD_LETTER, Outcome.CANCEL)
 
-class MemoryLaneStore(MemoryDeadLetters):
+
+class MemoryLaneStore(MemoryLife):
     """Implements `LaneStore` with dictionaries."""
 
     # ── putting in ───────────────────────────────────────────────────────────────────────────────
@@ -91,6 +103,7 @@ class MemoryLaneStore(MemoryDeadLetters):
     def _put(self, message: Enqueue) -> None:
         queue = self._queue(message.queue)
         queue.counters["enqueued"] += 1
+        self._unique.take(message.payload, self._clock.now_ms())
         self._place(queue, message.lane, message.payload, message.delay_ms)
 
     # ── taking out ───────────────────────────────────────────────────────────────────────────────
@@ -106,7 +119,7 @@ class MemoryLaneStore(MemoryDeadLetters):
         twins: list[tuple[deque[bytes], bytes]] = []
         for lane, name in itertools.product(Lane, [*queues[turn:], *queues[:turn]]):
             queue = self._queue(name)
-            while queue.ready[lane] and len(leases) < limit:
+            while queue.ready[lane] and len(leases) < limit and not queue.paused:
                 payload = queue.ready[lane].popleft()
                 try:
                     token = LeaseToken(unpack_header(payload).message_id + number.to_bytes(4))
@@ -115,13 +128,17 @@ class MemoryLaneStore(MemoryDeadLetters):
                     continue
                 if token in queue.leased[session]:  # stored twice by its sender
                     twins.append((queue.ready[lane], payload))
+                    continue
+                lease = self._lease(queue, payload, session, token)
+                if self._is_cancelled(lease.message_id):
+                    self._settle(session, Settlement(lease=lease, outcome=Outcome.CANCEL))
                 else:
-                    leases.append(self._lease(queue, payload, session, token))
+                    leases.append(lease)
         for ready, payload in twins:
             ready.append(payload)
         if twins or 0 < limit <= len(leases):
             for name in queues:
-                if self._queue(name).waiting:
+                if self._queue(name).waiting and not self._queue(name).paused:
                     self._ring(name)
         return leases
 
@@ -132,6 +149,7 @@ class MemoryLaneStore(MemoryDeadLetters):
         queue.counters["claimed"] += 1
         queue.waits[bucket_of(now - header.ready_at_ms)] += 1
         queue.leased[session][token] = payload
+        self._unique.release(payload, reached=UniqueMode.STARTED)
         return Lease(queue.name, self._map.of_id(header.message_id), token, payload)
 
     async def held(self, session: SessionId, queues: Sequence[str]) -> list[Lease]:
@@ -158,6 +176,7 @@ class MemoryLaneStore(MemoryDeadLetters):
             if self._take(session, lease) is None:
                 refused_acks += 1
             else:
+                self._tombstones.pop(lease.message_id, None)
                 self._queue(lease.queue).counters["acked"] += 1
         for name, run in (run_times or {}).items():
             counters = self._queue(name).counters
@@ -178,27 +197,41 @@ class MemoryLaneStore(MemoryDeadLetters):
         payload = self._take(session, settlement.lease)
         if payload is None:
             return False
+        outcome, result = self._ending(settlement, unpack_header(payload))
         queue, now = self._queue(settlement.lease.queue), self._clock.now_ms()
         header = unpack_header(payload)
-        if settlement.outcome is Outcome.ACK:
-            queue.counters["acked"] += 1
-        elif settlement.outcome is Outcome.RETRY:
-            queue.counters["retried"] += 1
-            self._retry(queue, payload, header, settlement.delay_ms)
-        elif settlement.outcome is Outcome.DEAD_LETTER:
-            queue.counters["dead"] += 1
+        queue.counters[_COUNTED[outcome]] += 1
+        if outcome is Outcome.RETRY:
+            again = restamped(payload, deliveries=0, attempt=header.attempt + 1)
+            self._place(queue, header.lane, again, settlement.delay_ms)
+        elif outcome is Outcome.SNOOZE:
+            self._place(queue, header.lane, restamped(payload, deliveries=0), settlement.delay_ms)
+        elif outcome is Outcome.DEAD_LETTER:
             queue.bury(payload, settlement.reason, now)
-        else:
-            queue.counters["released"] += 1
+        elif outcome is Outcome.RELEASE:
             queue.ready[header.lane].appendleft(payload)
             self._ring(queue.name)
-        if settlement.result is not None:
-            self._results.keep(header.message_id, settlement.result.body, settlement.result.ttl_ms)
+        if outcome in _FINAL:
+            self._unique.release(payload, reached=UniqueMode.DONE)
+        if result is not None:
+            self._results.keep(header.message_id, result.body, result.ttl_ms)
         self._used.update(message.queue for message in settlement.follow_ups)
         for message in settlement.follow_ups:
-            self._put(message)  # over the bound if need be: the parent's ack cannot be refused
+            if self._unique.holder(message.payload, now) is not None:
+                self._queue(message.queue).counters["duplicates"] += 1
+            else:
+                self._put(message)  # over the bound if need be: the parent's ack cannot be refused
         return True
 
-    def _retry(self, queue: MemoryQueue, payload: bytes, header: Header, delay_ms: int) -> None:
-        again = restamped(payload, deliveries=0, attempt=header.attempt + 1)
-        self._place(queue, header.lane, again, delay_ms)
+    def _ending(
+        self, settlement: Settlement, header: Header
+    ) -> tuple[Outcome, ResultRecord | None]:
+        """Return what becomes of a message that may have been cancelled."""
+        outcome, result = settlement.outcome, settlement.result
+        is_cancelled = self._is_cancelled(header.message_id)
+        stone = self._tombstones.pop(header.message_id, None)
+        if stone is None or not is_cancelled or outcome in (Outcome.ACK, Outcome.DEAD_LETTER):
+            return outcome, result
+        if result is None and header.flags & Flag.KEEP_RESULT:
+            result = ResultRecord(body=stone.result, ttl_ms=stone.result_ttl_ms)
+        return Outcome.CANCEL, result

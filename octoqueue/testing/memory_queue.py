@@ -37,6 +37,7 @@ class MemoryQueue:
     counters: Counter[str] = field(default_factory=Counter[str])
     waits: Counter[int] = field(default_factory=Counter[int])
     rung: bool = False
+    paused: bool = False
 
     @property
     def waiting(self) -> int:

@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING
 from octoqueue.lanes.options import LaneOptions
 from octoqueue.lanes.reading import in_flight
 from octoqueue.primitives.clock import Clock, SystemClock
+from octoqueue.primitives.extension import UniqueMode
 from octoqueue.primitives.histogram import WAIT_BUCKETS
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import DeadLetter, QueueStats, SessionId
 from octoqueue.routing.partitions import PartitionMap
+from octoqueue.testing.memory_events import MemoryEvents
 from octoqueue.testing.memory_once import MemoryOnce
 from octoqueue.testing.memory_queue import MemoryQueue, ready_at_of
 from octoqueue.testing.memory_results import MemoryResults
+from octoqueue.testing.memory_unique import MemoryUnique, Tombstone
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import AsyncGenerator
     from datetime import timedelta
 
+    from octoqueue.primitives.events import Event, Position
     from octoqueue.primitives.ids import MessageId
 
 
@@ -30,15 +35,19 @@ class MemoryReading:
     def __init__(self, options: LaneOptions | None = None, *, clock: Clock | None = None) -> None:
         """Start empty."""
         self.options = options or LaneOptions()
+        self.spans_partitions = True
         self._clock = clock or SystemClock()
         self._map = PartitionMap(self.options.partitions)
         self._queues: dict[str, MemoryQueue] = {}
         self._sessions: dict[SessionId, int] = {}
         self._results = MemoryResults(self._clock)
+        self._events = MemoryEvents(self._clock, self.options.events)
         self._bell_waiters: deque[tuple[frozenset[str], asyncio.Future[bool]]] = deque()
         self._numbers = itertools.count(1)
         self._used: set[str] = set()
         self._once = MemoryOnce()
+        self._unique = MemoryUnique()
+        self._tombstones: dict[MessageId, Tombstone] = {}
 
     def _queue(self, name: str) -> MemoryQueue:
         return self._queues.setdefault(name, MemoryQueue(name))
@@ -59,6 +68,7 @@ class MemoryReading:
             oldest_age_seconds=max(now - oldest, 0) / 1000,
             counters={name: count for name, count in here.counters.items() if count},
             waits=tuple(here.waits[bucket] for bucket in range(WAIT_BUCKETS)),
+            paused=here.paused,
         )
 
     async def queues(self) -> list[str]:
@@ -73,6 +83,12 @@ class MemoryReading:
         """Return the result as soon as it is kept."""
         return await self._results.wait(message_id, timeout=timeout)
 
+    def events(
+        self, message_id: MessageId, *, since: Position | None = None
+    ) -> AsyncGenerator[Event]:
+        """Follow what a message tells."""
+        return self._events.follow(message_id, since)
+
     async def dead_letters(self, queue: str, *, limit: int = 100) -> list[DeadLetter]:
         """Return the newest dead letters of a queue."""
         dead = self._queue(queue).dead.values()
@@ -85,6 +101,9 @@ class MemoryReading:
     async def flush(self, queue: str) -> None:
         """Drop all waiting, delayed and dead messages of a queue."""
         here = self._queue(queue)
+        for payload in [*here.delayed, *itertools.chain.from_iterable(here.ready.values())]:
+            if ready_at_of(payload) is not None:
+                self._unique.release(payload, reached=UniqueMode.DONE)
         for lane in here.ready.values():
             lane.clear()
         here.delayed.clear()

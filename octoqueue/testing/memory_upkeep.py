@@ -107,6 +107,9 @@ class MemoryUpkeep(MemoryReading):
     async def reclaim(self) -> int:
         """Give back what expired sessions hold."""
         now, total = self._clock.now_ms(), 0
+        self._unique.prune(now)
+        for message_id in [m for m, t in self._tombstones.items() if t.expires_at_ms <= now]:
+            del self._tombstones[message_id]
         ends = sorted((expires, session) for session, expires in self._sessions.items())
         for session in [session for expires, session in ends if expires <= now]:
             for queue in self._queues.values():

@@ -16,6 +16,7 @@ for _part in (
     "claiming",
     "dead_letters",
     "enqueuing",
+    "life",
     "enqueuing_once",
     "reading",
     "results",

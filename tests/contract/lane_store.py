@@ -12,6 +12,7 @@ from tests.contract.claiming import Claiming, ClaimingTheUndecodable
 from tests.contract.dead_letters import Purging, Replaying
 from tests.contract.enqueuing import Bounding, Enqueuing, GroupingOverPartitions
 from tests.contract.enqueuing_once import EnqueuingOnce
+from tests.contract.life import Pausing, Snoozing
 from tests.contract.reading import Flushing, Reading
 from tests.contract.results import Closing, Results
 from tests.contract.sessions import ManySessions, Sessions
@@ -35,6 +36,8 @@ class LaneStoreContract(
     Flushing,
     Replaying,
     Purging,
+    Pausing,
+    Snoozing,
     Results,
     Closing,
 ):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from octoqueue.lanes.protocol import LaneStore
 
 LEASE_MS = 1_000
+LATER = (Outcome.RETRY, Outcome.SNOOZE)
 QUEUES = ("coder", "judge")
 SESSIONS = tuple(SessionId(name) for name in ("a", "b", "c"))
 OPTIONS = LaneOptions(
@@ -135,7 +136,7 @@ class Subject:
             Settlement(
                 lease=lease,
                 outcome=end.outcome,
-                delay_ms=end.delay_ms if end.outcome is Outcome.RETRY else 0,
+                delay_ms=end.delay_ms if end.outcome in LATER else 0,
                 reason=b"{}",
                 result=record_of(end.result),
                 follow_ups=tuple(self.message(wish, lease.message_id) for wish in end.children),

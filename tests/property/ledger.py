@@ -65,6 +65,7 @@ class Ledger:
     delayed: dict[MessageId, tuple[int, Entry]] = field(default_factory=dict)
     leased: dict[tuple[SessionId, LeaseToken], Entry] = field(default_factory=dict)
     acked: set[MessageId] = field(default_factory=set)
+    cancelled: set[MessageId] = field(default_factory=set)
     dead: dict[MessageId, Entry] = field(default_factory=dict)
     died_at_ms: dict[MessageId, int] = field(default_factory=dict)
     flushed: set[MessageId] = field(default_factory=set)
@@ -214,6 +215,12 @@ class Ledger:
             case Outcome.RELEASE:
                 counters["released"] += 1
                 self.waiting[entry.place].insert(0, entry)
+            case Outcome.SNOOZE:
+                counters["snoozed"] += 1
+                self._place(replace(entry, deliveries=0), settlement.delay_ms)
+            case Outcome.CANCEL:
+                counters["cancelled"] += 1
+                self.cancelled.add(entry.message_id)
         if settlement.result is not None:
             self.results[entry.message_id] = settlement.result.body
         for message in settlement.follow_ups:
@@ -327,6 +334,7 @@ class Ledger:
             *self.delayed,
             *(entry.message_id for entry in self.leased.values()),
             *self.acked,
+            *self.cancelled,
             *self.dead,
             *self.flushed,
         ]

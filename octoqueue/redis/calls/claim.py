@@ -19,7 +19,7 @@ Answer = Sequence[Sequence[int | bytes]]
 
 def claim_keys(scope: Scope, session: SessionId, queues: Sequence[str]) -> list[str]:
     """Return the keys of a claim; the same for every claim of a session."""
-    names = [scope.workers()]
+    names = [scope.workers(), scope.tombstones(), scope.locks()]
     for queue in queues:
         names.append(scope.stats(queue))
         if scope.bells:
@@ -59,14 +59,16 @@ def claim_call(
 
 def leases_from(
     answer: Answer, scope: Scope, queues: Sequence[str], claim_number: bytes
-) -> list[Lease]:
-    """Return the leases in the answer of `claim.lua`."""
-    leases: list[Lease] = []
+) -> tuple[list[Lease], list[Lease]]:
+    """Return the leases in the answer of `claim.lua`: to run, and of cancelled messages."""
+    to_run: list[Lease] = []
+    to_end: list[Lease] = []
     for found in answer:
-        queue = queues[int(found[0]) - 1]
+        number = int(found[0])
+        queue, leases = queues[abs(number) - 1], to_run if number > 0 else to_end
         partition = scope.partitions[int(found[1]) - 1]
         for payload in found[2:]:
             assert isinstance(payload, bytes)  # noqa: S101 - narrows for the type checker
             token = LeaseToken(payload[ID_SLICE] + claim_number)
             leases.append(Lease(queue, partition, token, payload))
-    return leases
+    return to_run, to_end

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from octoqueue.primitives.envelope import unpack_header
+from octoqueue.primitives.clock import SystemClock
+from octoqueue.primitives.closing import last_words, tells_events
+from octoqueue.primitives.envelope import Flag, is_extended, unpack_header
+from octoqueue.primitives.events import Keeping
 from octoqueue.primitives.messages import Enqueue, Lease, Outcome, RunTime, SessionId, Settlement
+from octoqueue.redis.calls.events import told_arguments
+from octoqueue.redis.calls.key_index import KeyIndex
 from octoqueue.redis.scripts import ScriptCall, script
 
 if TYPE_CHECKING:
@@ -16,20 +21,8 @@ if TYPE_CHECKING:
 
 Arguments = list[str | bytes | int]
 
-
-class _KeyIndex:
-    """Keys in the order first named; a script refers to them by their number."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self._numbers: dict[str, int] = {}
-
-    def __call__(self, name: str) -> int:
-        number = self._numbers.get(name)
-        if number is None:
-            self.names.append(name)
-            number = self._numbers[name] = len(self.names)
-        return number
+_clock = SystemClock()
+_KEEPING = Keeping()
 
 
 def commit_call(
@@ -40,19 +33,44 @@ def commit_call(
     settlements: Sequence[Settlement],
     run_times: Mapping[str, RunTime],
     partition_of: Callable[[MessageId], int],
+    keeping: Keeping = _KEEPING,
     now_ms: int = 0,
 ) -> ScriptCall:
     """Return the call that ends these leases."""
-    key = _KeyIndex()
-    args: Arguments = [now_ms]
+    key = KeyIndex()
+    args: Arguments = [
+        now_ms,
+        key(scope.tombstones()),
+        key(scope.tombstone_expiries()) if settlements else 0,
+        *_locks(key, scope, settlements),
+    ]
     _add_acks(args, key, scope, session, acks)
     args.append(len(run_times))
     for queue, run in run_times.items():
         args += (key(scope.stats(queue)), run.count, run.total_us, run.squares_ms2)
     args.append(len(settlements))
+
+    def stream(ident: MessageId) -> tuple[int, str]:
+        name = scope.keys.events(partition_of(ident), ident)
+        return key(name), scope.keys.events_channel(ident)
+
     for settlement in _in_order(settlements):
         _add_settlement(args, key, scope, session, settlement, partition_of=partition_of)
+        _add_events(args, settlement, session, stream, keeping=keeping, now_ms=now_ms)
     return ScriptCall(script("commit"), key.names, args)
+
+
+def _keeps_result(lease: Lease) -> bool:
+    return bool(unpack_header(lease.payload).flags & Flag.KEEP_RESULT)
+
+
+def _locks(key: KeyIndex, scope: Scope, settlements: Sequence[Settlement]) -> tuple[int, int]:
+    """Return the locks of unique keys, 0 when no message here can have one."""
+    for settlement in settlements:
+        ended = is_extended(settlement.lease.payload)
+        if ended or any(is_extended(message.payload) for message in settlement.follow_ups):
+            return key(scope.locks()), key(scope.lock_expiries())
+    return 0, 0
 
 
 def _in_order(settlements: Sequence[Settlement]) -> Sequence[Settlement]:
@@ -65,7 +83,7 @@ def _in_order(settlements: Sequence[Settlement]) -> Sequence[Settlement]:
 
 
 def _add_acks(
-    args: Arguments, key: _KeyIndex, scope: Scope, session: SessionId, acks: Sequence[Lease]
+    args: Arguments, key: KeyIndex, scope: Scope, session: SessionId, acks: Sequence[Lease]
 ) -> None:
     groups: dict[tuple[int, str], list[bytes]] = {}
     for lease in acks:
@@ -84,7 +102,7 @@ def _add_acks(
 
 def _add_settlement(
     args: Arguments,
-    key: _KeyIndex,
+    key: KeyIndex,
     scope: Scope,
     session: SessionId,
     settlement: Settlement,
@@ -93,14 +111,15 @@ def _add_settlement(
 ) -> None:
     lease, outcome = settlement.lease, settlement.outcome
     partition, queue, keys = lease.partition, lease.queue, scope.keys
-    returns = outcome in (Outcome.RETRY, Outcome.RELEASE)
+    later = outcome in (Outcome.RETRY, Outcome.SNOOZE)
+    returns = later or outcome is Outcome.RELEASE
     args += (
         key(keys.leased(partition, queue, session)),
         key(scope.stats(queue)),
         lease.token,
         int(outcome),
         key(keys.lane(partition, queue, unpack_header(lease.payload).lane)) if returns else 0,
-        key(keys.delayed(partition, queue)) if outcome is Outcome.RETRY else 0,
+        key(keys.delayed(partition, queue)) if later else 0,
         key(keys.dead(partition, queue)) if outcome is Outcome.DEAD_LETTER else 0,
         key(keys.dead_messages(partition, queue)) if outcome is Outcome.DEAD_LETTER else 0,
         key(keys.bell(queue)) if returns and scope.bells else 0,
@@ -108,23 +127,48 @@ def _add_settlement(
         settlement.reason,
     )
     result = settlement.result
-    if result is None:
-        args += (0, 0, b"", b"")
+    # What would wait again may have been cancelled; then its tombstone has the result.
+    may_be_cancelled = outcome not in (Outcome.ACK, Outcome.DEAD_LETTER)
+    if result is None and not (may_be_cancelled and _keeps_result(lease)):
+        args += (0, -1, b"", b"")
     else:
-        # A result lives where its message's id says, which is where its lease was.
+        # A result lives where its message's id says, which need not be where its lease was.
         args += (
-            key(keys.result(partition, lease.message_id)),
-            result.ttl_ms,
+            key(keys.result(partition_of(lease.message_id), lease.message_id)),
+            -1 if result is None else result.ttl_ms,
             keys.done_channel(lease.message_id),
-            result.body,
+            b"" if result is None else result.body,
         )
     args.append(len(settlement.follow_ups))
     for message in settlement.follow_ups:
         _add_follow_up(args, key, scope, message, partition_of(message.message_id))
 
 
+def _add_events(
+    args: Arguments,
+    settlement: Settlement,
+    session: SessionId,
+    stream: Callable[[MessageId], tuple[int, str]],
+    *,
+    keeping: Keeping,
+    now_ms: int,
+) -> None:
+    if not tells_events(settlement.lease.payload):
+        args.append(0)
+        return
+    words = last_words(settlement, session, at_ms=now_ms or _clock.now_ms())
+    args += (
+        *stream(settlement.lease.message_id),
+        keeping.bound,
+        keeping.ttl_ms,
+        *told_arguments(words.told),
+        words.closing,
+        words.if_cancelled,
+    )
+
+
 def _add_follow_up(
-    args: Arguments, key: _KeyIndex, scope: Scope, message: Enqueue, partition: int
+    args: Arguments, key: KeyIndex, scope: Scope, message: Enqueue, partition: int
 ) -> None:
     args += (
         key(scope.keys.lane(partition, message.queue, message.lane)),

@@ -1,22 +1,28 @@
 -- Purpose    Lease up to `limit` messages to a worker session, strictly in lane order.
 -- Guarantee  A message is in its list or in exactly one lease; a lease belongs to a live session.
 --            What is no envelope goes to the dead letters and blocks nobody. Of a message that its
---            sender stored twice, one call leases one and leaves the other where it was.
--- KEYS       [1] workers zset
---            then for each queue: [2] stats hash, [3] doorbell when the call has them,
---            then for each partition of that queue: [4] high list, [5] normal list, [6] low list,
---            [7] leased hash of this session, [8] dead zset, [9] dead hash
+--            sender stored twice, one call leases one and leaves the other where it was. A paused
+--            queue gives nothing. A cancelled message is leased to be ended, not to be run.
+-- KEYS       [1] workers zset   [2] tombstones   [3] locks of unique keys
+--            then for each queue: [4] stats hash, [5] doorbell when the call has them,
+--            then for each partition of that queue: [6] high list, [7] normal list, [8] low list,
+--            [9] leased hash of this session, [10] dead zset, [11] dead hash
 -- ARGV       [1] now in ms, or 0   [2] session   [3] claim number, 4 raw bytes   [4] limit
 --            [5] queues   [6] partitions   [7] has doorbells (0/1)
 --            [8] rotation: where the round over queues and partitions starts
 -- Returns    -1 when the session is not registered or has expired, else for each list that gave
---            something an array of queue (from 1), partition (from 1), payload, payload, …
--- Bound      `limit` messages, and 1000 that are no envelopes: then the rest is left to the next call
+--            something an array of queue (from 1), partition (from 1), payload, payload, …;
+--            of cancelled messages the same with the queue's number negative
+-- Bound      `limit` messages, and 1000 that are no envelopes or cancelled: then the rest is left to
+--            the next call
 --#include now
 --#include header
 --#include doorbell
 --#include wait_buckets
 --#include push_many
+--#include extension
+--#include unique
+--#include cancelled
 
 local now, claim_number = now_ms(ARGV[1]), ARGV[3]
 if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[2]) or 0) <= now then return -1 end
@@ -28,7 +34,15 @@ local width = 1 + bells + 6 * partitions
 local UNDECODABLE = '{"error":"EnvelopeError","message":"the header of the message cannot be decoded"}'
 local SLICE, MOST_BURIED = 1000, 1000
 
-local taken, found, seen, twins, buried = {}, {}, {}, {}, 0
+local tombstones, locks = KEYS[2], KEYS[3]
+local has_tombstones = redis.call('EXISTS', tombstones) == 1
+local taken, found, seen, twins, buried, paused = {}, {}, {}, {}, 0, {}
+
+local function stats_of(queue) return KEYS[4 + queue * width] end
+
+for queue = 0, queues - 1 do
+  paused[queue] = redis.call('HGET', stats_of(queue), 'paused')
+end
 
 local function bury(payload, base)
   local id = redis.sha1hex(payload):sub(1, 16)
@@ -38,7 +52,7 @@ end
 
 local function lease(list, queue, partition, payloads, base)
   local waits, here = taken[queue] or {}, seen[queue] or {}
-  local fields, good, bad = {}, { queue, partition }, 0
+  local fields, good, ended, bad = {}, { queue, partition }, { -queue, partition }, 0
   taken[queue], seen[queue] = waits, here
   for _, payload in ipairs(payloads) do
     if header_is_good(payload) then
@@ -50,7 +64,9 @@ local function lease(list, queue, partition, payloads, base)
         here[id] = true
         fields[#fields + 1] = id .. claim_number
         fields[#fields + 1] = payload
-        good[#good + 1] = payload
+        local into = has_tombstones and is_cancelled(tombstones, id) and ended or good
+        into[#into + 1] = payload
+        if is_extended(payload) then release_key(locks, payload, UNTIL_STARTED) end
         local bucket = wait_bucket(now - ready_at_of(payload))
         waits[bucket] = (waits[bucket] or 0) + 1
       end
@@ -61,11 +77,12 @@ local function lease(list, queue, partition, payloads, base)
   end
   if #fields > 0 then
     redis.call('HSET', KEYS[base + 3], unpack(fields))
-    found[#found + 1] = good
+    if #good > 2 then found[#found + 1] = good end
+    if #ended > 2 then found[#found + 1] = ended end
   end
-  if bad > 0 then redis.call('HINCRBY', KEYS[2 + (queue - 1) * width], 'undecodable', bad) end
-  buried = buried + bad
-  wanted = buried < MOST_BURIED and wanted - #fields / 2 or 0
+  if bad > 0 then redis.call('HINCRBY', stats_of(queue - 1), 'undecodable', bad) end
+  buried = buried + bad + #ended - 2
+  wanted = buried < MOST_BURIED and wanted - (#good - 2) or 0
 end
 
 local function claim(list, queue, partition, base)
@@ -90,9 +107,9 @@ end
 for lane = 0, 2 do
   for q = 0, queues - 1 do
     local queue = (q + rotation) % queues
-    local base = 2 + queue * width + 1 + bells
+    local base = 4 + queue * width + 1 + bells
     for p = 0, partitions - 1 do
-      if wanted <= 0 then break end
+      if wanted <= 0 or paused[queue] then break end
       local partition = (p + rotation) % partitions
       local at = base + partition * 6
       claim(KEYS[at + lane], queue + 1, partition + 1, at)
@@ -101,7 +118,7 @@ for lane = 0, 2 do
 end
 
 for queue, waits in pairs(taken) do
-  local stats, claimed = KEYS[2 + (queue - 1) * width], 0
+  local stats, claimed = stats_of(queue - 1), 0
   for bucket, count in pairs(waits) do
     redis.call('HINCRBY', stats, 'wait:' .. bucket, count)
     claimed = claimed + count
@@ -114,8 +131,8 @@ for list, payloads in pairs(twins) do push_many(list, payloads) end
 -- bell of one queue and filled itself from another.
 if bells == 1 and next(taken) and (wanted <= 0 or next(twins)) then
   for queue = 0, queues - 1 do
-    local at = 2 + queue * width
-    if has_more(at + 2) then ring(KEYS[at + 1]) end
+    local at = 4 + queue * width
+    if not paused[queue] and has_more(at + 2) then ring(KEYS[at + 1]) end
   end
 end
 return found

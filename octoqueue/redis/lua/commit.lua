@@ -1,25 +1,37 @@
--- Purpose    End leases: ack, retry, dead-letter or release, with all that belongs to the ending.
+-- Purpose    End leases: ack, retry, dead-letter, release, snooze or cancel, with all that belongs
+--            to the ending.
 -- Guarantee  Each settlement happens whole or not at all; one whose lease is gone (reclaimed, or
---            settled before by the same call sent twice) changes nothing.
+--            settled before by the same call sent twice) changes nothing. A cancelled message does
+--            not wait again. A follow-up whose unique key is taken is left out and counted.
 -- KEYS       [1…] every key a settlement touches, once each, in any order; ARGV names them by
 --            their index, 0 for none
 -- ARGV       [1] now in ms, or 0
---            [2] number of plain ack groups, then for each: leased hash, stats hash, n, n tokens
---            [3] number of running times, then for each: stats hash, count, total us, squares ms2
---            [4] number of settlements, then for each: leased hash, stats hash, token, outcome
---                (1 ack, 2 retry, 3 dead letter, 4 release), the message's list, delayed zset,
---                dead zset, dead hash, doorbell, delay in ms, reason,
---                result key, result ttl in ms, result channel, result,
+--            [2] tombstones, when they end, locks of unique keys, when they end: the last two 0
+--                when no message here can have a key
+--            [3] number of plain ack groups, then for each: leased hash, stats hash, n, n tokens
+--            [4] number of running times, then for each: stats hash, count, total us, squares ms2
+--            [5] number of settlements, then for each: leased hash, stats hash, token, outcome
+--                (1 ack, 2 retry, 3 dead letter, 4 release, 5 snooze, 6 cancel), the message's
+--                list, delayed zset, dead zset, dead hash, doorbell, delay in ms, reason,
+--                result key, result ttl in ms, result channel, result (a ttl of -1: only that
+--                of a cancelled message),
 --                number of follow-ups, then for each: list, delayed zset, stats hash, doorbell,
---                delay in ms, payload
+--                delay in ms, payload;
+--                the stream of its events, and when there is one: channel, events it keeps, for how
+--                many ms after the last, sender, number of the first, number of events, events,
+--                then the last one, and the last one of a cancelled message, empty for none
 -- Returns    [1] plain acks refused   [2] tokens of the refused settlements
 --#include now
 --#include header
 --#include doorbell
 --#include delay_until
+--#include append_events
+--#include extension
+--#include unique
+--#include cancelled
 
-local ACK, RETRY, DEAD_LETTER = 1, 2, 3
-local COUNTED = { 'acked', 'retried', 'dead', 'released' }
+local ACK, RETRY, DEAD_LETTER, RELEASE, SNOOZE, CANCEL = 1, 2, 3, 4, 5, 6
+local COUNTED = { 'acked', 'retried', 'dead', 'released', 'snoozed', 'cancelled' }
 
 local now, arg = now_ms(ARGV[1]), 2
 local packed_now = struct.pack('>I8', now)
@@ -32,11 +44,17 @@ end
 local function take_number() return tonumber(take()) end
 local function take_key() return KEYS[tonumber(take())] end
 
+local tombstones, tombstones_end, locks, locks_end = take_key(), take_key(), take_key(), take_key()
+local has_tombstones = redis.call('EXISTS', tombstones) == 1
+
 for _ = 1, take_number() do
   local leased, stats, count = take_key(), take_key(), take_number()
   local removed = 0
   for first = arg, arg + count - 1, 1000 do
     removed = removed + redis.call('HDEL', leased, unpack(ARGV, first, math.min(first + 999, arg + count - 1)))
+  end
+  if has_tombstones then
+    for at = arg, arg + count - 1 do redis.call('HDEL', tombstones, ARGV[at]:sub(1, 16)) end
   end
   arg = arg + count
   if removed > 0 then redis.call('HINCRBY', stats, 'acked', removed) end
@@ -59,6 +77,33 @@ local function enqueue(list, delayed, bell, delay, payload)
   end
 end
 
+-- Take the events of a settlement and, when it took effect, append them.
+local function tell(payload, is_cancelled)
+  local stream = take_key()
+  if not stream then return end
+  local channel, bound, ttl, sender, first = take(), take(), take(), take(), take_number()
+  local keeping, told = { bound = bound, ttl = ttl }, { sender = sender, first = first, events = {} }
+  for index = 1, take_number() do told.events[index] = take() end
+  local closing, if_cancelled = take(), take()
+  local last = is_cancelled and if_cancelled or closing
+  if last ~= '' then told.events[#told.events + 1] = last end
+  if payload then append_events(stream, channel, keeping, now, told) end
+end
+
+-- What becomes of a message that may be cancelled: outcome, ttl of its result, result.
+local function ending_of(payload, outcome, ttl, result)
+  local id = id_of(payload)
+  local cancelled_ttl, cancelled = cancelled_result(tombstones, id)
+  if outcome == ACK or outcome == DEAD_LETTER then
+    redis.call('HDEL', tombstones, id)
+  elseif cancelled then
+    has_ended(tombstones, tombstones_end, id, now)
+    if ttl == '-1' then ttl, result = cancelled_ttl, cancelled end
+    outcome = CANCEL
+  end
+  return outcome, ttl, result
+end
+
 for _ = 1, take_number() do
   local leased, stats, token, outcome = take_key(), take_key(), take(), take_number()
   local list, delayed, dead, dead_hash, bell = take_key(), take_key(), take_key(), take_key(), take_key()
@@ -67,18 +112,25 @@ for _ = 1, take_number() do
   local payload = redis.call('HGET', leased, token)
   if payload then
     redis.call('HDEL', leased, token)
+    if has_tombstones then
+      outcome, result_ttl, result = ending_of(payload, outcome, result_ttl, result)
+    end
     redis.call('HINCRBY', stats, COUNTED[outcome], 1)
+    local is_over = outcome == ACK or outcome == DEAD_LETTER or outcome == CANCEL
+    if is_over and is_extended(payload) then release_key(locks, payload, UNTIL_DONE) end
     if outcome == RETRY then
       enqueue(list, delayed, bell, delay, counted_as(payload, 0, attempt_of(payload) + 1))
+    elseif outcome == SNOOZE then
+      enqueue(list, delayed, bell, delay, counted_as(payload, 0, attempt_of(payload)))
     elseif outcome == DEAD_LETTER then
       local id = id_of(payload)
       redis.call('ZADD', dead, now, id)
       redis.call('HSET', dead_hash, id, struct.pack('>I4', #payload) .. payload .. reason)
-    elseif outcome ~= ACK then
+    elseif outcome == RELEASE then
       redis.call('LPUSH', list, payload)
       ring(bell)
     end
-    if result_key then
+    if result_key and result_ttl ~= '-1' then
       -- SET refuses a ttl below 1, and an error here would lose the follow-ups.
       if tonumber(result_ttl) >= 1 then redis.call('SET', result_key, result, 'PX', result_ttl) end
       redis.call('PUBLISH', channel, result)
@@ -90,9 +142,17 @@ for _ = 1, take_number() do
     local to, later, to_stats, to_bell = take_key(), take_key(), take_key(), take_key()
     local wait, message = take_number(), take()
     if payload then
-      enqueue(to, later, to_bell, wait, message)
-      redis.call('HINCRBY', to_stats, 'enqueued', 1)
+      local extension = extension_of(message)
+      local unique = extension and extension.unique
+      if unique and holder_of(locks, unique[2], now) then
+        redis.call('HINCRBY', to_stats, 'duplicates', 1)
+      else
+        if unique then lock_key(locks, locks_end, unique, id_of(message), now) end
+        enqueue(to, later, to_bell, wait, message)
+        redis.call('HINCRBY', to_stats, 'enqueued', 1)
+      end
     end
   end
+  tell(payload, outcome == CANCEL)
 end
 return { refused_acks, refused }

@@ -1,0 +1,78 @@
+"""The unique keys of the memory store, and its cancelled messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from octoqueue.errors import EnvelopeError
+from octoqueue.primitives.envelope import extension_of, unpack_header
+from octoqueue.primitives.extension import UniqueKey, UniqueMode
+
+if TYPE_CHECKING:
+    from octoqueue.primitives.ids import MessageId
+
+
+class Lock(NamedTuple):
+    """Who holds a key."""
+
+    holder: MessageId
+    ends_ms: int
+    """0: when its holder says so."""
+
+
+class MemoryUnique:
+    """Who holds which unique key."""
+
+    def __init__(self) -> None:
+        self._locks: dict[bytes, Lock] = {}
+
+    def __len__(self) -> int:
+        """Return how many locks there are, those whose time is over included."""
+        return len(self._locks)
+
+    def prune(self, now_ms: int) -> None:
+        """Forget locks whose time is over."""
+        over = [each for each, lock in self._locks.items() if 0 < lock.ends_ms <= now_ms]
+        for digest in over:
+            del self._locks[digest]
+
+    def holder(self, payload: bytes, now_ms: int) -> MessageId | None:
+        """Return who holds the key of a message, None when it is free or the message has none."""
+        self.prune(now_ms)
+        key = unique_key_of(payload)
+        lock = None if key is None else self._locks.get(key.digest)
+        return None if lock is None else lock.holder
+
+    def take(self, payload: bytes, now_ms: int) -> None:
+        """Give a message the key it has, if any; it must be free."""
+        key = unique_key_of(payload)
+        if key is not None:
+            ends_ms = now_ms + key.window_ms if key.mode is UniqueMode.WINDOW else 0
+            self._locks[key.digest] = Lock(unpack_header(payload).message_id, ends_ms)
+
+    def release(self, payload: bytes, *, reached: UniqueMode) -> None:
+        """Release what a message holds until here; a window ends by itself."""
+        key = unique_key_of(payload)
+        if key is None or key.mode > reached:
+            return
+        lock = self._locks.get(key.digest)
+        if lock is not None and lock.holder == unpack_header(payload).message_id:
+            del self._locks[key.digest]
+
+
+def unique_key_of(payload: bytes) -> UniqueKey | None:
+    """Return the unique key of a message, None when it has none that can be read."""
+    try:
+        return extension_of(payload).unique
+    except EnvelopeError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A cancelled message that nobody has ended yet."""
+
+    expires_at_ms: int
+    result_ttl_ms: int
+    result: bytes
