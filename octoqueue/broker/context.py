@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from octoqueue.errors import InvalidMessage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from octoqueue.primitives.envelope import Call, Header
     from octoqueue.primitives.messages import Enqueue, Lease
 
@@ -115,6 +117,18 @@ class MessageContext:
                     return self._follow_ups.pop(index)
         return None
 
+    def take(self) -> tuple[Enqueue, ...]:
+        """Take all that was sent so far out again, for another message of the batch to carry."""
+        with _moment_of_sealing:
+            taken = tuple(self._follow_ups)
+            self._follow_ups.clear()
+            return taken
+
+    def carry(self, messages: Sequence[Enqueue]) -> None:
+        """Have what another message of a batch has sent committed with this one."""
+        with _moment_of_sealing:
+            self._follow_ups.extend(messages)
+
     def seal(self) -> tuple[Enqueue, ...]:
         """End the attempt and return all it sent."""
         with _moment_of_sealing:
@@ -124,10 +138,20 @@ class MessageContext:
 
 CURRENT: ContextVar[MessageContext | None] = ContextVar("octoqueue_message", default=None)
 
+CURRENT_BATCH: ContextVar[tuple[MessageContext, ...]] = ContextVar("octoqueue_batch", default=())
+
 
 def current_message() -> MessageContext | None:
-    """Return the message running in this task or thread, None outside an actor."""
+    """Return the message running in this task or thread, None outside an actor.
+
+    In a batch actor it is the first message of the batch.
+    """
     return CURRENT.get()
+
+
+def current_batch() -> tuple[MessageContext, ...]:
+    """Return the messages of the running batch, in the order of the list; none outside of one."""
+    return CURRENT_BATCH.get()
 
 
 def _moment(milliseconds: int) -> datetime:

@@ -13,6 +13,7 @@ from octoqueue.broker.context import CURRENT
 from octoqueue.broker.records import reason_of
 from octoqueue.primitives.messages import Lease, LeaseToken, Outcome, Settlement
 from octoqueue.runtime.attempt import Attempt
+from octoqueue.runtime.batching import Batching
 from octoqueue.runtime.deadlines import Deadlines
 from octoqueue.runtime.endings import Endings
 from octoqueue.runtime.starting import Unfit, attempt_from
@@ -44,6 +45,7 @@ class Executor:
         on_free: Callable[[], None],
         clock: Clock,
         rng: random.Random | None = None,
+        spans_partitions: bool = True,
     ) -> None:
         self._broker = broker
         self._settler = settler
@@ -56,6 +58,15 @@ class Executor:
         self._deadlines = Deadlines[Attempt](self._loop, self._expire)
         self._threads = ActorThreads(
             self._loop, threads=threads, around=self._in_thread, on_ended=self._thread_ended
+        )
+        self._batching = Batching(
+            self._loop,
+            self,
+            threads=self._threads,
+            endings=self._endings,
+            deadlines=self._deadlines,
+            clock=clock,
+            spans_partitions=spans_partitions,
         )
         self.running: dict[LeaseToken, Attempt] = {}
 
@@ -74,6 +85,9 @@ class Executor:
             self._settler.settle(self._endings.burial(attempt))
             return False
         self.running[lease.token] = attempt
+        if attempt.options.batch is not None:
+            self._batching.add(attempt)
+            return True
         limit_seconds = attempt.options.time_limit_seconds
         if limit_seconds is not None:
             self._deadlines.add(attempt, limit_seconds)
@@ -85,6 +99,10 @@ class Executor:
             attempt.task = self._loop.create_task(self._run_with_hooks(attempt))
         return True
 
+    def start_batches(self) -> None:
+        """Run what waits for more messages of its batch without waiting any longer."""
+        self._batching.start_all()
+
     async def _run(self, attempt: Attempt) -> None:
         attempt.entered = self._clock.monotonic()
         CURRENT.set(attempt.context)
@@ -94,9 +112,9 @@ class Executor:
         try:
             result: object = await attempt.executable.function(*call.args, **call.kwargs)
         except BaseException as error:  # noqa: BLE001 - whatever an actor raises is its outcome
-            self._ended(attempt, None, error)
+            self.ended(attempt, None, error)
         else:
-            self._ended(attempt, result, None)
+            self.ended(attempt, result, None)
 
     async def _run_with_hooks(self, attempt: Attempt) -> None:
         """Run an async actor between dramatiq's hooks; they are synchronous and may block."""
@@ -106,12 +124,12 @@ class Executor:
             if attempt.message is not None:
                 attempt.executable.show(attempt.message)
             call = attempt.call
-            if await self._threads.call(lambda: self._begin(attempt)):
+            if await self._threads.call(lambda: self.begin(attempt)):
                 await self._finish(attempt, attempt.executable.function(*call.args, **call.kwargs))
         except BaseException as error:  # noqa: BLE001 - whatever an actor raises is its outcome
-            self._ended(attempt, None, error)
+            self.ended(attempt, None, error)
         else:
-            self._ended(attempt, None, None)
+            self.ended(attempt, None, None)
 
     async def _finish(self, attempt: Attempt, actor: Awaitable[object]) -> None:
         """Await an actor and tell the hooks how it ended."""
@@ -123,7 +141,7 @@ class Executor:
             error = raised
         attempt.ending = self._endings.judge(attempt, result, error)
         self._unwatch(attempt)
-        await self._threads.call(lambda: self._conclude(attempt, result))
+        await self._threads.call(lambda: self.conclude(attempt, result))
 
     # ── in threads ───────────────────────────────────────────────────────────────────────────────
 
@@ -137,7 +155,7 @@ class Executor:
         result: object = None
         error: BaseException | None = None
         try:
-            if not self._begin(attempt):
+            if not self.begin(attempt):
                 return None
             result = call()
         except BaseException as raised:  # noqa: BLE001 - whatever an actor raises is its outcome
@@ -145,10 +163,10 @@ class Executor:
         if _is_awaitable(result):
             return result  # its ending is told by `_await`
         attempt.ending = self._endings.judge(attempt, result, error)
-        self._conclude(attempt, result)
+        self.conclude(attempt, result)
         return result
 
-    def _begin(self, attempt: Attempt) -> bool:
+    def begin(self, attempt: Attempt) -> bool:
         """Call the hooks before an actor; return whether it is to run."""
         hooks, message = attempt.hooks, attempt.message
         assert hooks is not None  # noqa: S101 - only called when there are hooks
@@ -157,18 +175,18 @@ class Executor:
             entered = hooks.before_process(message)
         except BaseException as refused:  # noqa: BLE001 - as if the actor had raised it
             attempt.ending = self._endings.judge(attempt, None, refused)
-            self._conclude(attempt, None)
+            self.conclude(attempt, None)
             return False
         if entered and not message.failed:
             return True
         attempt.ending = self._endings.judge(attempt, None, None)
         if entered:
-            self._conclude(attempt, None)
+            self.conclude(attempt, None)
         else:
             self._settle_with_hooks(attempt)
         return False
 
-    def _conclude(self, attempt: Attempt, result: object) -> None:
+    def conclude(self, attempt: Attempt, result: object) -> None:
         """Call the hooks after an actor."""
         hooks, message, ending = attempt.hooks, attempt.message, attempt.ending
         if hooks is None or message is None or ending is None:
@@ -190,22 +208,23 @@ class Executor:
             # A plain function that returned a coroutine: a decorated coroutine function.
             attempt.task = self._loop.create_task(self._await(attempt, result))
         else:
-            self._ended(attempt, result, error)
+            self.ended(attempt, result, error)
 
     async def _await(self, attempt: Attempt, actor: Awaitable[Any]) -> None:
         CURRENT.set(attempt.context)
         try:
             if attempt.hooks is None:
-                self._ended(attempt, await actor, None)
+                self.ended(attempt, await actor, None)
             else:
                 await self._finish(attempt, actor)
-                self._ended(attempt, None, None)
+                self.ended(attempt, None, None)
         except BaseException as error:  # noqa: BLE001 - whatever an actor raises is its outcome
-            self._ended(attempt, None, error)
+            self.ended(attempt, None, error)
 
     # ── ending ───────────────────────────────────────────────────────────────────────────────────
 
-    def _ended(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
+    def ended(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
+        """Settle a message whose actor returned or raised, and free its slot."""
         if self.running.pop(attempt.lease.token, None) is None:
             return  # forgotten: its lease was lost, or it was released while it ran
         self._unwatch(attempt)
@@ -265,7 +284,9 @@ class Executor:
         return late and self._clock.monotonic() - attempt.entered < limit_seconds
 
     def _interrupt(self, attempt: Attempt) -> None:
-        if attempt.task is not None:
+        if attempt.options.batch is not None:
+            self._batching.interrupt(attempt)
+        elif attempt.task is not None:
             attempt.task.cancel()
         else:
             self._threads.interrupt(attempt)
@@ -301,6 +322,7 @@ class Executor:
         """Stop timers, threads and whatever still runs; its leases are left to expire."""
         for token in tuple(self.running):
             self.forget(token)
+        self._batching.close()
         self._deadlines.clear()
         self._threads.close()
 

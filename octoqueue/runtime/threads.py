@@ -107,7 +107,7 @@ class ActorThreads:
         result: object = None
         error: BaseException | None = None
         try:
-            result = self._around(attempt, lambda: self._interruptible(attempt))
+            result = self._around(attempt, lambda: self.interruptible(attempt))
         except BaseException as raised:  # noqa: BLE001 - whatever an actor raises is its outcome
             error = raised
         with self._lock:
@@ -116,7 +116,7 @@ class ActorThreads:
         if first:
             self._tell(self._collect)
 
-    def _interruptible(self, attempt: Attempt) -> object:
+    def interruptible(self, attempt: Attempt) -> object:
         """Call the actor; only from its first to its last instruction can it be interrupted."""
         call = attempt.call
         try:

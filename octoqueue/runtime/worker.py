@@ -98,6 +98,7 @@ class Worker:
             max_deliveries=self.options.max_deliveries,
             on_free=self._freed,
             clock=self._clock,
+            spans_partitions=store.spans_partitions,
         )
         heartbeat = Heartbeat(
             self._broker.another_store,
@@ -163,7 +164,7 @@ class Worker:
         orphans = Orphans(store, self.session, queues, clock=self._clock)
         while not self._quiet.is_set():
             if self._free <= 0 or settler.pending > 4 * self.options.concurrency:
-                await self._wait_for_room(settler)
+                await self._wait_for_room(settler, executor)
                 continue
             wanted = min(self._free, _MOST_AT_ONCE)
             try:
@@ -192,9 +193,10 @@ class Worker:
             with contextlib.suppress(StoreError):
                 await store.ring(queues)
 
-    async def _wait_for_room(self, settler: Settler) -> None:
+    async def _wait_for_room(self, settler: Settler, executor: Executor) -> None:
         self._room.clear()
         if self._free <= 0:
+            executor.start_batches()
             await self._room.wait()
         else:
             await _first_of(settler.drained(), self._quiet.wait())
@@ -246,6 +248,7 @@ class Worker:
 
     async def _drain(self, executor: Executor) -> None:
         log.info("worker_quiet", extra={"running": len(executor.running)})
+        executor.start_batches()
         if executor.running:
             drain_seconds = self.options.drain.total_seconds()
             await _first_of(self._idle.wait(), self._hurry.wait(), timeout_seconds=drain_seconds)
