@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         SessionId,
         Settlement,
     )
+    from octoqueue.primitives.schedules import Firing, LastTick, Tick
     from octoqueue.primitives.once import Once
 
 
@@ -85,6 +86,24 @@ class LaneStore(Protocol):
 
     async def now_ms(self) -> int:
         """Return the store's clock."""
+        ...
+
+    async def last_tick(self, schedule: str, digest: str, *, begins: bool = True) -> LastTick:
+        """Return where a schedule stands.
+
+        One that was never seen, or whose ticks have another digest than before, begins now; not
+        when `begins` is false, for those who only look.
+        """
+        ...
+
+    async def fire(self, tick: Tick, message: Enqueue) -> Firing:
+        """Enqueue the message of a tick and record the tick, or do neither; safe to send again.
+
+        The id of the message must have the affinity of the schedule's name.
+
+        Raises:
+            LaneFull: the message has no room; the tick is still to be fired.
+        """
         ...
 
     async def claim(self, session: SessionId, queues: Sequence[str], *, limit: int) -> list[Lease]:

@@ -17,6 +17,7 @@ from octoqueue.lanes.protocol import Refusals
 from octoqueue.lanes.reading import claimable
 from octoqueue.lanes.redis_life import RedisLife
 from octoqueue.lanes.redis_reading import good
+from octoqueue.lanes.redis_schedules import RedisSchedules
 from octoqueue.lanes.selection import allocate
 from octoqueue.primitives.messages import (
     Enqueue,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from octoqueue.redis.scripts import ScriptCall
 
 
-class RedisLaneStore(RedisLife):
+class RedisLaneStore(RedisLife, RedisSchedules):
     """A `LaneStore` on a single Redis or on Redis Cluster."""
 
     def __init__(

@@ -13,6 +13,7 @@ The key map (`oq` is the namespace, `3` a partition, `coder` a queue, `high` a l
     {oq:3}:unique:expiry         zset   digest by the moment its lock ends by itself
     {oq:3}:cancelled             hash   id -> the result it gets: a tombstone
     {oq:3}:cancelled:expiry      zset   id by the moment its tombstone ends
+    {oq:3}:schedules             hash   schedule -> digest of its ticks, last tick, last one fired
     {oq:3}:result:ID             string result of a message, with a TTL
     {oq:bell}:coder              list   the doorbell: one token at most
     {oq:meta}:queues             set    names of the queues ever used

@@ -90,6 +90,10 @@ class Keys:
         """Return the zset of ids that were enqueued once, with when each is forgotten."""
         return f"{self._tag(partition)}:once"
 
+    def schedules(self, partition: int) -> str:
+        """Return the hash of where schedules stand."""
+        return f"{self._tag(partition)}:schedules"
+
     def result(self, partition: int, message_id: MessageId) -> str:
         """Return the key of a result."""
         return f"{self._tag(partition)}:result:{text_from_id(message_id)}"

@@ -11,6 +11,7 @@ from importlib.resources import files
 from octoqueue.errors import StoreProtocolError
 
 _INCLUDE = re.compile(r"^--#include (\w+)$", re.MULTILINE)
+_SCRIPT = re.compile(r"^--#script (\w+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class ScriptCall:
 
 @cache
 def script(name: str) -> Script:
-    """Return the script `lua/<name>.lua`, its includes in place of their lines.
+    """Return the script `lua/<name>.lua`, its includes and scripts in place of their lines.
 
     Raises:
         StoreProtocolError: there is no such script or include in the package.
@@ -47,17 +48,20 @@ def script(name: str) -> Script:
             raise StoreProtocolError(f"the package has no Lua file {path!r}") from None
 
     source = _INCLUDE.sub(lambda found: read(f"includes/{found[1]}.lua"), read(f"{name}.lua"))
+    source = _SCRIPT.sub(lambda found: script(found[1]).source, source)
     # The algorithm is Redis's name for a script, not a protection of anything.
     return Script(name, source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
 SCRIPT_NAMES = (
+    "begin",
     "claim",
     "commit",
     "emit",
     "enqueue",
     "expired",
     "extend",
+    "fire",
     "pause",
     "promote",
     "purge",

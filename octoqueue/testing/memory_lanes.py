@@ -20,6 +20,7 @@ from octoqueue.primitives.extension import UniqueMode
 from octoqueue.primitives.histogram import bucket_of
 from octoqueue.primitives.ids import MessageId
 from octoqueue.primitives.lane import Lane
+from octoqueue.primitives.schedules import Fired, Firing
 from octoqueue.primitives.messages import (
     Enqueue,
     Lease,
@@ -35,6 +36,8 @@ from octoqueue.testing.memory_queue import MemoryQueue, restamped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from octoqueue.primitives.schedules import LastTick, Tick
 
     from octoqueue.primitives.once import Once
 
@@ -83,6 +86,23 @@ class MemoryLaneStore(MemoryLife):
     async def now_ms(self) -> int:
         """Return the clock."""
         return self._clock.now_ms()
+
+    async def last_tick(self, schedule: str, digest: str, *, begins: bool = True) -> LastTick:
+        """Return where a schedule stands."""
+        now = self._clock.now_ms()
+        return self._schedules.last_tick(schedule, digest, begins=begins, now_ms=now)
+
+    async def fire(self, tick: Tick, message: Enqueue) -> Firing:
+        """Enqueue the message of a tick and record the tick, or do neither."""
+        now = self._clock.now_ms()
+        refused = self._schedules.refusal(tick, now)
+        if refused is not None:
+            return Firing(*refused, now)
+        (full,) = await self.enqueue([[message]])
+        if full is not None:
+            raise full
+        self._schedules.record(tick)
+        return Firing(Fired.FIRED, tick.tick_ms, now)
 
     def _refusal(self, group: Sequence[Enqueue]) -> LaneFull | None:
         needs = Counter[tuple[str, Lane | None]]()

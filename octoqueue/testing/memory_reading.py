@@ -18,6 +18,7 @@ from octoqueue.testing.memory_events import MemoryEvents
 from octoqueue.testing.memory_once import MemoryOnce
 from octoqueue.testing.memory_queue import MemoryQueue, ready_at_of
 from octoqueue.testing.memory_results import MemoryResults
+from octoqueue.testing.memory_schedules import MemorySchedules
 from octoqueue.testing.memory_unique import MemoryUnique, Tombstone
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class MemoryReading:
         self._bell_waiters: deque[tuple[frozenset[str], asyncio.Future[bool]]] = deque()
         self._numbers = itertools.count(1)
         self._used: set[str] = set()
+        self._schedules = MemorySchedules()
         self._once = MemoryOnce()
         self._unique = MemoryUnique()
         self._tombstones: dict[MessageId, Tombstone] = {}

@@ -20,6 +20,7 @@ for _part in (
     "enqueuing_once",
     "reading",
     "results",
+    "schedules",
     "sessions",
     "settling",
     "upkeep",

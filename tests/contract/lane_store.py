@@ -15,6 +15,7 @@ from tests.contract.enqueuing_once import EnqueuingOnce
 from tests.contract.life import Pausing, Snoozing
 from tests.contract.reading import Flushing, Reading
 from tests.contract.results import Closing, Results
+from tests.contract.schedules import Beginning, Firing
 from tests.contract.sessions import ManySessions, Sessions
 from tests.contract.settling import Acking, Following, Settling
 from tests.contract.upkeep import Promoting
@@ -32,6 +33,8 @@ class LaneStoreContract(
     Sessions,
     Bells,
     Promoting,
+    Beginning,
+    Firing,
     Reading,
     Flushing,
     Replaying,
