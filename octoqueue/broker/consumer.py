@@ -13,6 +13,7 @@ import orjson
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.errors import ConnectionClosed
 
+from octoqueue.broker.encoding import opened
 from octoqueue.broker.leased import LeasedMessage
 from octoqueue.broker.records import error_record, reason_of
 from octoqueue.errors import EnvelopeError, MessageRejected, PoisonMessage, StoreUnavailable
@@ -71,7 +72,7 @@ class LaneConsumer(Consumer):
     def _message(self, lease: Lease) -> LeasedMessage | None:
         try:
             header = unpack_header(lease.payload)
-            message = LeasedMessage(lease, header, decode_body(lease.payload))
+            message = LeasedMessage(lease, header, opened(decode_body(lease.payload)))
         except EnvelopeError as error:
             self._settle(_burial(lease, error))
             return None

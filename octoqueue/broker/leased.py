@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dramatiq.broker import MessageProxy
 
+from octoqueue.broker.encoding import sealed
 from octoqueue.broker.translate import message_from
 from octoqueue.primitives.envelope import MAX_ATTEMPT, Flag, encode_body, pack_header
 from octoqueue.primitives.messages import Enqueue, Outcome, ResultRecord, Settlement
@@ -47,7 +48,8 @@ class LeasedMessage(MessageProxy):
         options = {name: value for name, value in self.options.items() if name != "traceback"}
         attempt = min(int(options.get("retries", self.header.attempt + 1)), MAX_ATTEMPT)
         header = self.header._replace(deliveries=0, attempt=attempt)
-        body = encode_body(self.call._replace(options=options), limit_bytes=sys.maxsize)
+        call = sealed(self.call._replace(options=options), self.message_id)
+        body = encode_body(call, limit_bytes=sys.maxsize)
         retry = Enqueue(
             queue=self.lease.queue,
             lane=header.lane,

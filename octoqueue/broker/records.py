@@ -10,7 +10,8 @@ import orjson
 from octoqueue.errors import PayloadNotSerializable
 
 if TYPE_CHECKING:
-    from octoqueue.primitives.envelope import Call, Json
+    from octoqueue.primitives.body_json import Json
+    from octoqueue.primitives.envelope import Call
 
 MAX_MESSAGE_CHARACTERS = 4_096
 MAX_TRACE_CHARACTERS = 8_192

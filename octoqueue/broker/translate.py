@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 from dramatiq.common import current_millis, q_name
 from dramatiq.message import Message
 
+from octoqueue.broker.encoding import sealed
 from octoqueue.errors import InvalidMessage
 from octoqueue.primitives.envelope import Call, Flag, Header, encode_body, pack_header
 from octoqueue.primitives.ids import MessageId, id_from_text, new_message_id
@@ -83,18 +84,16 @@ def enqueue_from(
         raise InvalidMessage("delay", f"{delay_ms} ms is not between 0 and {MAX_DELAY_MS}")
     queue = q_name(message.queue_name)  # not a delay queue: we have none
     ident, own_id = header_id(message.message_id, beside=beside)
-    body = encode_body(
-        Call(
-            queue=queue,
-            actor=message.actor_name,
-            args=list(message.args),
-            kwargs=message.kwargs,
-            options=_without_eta(message.options),
-            created_at_ms=message.message_timestamp,
-            own_id=own_id,
-        ),
-        limit_bytes=limit_bytes,
+    call = Call(
+        queue=queue,
+        actor=message.actor_name,
+        args=list(message.args),
+        kwargs=message.kwargs,
+        options=_without_eta(message.options),
+        created_at_ms=message.message_timestamp,
+        own_id=own_id,
     )
+    body = encode_body(sealed(call, message.message_id), limit_bytes=limit_bytes)
     header = Header(lane=lane, flags=flags, message_id=ident)
     return Enqueue(queue=queue, lane=lane, payload=pack_header(header) + body, delay_ms=delay_ms)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from octoqueue.broker.context import MessageContext
+from octoqueue.broker.encoding import opened
 from octoqueue.broker.executables import proxy_from
 from octoqueue.broker.records import reason_of
 from octoqueue.errors import OctoqueueError, PoisonMessage
@@ -53,6 +54,8 @@ def attempt_from(
     try:
         header = unpack_header(lease.payload)
         call = decode_body(lease.payload)
+        if call.encoded is not None:
+            call = opened(call)
         executable = find(call.actor)
         options = executable.options_for(call.options) if call.options else executable.options
     except OctoqueueError as error:
