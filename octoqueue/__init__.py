@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from octoqueue.broker.default import use_broker as set_broker
     from octoqueue.broker.handles import MessageHandle as MessageHandle
     from octoqueue.broker.lane_broker import LaneBroker as LaneBroker
+    from octoqueue.broker.periodic import periodic as periodic
     from octoqueue.errors import Discard as Discard
     from octoqueue.errors import Retry as Retry
     from octoqueue.primitives.lane import Lane as Lane
@@ -40,6 +41,7 @@ __all__ = [
     "current_message",
     "errors",
     "get_broker",
+    "periodic",
     "send_many",
     "set_broker",
 ]
@@ -56,6 +58,7 @@ _HOMES = {
     "asend_many": ("octoqueue.producer.batch", "asend_many"),
     "current_message": ("octoqueue.broker.context", "current_message"),
     "get_broker": ("octoqueue.broker.default", "default_broker"),
+    "periodic": ("octoqueue.broker.periodic", "periodic"),
     "send_many": ("octoqueue.producer.batch", "send_many"),
     "set_broker": ("octoqueue.broker.default", "use_broker"),
 }

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from octoqueue.primitives.messages import Enqueue, Lease
 
 
+SCHEDULED_FOR = "scheduled_for"
+"""The option in which the message of a schedule says its tick, in milliseconds."""
+
 MAX_FOLLOW_UPS = 10_000
 """Messages one attempt may send: they are one script call; Redis does nothing else meanwhile."""
 
@@ -74,6 +77,12 @@ class MessageContext:
     def enqueued_at(self) -> datetime:
         """When it became claimable, by the store's clock."""
         return _moment(self._header.ready_at_ms)
+
+    @property
+    def scheduled_for(self) -> datetime | None:
+        """The tick of the schedule that sent it; None when it was sent otherwise."""
+        tick_ms: object = self._call.options.get(SCHEDULED_FOR)
+        return _moment(tick_ms) if isinstance(tick_ms, int) else None
 
     @property
     def started_at(self) -> datetime:

@@ -28,6 +28,7 @@ from octoqueue.broker.loop_stores import LoopStores
 from octoqueue.broker.middleware import EnqueueHooks, listeners, logged
 from octoqueue.broker.options import Defaults
 from octoqueue.broker.portal import Portal
+from octoqueue.broker.schedules import Schedules
 from octoqueue.broker.session_keeper import SessionKeeper
 from octoqueue.broker.sources import (
     SettingsSource,
@@ -87,6 +88,7 @@ class LaneBroker(Broker):
         self._own_stack = default_middleware(self.defaults)
         super().__init__(middleware=self._own_stack if middleware is None else middleware)
         self.queues: dict[str, None] = {}
+        self.schedules = Schedules(self._enveloper, lambda: self._enqueue_hooks)
         self._url, self._url_options, self._own_source = url, options, source
         self._source = source or (UrlSource(url, options) if url else None)
         self._stores = LoopStores(self.another_store)

@@ -28,6 +28,7 @@ PUBLIC = [
     "current_message",
     "errors",
     "get_broker",
+    "periodic",
     "send_many",
     "set_broker",
 ]
