@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from octoqueue.primitives.events import Keeping
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -38,6 +40,8 @@ class LaneOptions:
     """Bounds by queue, where they differ from the default."""
     delayed_bound: int = 100_000
     """Delayed messages of one queue."""
+    events: Keeping = field(default_factory=Keeping)
+    """How much is kept of what a message tells."""
 
     def bound(self, queue: str, lane: Lane) -> int:
         """Return the bound of one lane of one queue."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
     from datetime import timedelta
 
-    from octoqueue.errors import LaneFull
+    from octoqueue.lanes.answers import EnqueueAnswer
     from octoqueue.lanes.options import LaneOptions
     from octoqueue.primitives.events import Event, Position
     from octoqueue.primitives.ids import MessageId
@@ -66,14 +66,18 @@ class LaneStore(Protocol):
         """Whether one commit covers all partitions, as it does on a single Redis."""
         ...
 
-    async def enqueue(self, groups: Sequence[Sequence[Enqueue]]) -> list[LaneFull | None]:
-        """Store each group all or none; return, a group, why it was refused.
+    async def enqueue(self, groups: Sequence[Sequence[Enqueue]]) -> list[EnqueueAnswer]:
+        """Store each group all or none; return, a group, what was not stored and why.
+
+        A message whose unique key another one holds is left out of its group, and the others are
+        stored; with `Enqueue.refuse_duplicates` the whole group is refused. A message that was sent
+        again while it holds its own key is left out, too, and refuses nothing.
 
         When it raises, nothing is known: some groups may have been stored.
         """
         ...
 
-    async def enqueue_once(self, messages: Sequence[Enqueue], once: Once) -> list[LaneFull | None]:
+    async def enqueue_once(self, messages: Sequence[Enqueue], once: Once) -> list[EnqueueAnswer]:
         """Store messages each by itself, those stored before excepted; like `enqueue`.
 
         What it raised on may be sent again: a message that was stored is known by its id, also

@@ -13,6 +13,7 @@ from octoqueue.lanes.reading import stats_from
 from octoqueue.primitives.lane import Lane
 from octoqueue.redis.calls.scope import Scope, scopes
 from octoqueue.redis.calls.upkeep import stats_call
+from octoqueue.redis.hub import Hub
 from octoqueue.redis.keys import Keys
 from octoqueue.redis.results import ResultHub
 from octoqueue.routing.partitions import PartitionMap
@@ -54,8 +55,10 @@ class RedisReading:
         self._map = PartitionMap(self.options.partitions)
         split = client.cluster if per_partition is None else per_partition
         self._scopes = scopes(self._keys, self.options.partitions, cluster=split)
+        self.spans_partitions = not split
         self._now = now_ms or (lambda: 0)
-        self._results = ResultHub(client)
+        self._hub = Hub(client)
+        self._results = ResultHub(client, hub=self._hub)
 
     async def _everywhere(self, call: Callable[[Scope], ScriptCall]) -> list[Any]:
         """Make a call in every scope; one that fails does not keep the others from happening."""
@@ -145,7 +148,7 @@ class RedisReading:
 
     async def aclose(self) -> None:
         """Release the connections."""
-        await self._results.aclose()
+        await self._hub.aclose()
         await self._client.aclose()
 
 

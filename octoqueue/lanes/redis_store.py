@@ -13,6 +13,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from octoqueue.errors import DelayedFull, LaneFull, SentTooLate, StoreError
+from octoqueue.lanes.answers import Duplicates
 from octoqueue.lanes.protocol import Refusals
 from octoqueue.lanes.reading import claimable
 from octoqueue.lanes.redis_life import RedisLife
@@ -30,12 +31,13 @@ from octoqueue.primitives.messages import (
 )
 from octoqueue.redis.calls.claim import SESSION_UNKNOWN, claim_call, claim_keys, leases_from
 from octoqueue.redis.calls.commit import commit_call
-from octoqueue.redis.calls.enqueue import TOO_LATE, enqueue_call, refused_groups
+from octoqueue.redis.calls.enqueue import TOO_LATE, duplicates, enqueue_call, refused_groups
 from octoqueue.redis.calls.upkeep import stats_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from octoqueue.lanes.answers import EnqueueAnswer
     from octoqueue.lanes.options import LaneOptions
     from octoqueue.primitives.once import Once
     from octoqueue.redis.calls.scope import Scope
@@ -61,20 +63,20 @@ class RedisLaneStore(RedisLife, RedisSchedules):
 
     # ── putting in ───────────────────────────────────────────────────────────────────────────────
 
-    async def enqueue(self, groups: Sequence[Sequence[Enqueue]]) -> list[LaneFull | None]:
-        """Store each group all or none."""
+    async def enqueue(self, groups: Sequence[Sequence[Enqueue]]) -> list[EnqueueAnswer]:
+        """Store each group all or none, duplicates excepted."""
         return await self._enqueue(groups, None)
 
-    async def enqueue_once(self, messages: Sequence[Enqueue], once: Once) -> list[LaneFull | None]:
+    async def enqueue_once(self, messages: Sequence[Enqueue], once: Once) -> list[EnqueueAnswer]:
         """Store messages each by itself, those stored before excepted."""
         return await self._enqueue([[message] for message in messages], once)
 
     async def _enqueue(
         self, groups: Sequence[Sequence[Enqueue]], once: Once | None
-    ) -> list[LaneFull | None]:
+    ) -> list[EnqueueAnswer]:
         await self._remember({message.queue for group in groups for message in group})
         placed = [[(self._map.of_id(m.message_id), m) for m in group] for group in groups]
-        refusals: list[LaneFull | None] = [None] * len(groups)
+        refusals: list[EnqueueAnswer] = [None] * len(groups)
         if len(self._scopes) == 1:
             await self._enqueue_in(self._scopes[0], placed, range(len(groups)), refusals, once)
         else:
@@ -84,7 +86,7 @@ class RedisLaneStore(RedisLife, RedisSchedules):
     async def _enqueue_apart(
         self,
         placed: Sequence[Sequence[tuple[int, Enqueue]]],
-        refusals: list[LaneFull | None],
+        refusals: list[EnqueueAnswer],
         once: Once | None,
     ) -> None:
         """Enqueue in each partition by itself, also when another one fails."""
@@ -118,7 +120,7 @@ class RedisLaneStore(RedisLife, RedisSchedules):
         scope: Scope,
         groups: Sequence[Sequence[tuple[int, Enqueue]]],
         numbers: Sequence[int],
-        refusals: list[LaneFull | None],
+        refusals: list[EnqueueAnswer],
         once: Once | None,
     ) -> None:
         call, blocks = enqueue_call(
@@ -131,6 +133,12 @@ class RedisLaneStore(RedisLife, RedisSchedules):
         answer = await self._client.call(call)
         if answer == TOO_LATE:
             raise SentTooLate
+        for found in duplicates(answer):
+            number = numbers[found.group]
+            told = Duplicates({found.message_id: found.holder}, refused=found.refused)
+            before = refusals[number]
+            if not isinstance(before, LaneFull):
+                refusals[number] = told if before is None else before.joined(told)
         for refused in refused_groups(answer, blocks):
             kind = DelayedFull if refused.delayed else LaneFull
             refusals[numbers[refused.group]] = kind(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from octoqueue.errors import StoreError
 from octoqueue.lanes.protocol import Promotion
-from octoqueue.lanes.redis_reading import RedisReading, good, pairs
+from octoqueue.lanes.redis_events import RedisEvents
+from octoqueue.lanes.redis_reading import good, pairs
 from octoqueue.primitives.messages import Lease, LeaseToken, SessionId
 from octoqueue.redis.calls.upkeep import (
     expired_call,
@@ -31,7 +32,7 @@ _PROMOTE_AT_ONCE = 500
 _EXPIRED_AT_ONCE = 100
 
 
-class RedisUpkeep(RedisReading):
+class RedisUpkeep(RedisEvents):
     """Keeps sessions alive and lanes tidy."""
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
@@ -20,22 +21,45 @@ _EVENTS = int(Flag.EVENTS)
 _ENDS = {Outcome.ACK: "succeeded", Outcome.DEAD_LETTER: "dead", Outcome.CANCEL: "cancelled"}
 
 
-def last_words(settlement: Settlement, session: SessionId, *, at_ms: int) -> Told | None:
-    """Return the events to commit with a settlement: those not yet stored, and its own.
+def tells_events(payload: bytes) -> bool:
+    """Whether the envelope is of a message that tells events."""
+    return bool(payload[_FLAGS_AT] & _EVENTS)
 
-    None for a message that keeps none. A release adds none of its own: the next attempt says that
-    it starts.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastWords:
+    """What is committed with the end of an attempt."""
+
+    told: Told
+    """What may not be stored yet."""
+    closing: bytes
+    """How the attempt ended; empty when nothing is to be said of that."""
+    if_cancelled: bytes
+    """What is said instead when the message turns out to be cancelled."""
+
+    def events(self, *, is_cancelled: bool) -> Told:
+        """Return all of it."""
+        closing = self.if_cancelled if is_cancelled else self.closing
+        events = (*self.told.events, closing) if closing else self.told.events
+        return Told(sender=self.told.sender, first=self.told.first, events=events)
+
+
+def last_words(settlement: Settlement, session: SessionId, *, at_ms: int) -> LastWords:
+    """Return the events to commit with the settlement of a message that tells events.
+
+    A release says nothing of its own: the next attempt says that it starts.
     """
-    if not settlement.lease.payload[_FLAGS_AT] & _EVENTS:
-        return None
-    header = unpack_header(settlement.lease.payload)
-    told = settlement.events or Told(sender=_sender(settlement, session), first=1, events=())
-    closing = _closing(settlement, header.attempt)
-    if closing is None:
-        return told if told.events else None
-    kind, data = closing
-    body = encoded(kind, attempt=header.attempt, at_ms=at_ms, data=data, actor="")
-    return Told(sender=told.sender, first=told.first, events=(*told.events, body))
+    attempt = unpack_header(settlement.lease.payload).attempt
+
+    def said(kind: EventKind, data: Json) -> bytes:
+        return encoded(kind, attempt=attempt, at_ms=at_ms, data=data, actor="")
+
+    closing = _closing(settlement, attempt)
+    return LastWords(
+        told=settlement.events or Told(sender=_sender(settlement, session), first=1, events=()),
+        closing=said(*closing) if closing else b"",
+        if_cancelled=said(EventKind.ENDED, {"outcome": _ENDS[Outcome.CANCEL]}),
+    )
 
 
 def _sender(settlement: Settlement, session: SessionId) -> str:

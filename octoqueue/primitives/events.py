@@ -41,6 +41,9 @@ class EventKind(StrEnum):
     """Events were lost before this one: nobody listened for longer than they are kept."""
 
 
+_KINDS = {kind.value: kind for kind in EventKind}
+
+
 class Position(NamedTuple):
     """The place of an event in its stream."""
 
@@ -102,6 +105,16 @@ class Told:
     events: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """How much of a stream is kept."""
+
+    bound: int = 10_000
+    """Events, at most: older ones make room."""
+    ttl_ms: int = 600_000
+    """How long after the last one."""
+
+
 class Kept(NamedTuple):
     """An event as it stands in its stream."""
 
@@ -124,10 +137,9 @@ def encoded(kind: EventKind, *, attempt: int, at_ms: int, data: Json, actor: str
 def event_from(kept: Kept) -> Event:
     """Return a stored event; one of a kind nobody here knows is shown as emitted."""
     fields = orjson.loads(kept.body)
-    known = fields["kind"] in EventKind
     return Event(
         id=str(kept.position),
-        kind=EventKind(fields["kind"]) if known else EventKind.EMITTED,
+        kind=_KINDS.get(fields["kind"], EventKind.EMITTED),
         attempt=fields["attempt"],
         at=datetime.fromtimestamp(fields["at"] / 1000, tz=UTC),
         data=fields["data"],

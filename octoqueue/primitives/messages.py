@@ -35,6 +35,8 @@ class Enqueue:
     payload: bytes
     """Header and body; the store stamps `ready_at_ms` into it."""
     delay_ms: int = 0
+    refuse_duplicates: bool = False
+    """Whether its whole group is refused when another message holds its unique key."""
 
     @property
     def message_id(self) -> MessageId:

@@ -34,6 +34,7 @@ class MemoryDeadLetters(MemoryUpkeep):
         for letter in letters:
             here.replay(letter, self._clock.now_ms())
             self._results.drop(letter.message_id)
+            self._events.drop(letter.message_id)
             self._ring(queue)
         return [letter.message_id for letter in letters]
 

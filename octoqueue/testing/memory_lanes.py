@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 from octoqueue.errors import DelayedFull, EnvelopeError, LaneFull, SentTooLate
 from octoqueue.lanes.protocol import Refusals
+from octoqueue.primitives.closing import last_words, tells_events
 from octoqueue.primitives.envelope import Flag, Header, unpack_header
 from octoqueue.primitives.extension import UniqueMode
 from octoqueue.primitives.histogram import bucket_of
 from octoqueue.primitives.ids import MessageId
 from octoqueue.primitives.lane import Lane
-from octoqueue.primitives.schedules import Fired, Firing
 from octoqueue.primitives.messages import (
+    Emission,
     Enqueue,
     Lease,
     LeaseToken,
@@ -31,15 +32,16 @@ from octoqueue.primitives.messages import (
     SessionId,
     Settlement,
 )
+from octoqueue.primitives.schedules import Fired, Firing
 from octoqueue.testing.memory_life import MemoryLife
 from octoqueue.testing.memory_queue import MemoryQueue, restamped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from octoqueue.primitives.schedules import LastTick, Tick
-
+    from octoqueue.lanes.answers import EnqueueAnswer
     from octoqueue.primitives.once import Once
+    from octoqueue.primitives.schedules import LastTick, Tick
 
 _COUNTED = {
     Outcome.ACK: "acked",
@@ -57,29 +59,30 @@ class MemoryLaneStore(MemoryLife):
 
     # ── putting in ───────────────────────────────────────────────────────────────────────────────
 
-    async def enqueue(self, groups: Sequence[Sequence[Enqueue]]) -> list[LaneFull | None]:
-        """Store each group all or none."""
-        refusals: list[LaneFull | None] = []
+    async def enqueue(self, groups: Sequence[Sequence[Enqueue]]) -> list[EnqueueAnswer]:
+        """Store each group all or none, duplicates excepted."""
         self._used.update(message.queue for group in groups for message in group)
-        for group in groups:
-            refusal = self._refusal(group)
-            refusals.append(refusal)
-            if refusal is None:
-                for message in group:
-                    self._put(message)
-        return refusals
+        return [self._enqueue(group) for group in groups]
 
-    async def enqueue_once(self, messages: Sequence[Enqueue], once: Once) -> list[LaneFull | None]:
+    def _enqueue(self, group: Sequence[Enqueue]) -> EnqueueAnswer:
+        wanted, duplicates = self._unique.divide(group, self._clock.now_ms())
+        refusal = None if duplicates and duplicates.refused else self._refusal(wanted)
+        if refusal is None:
+            for message in wanted:
+                self._put(message)
+        return refusal or duplicates
+
+    async def enqueue_once(self, messages: Sequence[Enqueue], once: Once) -> list[EnqueueAnswer]:
         """Store messages each by itself, those stored before excepted."""
         now = self._clock.now_ms()
         self._once.settle(once.settled, now)
         if now > once.not_after_ms:
             raise SentTooLate
-        refusals: list[LaneFull | None] = []
+        refusals: list[EnqueueAnswer] = []
         for message in messages:
             known = self._once.knows(message.message_id, now)
             refusals += [None] if known else await self.enqueue([[message]])
-            if not known and refusals[-1] is None:
+            if not known and not isinstance(refusals[-1], LaneFull):
                 self._once.remember(message.message_id, now)
         return refusals
 
@@ -210,6 +213,17 @@ class MemoryLaneStore(MemoryLife):
         refused = [s.lease.token for s in ordered if not self._settle(session, s)]
         return Refusals(refused_acks, tuple(refused))
 
+    async def emit(self, session: SessionId, emissions: Sequence[Emission]) -> list[LeaseToken]:
+        """Append events of messages a session holds; return the leases that are gone."""
+        refused: list[LeaseToken] = []
+        for emission in emissions:
+            lease = emission.lease
+            if lease.token in self._queue(lease.queue).leased[session]:
+                self._events.append(lease.message_id, emission.told)
+            else:
+                refused.append(lease.token)
+        return refused
+
     def _take(self, session: SessionId, lease: Lease) -> bytes | None:
         return self._queue(lease.queue).leased[session].pop(lease.token, None)
 
@@ -241,7 +255,14 @@ class MemoryLaneStore(MemoryLife):
                 self._queue(message.queue).counters["duplicates"] += 1
             else:
                 self._put(message)  # over the bound if need be: the parent's ack cannot be refused
+        self._tell(settlement, session, is_cancelled=outcome is Outcome.CANCEL)
         return True
+
+    def _tell(self, settlement: Settlement, session: SessionId, *, is_cancelled: bool) -> None:
+        if tells_events(settlement.lease.payload):
+            words = last_words(settlement, session, at_ms=self._clock.now_ms())
+            told = words.events(is_cancelled=is_cancelled)
+            self._events.append(settlement.lease.message_id, told)
 
     def _ending(
         self, settlement: Settlement, header: Header

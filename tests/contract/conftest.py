@@ -16,6 +16,7 @@ for _part in (
     "claiming",
     "dead_letters",
     "enqueuing",
+    "events",
     "life",
     "enqueuing_once",
     "reading",

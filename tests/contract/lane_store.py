@@ -12,6 +12,7 @@ from tests.contract.claiming import Claiming, ClaimingTheUndecodable
 from tests.contract.dead_letters import Purging, Replaying
 from tests.contract.enqueuing import Bounding, Enqueuing, GroupingOverPartitions
 from tests.contract.enqueuing_once import EnqueuingOnce
+from tests.contract.events import Emitting, Ending, Keeps
 from tests.contract.life import Pausing, Snoozing
 from tests.contract.reading import Flushing, Reading
 from tests.contract.results import Closing, Results
@@ -42,6 +43,9 @@ class LaneStoreContract(
     Pausing,
     Snoozing,
     Results,
+    Emitting,
+    Ending,
+    Keeps,
     Closing,
 ):
     """What every store promises."""

@@ -35,7 +35,8 @@ def replay_call(
         keys += [scope.keys.lane(partition, queue, lane) for lane in LANES]
         keys.append(scope.keys.dead(partition, queue))
         keys.append(scope.keys.dead_messages(partition, queue))
-    keys += [scope.keys.result(partition, ident) for ident, partition in places.items()]
+    for ident, partition in places.items():
+        keys += (scope.keys.result(partition, ident), scope.keys.events(partition, ident))
     args: list[str | bytes | int] = [now_ms, len(scope.partitions), int(scope.bells), *bounds]
     return ScriptCall(script("replay"), keys, args + _placed(scope, places))
 

@@ -1,10 +1,10 @@
 -- Purpose    Put dead letters of one queue back at the tail of their lanes, as if never tried.
 -- Guarantee  A message is dead or in its lane, never both. All that are still dead are moved, or,
 --            when one is no envelope or its lane is full, none. A failure kept as the result of a
---            moved message is dropped, so that who asks waits for the next run.
+--            moved message is dropped, so that who asks waits for the next run, and so are its events.
 -- KEYS       [1] stats hash   [2] doorbell, when the call has it,
 --            then for each partition: high, normal and low list, dead zset, dead hash,
---            then the result of each message
+--            then result and events of each message
 -- ARGV       [1] now in ms, or 0   [2] partitions   [3] has doorbell (0/1)
 --            [4] bound of the high lane, -1 for none   [5] of the normal lane   [6] of the low lane
 --            [7] number of messages, then for each: id, partition (from 1)
@@ -16,7 +16,7 @@
 
 local now, partitions, bells = now_ms(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local bounds = { tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]) }
-local first_result = 1 + bells + 5 * partitions
+local first_result = bells + 5 * partitions
 local DONE, NO_ENVELOPE, FULL = 0, 1, 2
 
 local function payload_in(record)
@@ -33,7 +33,7 @@ for index = 1, tonumber(ARGV[7]) do
     if not header_is_good(payload) then return { NO_ENVELOPE, id } end
     local lane = lane_of(payload)
     wanted[lane] = wanted[lane] + 1
-    found[#found + 1] = { id, payload, base, KEYS[first_result + index] }
+    found[#found + 1] = { id, payload, base, first_result + 2 * index }
   end
 end
 
@@ -52,7 +52,7 @@ for _, letter in ipairs(found) do
   local id, payload, base, result = unpack(letter)
   redis.call('ZREM', KEYS[base + 3], id)
   redis.call('HDEL', KEYS[base + 4], id)
-  redis.call('DEL', result)
+  redis.call('DEL', KEYS[result], KEYS[result + 1])
   local fresh = ready_from(counted_as(payload, 0, 0), packed_now)
   redis.call('RPUSH', KEYS[base + lane_of(payload) - 1], fresh)
   answer[#answer + 1] = id
