@@ -53,3 +53,20 @@ async def die() -> None:
     """Take the whole process down."""
     note("die")
     os.kill(os.getpid(), 9)
+
+
+@octoqueue.actor(queue="crash", batch=octoqueue.Batch(max_size=5, max_wait=timedelta(seconds=1)))
+async def work_in_batches(numbers: list[int]) -> None:
+    """Take 5 ms for up to five messages."""
+    note("batch " + " ".join(map(str, numbers)))
+    await asyncio.sleep(0.005)
+
+
+@octoqueue.actor(queue="crash", batch=octoqueue.Batch(max_size=5, max_wait=timedelta(minutes=30)))
+async def hold_batch(numbers: list[int]) -> None:
+    """Take long, unless some of it was lost with a worker before."""
+    deliveries = {message.deliveries for message in octoqueue.current_batch()}
+    told = "again" if any(deliveries) else "first"
+    note(f"{told} " + " ".join(map(str, numbers)))
+    if told == "first" and len(numbers) == 5:
+        await asyncio.sleep(3600)

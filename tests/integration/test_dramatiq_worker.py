@@ -402,3 +402,21 @@ def test_a_message_that_keeps_killing_its_workers_is_stopped(broker: LaneBroker)
         broker.join("default", timeout=PATIENCE_MS)
     (letter,) = letters(broker)
     assert orjson.loads(letter.reason)["error"] == "PoisonMessage"
+
+
+def test_a_batch_actor_gets_batches_of_one_in_dramatiqs_worker(broker: LaneBroker) -> None:
+    calls: list[list[int]] = []
+
+    @octoqueue.actor(broker=broker, batch=octoqueue.Batch(max_size=10), results=True)
+    async def double(numbers: list[int]) -> list[int | ValueError]:
+        calls.append(numbers)
+        return [number * 2 if number < 3 else ValueError(number) for number in numbers]
+
+    handles = [double.send(number) for number in (1, 2)]
+    failing = double.message_with_options(args=(3,), max_retries=0)
+    broker.enqueue(failing)
+    with working(broker):
+        broker.join("default", timeout=PATIENCE_MS)
+        assert [wait(handle, broker) for handle in handles] == [2, 4]
+    assert sorted(calls) == [[1], [2], [3]]
+    assert [orjson.loads(letter.reason)["error"] for letter in letters(broker)] == ["ValueError"]
