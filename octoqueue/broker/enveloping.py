@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from octoqueue.broker.admission import affinity_from, extension_from
+from octoqueue.broker.batch_option import check_batch_call
 from octoqueue.broker.context import current_message
 from octoqueue.broker.expiring import MOMENTS, moment_in, with_moments
 from octoqueue.broker.translate import delay_of, enqueue_from
@@ -70,6 +71,8 @@ class Enveloper:
             EnqueueError: it cannot be sent.
         """
         actor = self._find(message.actor_name)
+        if actor is not None and actor.options.batch is not None:
+            check_batch_call(message.actor_name, message.args, message.kwargs)
         # Without one it is a message for a program that declares its actor elsewhere.
         options = message.options
         lane = Lane.NORMAL if actor is None else actor.options.lane

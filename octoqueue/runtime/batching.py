@@ -150,6 +150,7 @@ class Batching:
         if limit_seconds is not None:
             self._deadlines.add(call.lead, limit_seconds)
         call.task = self._loop.create_task(self._run(call))
+        call.task.add_done_callback(lambda _: self._end_unbegun(call))
         if call.lead.executable.is_async:
             for member in members:
                 member.task = call.task
@@ -220,6 +221,13 @@ class Batching:
                 self._calls.pop(member, None)
             for member, (result, error) in zip(members, answers, strict=True):
                 self._around.ended(member, result, error)
+
+    def _end_unbegun(self, call: BatchCall) -> None:
+        """End the messages of a call that was cancelled before its first instruction."""
+        self._unwatch(call)
+        for member in call.members:
+            if self._calls.pop(member, None) is not None:
+                self._around.ended(member, None, asyncio.CancelledError())
 
     async def _let_in(self, call: BatchCall) -> list[Attempt]:
         """Call the hooks before each message; settle those they keep out, return the others."""

@@ -13,8 +13,9 @@ import pytest
 from dramatiq.middleware import Middleware, SkipMessage
 
 import octoqueue
-from octoqueue.errors import ActorFailed, DeclarationError, InvalidMessage
+from octoqueue.errors import ActorFailed, DeclarationError, InvalidMessage, ResultError
 from octoqueue.primitives.envelope import decode_body, unpack_header
+from octoqueue.primitives.ids import id_from_text
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import Outcome
 from octoqueue.routing.partitions import PartitionMap
@@ -53,11 +54,11 @@ class Calls(list[list[int]]):
         """Declare an actor that writes down its lists."""
         options.setdefault("batch", THREE)
 
-        @octoqueue.actor(broker=broker, **options)
         async def note(numbers: list[int]) -> None:
             self.append(numbers)
 
-        return note
+        decorate: Any = octoqueue.actor(broker=broker, **options)
+        return decorate(note)
 
 
 async def send(actor: Any, *numbers: int) -> list[MessageHandle[Any]]:
@@ -418,6 +419,60 @@ async def test_a_message_whose_lease_was_lost_leaves_the_call_running_for_the_ot
         gate.set()
         stats = await until_done(store, "default", 2)
     assert (cancelled, stats.counters["acked"]) == ([], 2)
+
+
+@pytest.mark.parametrize("began", [False, True])
+async def test_a_cancelled_message_leaves_its_batch_and_the_others_go_on(*, began: bool) -> None:
+    store, gate = WatchedStore(), asyncio.Event()
+    broker, calls = broker_on(store), Calls()
+
+    @octoqueue.actor(broker=broker, batch=THREE, results=True)
+    async def work(numbers: list[int]) -> list[int]:
+        calls.append(numbers)
+        await gate.wait()
+        return numbers
+
+    async with running(broker) as worker:
+        handles = await send(work, 1, 2)
+        executor = _executor_of(worker)
+        await until(lambda: len(executor.running) == 2)
+        if began:
+            handles += await send(work, 3)
+            await until(lambda: bool(calls))
+        ident = id_from_text(handles[1].message_id)
+        assert executor.cancel(ident, "not needed any more")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(gate.wait(), 0.01)
+        if not began:
+            handles += await send(work, 3, 4)
+        gate.set()
+        with pytest.raises(ResultError, match="not needed any more"):
+            await handles[1].result(timeout=SHORTLY)
+        others = [handle for handle in handles if handle is not handles[1]]
+        results = [await handle.result(timeout=SHORTLY) for handle in others]
+        assert results == ([1, 3] if began else [1, 3, 4])
+    assert calls == [[1, 2, 3] if began else [1, 3, 4]]
+
+
+async def test_a_call_that_is_stopped_before_its_first_instruction_ends_its_messages() -> None:
+    broker = broker_on()
+    actor = Calls().actor(broker)
+    async with running(broker) as worker:
+        executor = _executor_of(worker)
+        start_all = executor._batching.start_all
+
+        def start_and_stop() -> None:
+            start_all()
+            for attempt in tuple(executor.running.values()):
+                attempt.released = True
+                executor._interrupt(attempt)
+
+        executor._batching.start_all = start_and_stop
+        await send(actor, 1, 2)
+        await until(lambda: len(executor.running) == 2)
+        worker.stop()
+        await until(lambda: not executor.running)
+    assert (await _stats(broker)).counters["released"] == 2
 
 
 def _executor_of(worker: Any) -> Any:
