@@ -19,6 +19,7 @@ from octoqueue.errors import ModuleUnusable
 from octoqueue.fleet.lifeline import ChildEnd
 from octoqueue.maintenance.promoter import Promoter
 from octoqueue.maintenance.reclaimer import Reclaimer
+from octoqueue.maintenance.scheduler import Scheduler
 from octoqueue.primitives.service import ServiceGroup
 from octoqueue.runtime.worker import Worker, WorkerOptions
 from octoqueue.settings.root import Settings
@@ -93,7 +94,7 @@ async def run_worker(
         has_begun = True
         store = broker.store()
         promoter = Promoter(store, claimed)
-        async with ServiceGroup([promoter, Reclaimer(store)]):
+        async with ServiceGroup([promoter, Reclaimer(store), Scheduler(broker)]):
             greeting = asyncio.create_task(_greet(worker, lifeline))
             try:
                 await worker.run()

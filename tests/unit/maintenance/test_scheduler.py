@@ -1,0 +1,224 @@
+"""Schedules are followed by the store's clock, through outages and full lanes."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import octoqueue
+from octoqueue.lanes.options import LaneBounds, LaneOptions
+from octoqueue.maintenance.scheduler import Scheduler
+from octoqueue.maintenance.store_clock import StoreClock
+from octoqueue.primitives.envelope import decode_body
+from octoqueue.testing.fake_clock import FakeClock
+from octoqueue.testing.memory_lanes import MemoryLaneStore
+from tests.running import WatchedStore, broker_on, gone, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    import pytest
+
+    from octoqueue.primitives.clock import Clock
+
+SECOND_MS = 1_000
+BEGIN_MS = 1_000_000_000
+OPTIONS = LaneOptions(partitions=1, default_bounds=LaneBounds(high=2, normal=10_000, low=2))
+
+
+class SkewedClock:
+    """A machine whose clock goes wrong by a constant."""
+
+    def __init__(self, clock: FakeClock, skew_ms: int) -> None:
+        self._clock = clock
+        self.skew_ms = skew_ms
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms() + self.skew_ms
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
+
+class Fleet:
+    """Schedulers of several processes on one store."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - what `periodic` takes
+        self.clock = FakeClock(BEGIN_MS)
+        self.inner = MemoryLaneStore(OPTIONS, clock=self.clock)
+        self.store = WatchedStore(self.inner)
+        self.options = {"every": timedelta(seconds=1)} | options
+
+    @asynccontextmanager
+    async def scheduler(self, clock: Clock | None = None) -> AsyncGenerator[Scheduler]:
+        """Another process."""
+        broker = broker_on(self.store)
+
+        @octoqueue.periodic(**self.options)
+        @octoqueue.actor(broker=broker)
+        async def report() -> None: ...
+
+        scheduler = Scheduler(broker, clock=clock or self.clock)
+        begun = len(self.store.called("last_tick"))
+        await scheduler.start()
+        await until(lambda: len(self.store.called("last_tick")) > begun)
+        await self.breathe()
+        try:
+            yield scheduler
+        finally:
+            await scheduler.stop()
+            await scheduler.stop()
+
+    async def breathe(self) -> None:
+        for _ in range(40):
+            await asyncio.sleep(0)
+
+    async def pass_time(self, milliseconds: int, *, step_ms: int = 100) -> None:
+        for _ in range(milliseconds // step_ms):
+            self.clock.advance(step_ms)
+            await self.breathe()
+
+    def ticks(self) -> list[int]:
+        """The ticks whose messages wait, in seconds since the beginning."""
+        found = [m for lane in self.inner._queue("default").ready.values() for m in lane]
+        scheduled = [decode_body(payload).options["scheduled_for"] for payload in found]
+        return [(tick - BEGIN_MS) // SECOND_MS for tick in scheduled]
+
+
+async def test_each_tick_is_fired_when_it_is_due() -> None:
+    fleet = Fleet()
+    async with fleet.scheduler():
+        await fleet.pass_time(3_500)
+        assert fleet.ticks() == [1, 2, 3]
+
+
+async def test_of_several_processes_with_wrong_clocks_one_fires_each_tick() -> None:
+    fleet = Fleet(missed="catch_up")
+    one, two = SkewedClock(fleet.clock, 2_000), SkewedClock(fleet.clock, -2_000)
+    async with fleet.scheduler(one), fleet.scheduler(two), fleet.scheduler():
+        await fleet.pass_time(999)
+        assert fleet.ticks() == []
+        await fleet.pass_time(5_000)
+        assert fleet.ticks() == [1, 2, 3, 4, 5]
+
+
+async def test_the_past_of_a_schedule_that_is_new_is_not_fired() -> None:
+    fleet = Fleet(cron="* * * * * *", missed="catch_up")
+    del fleet.options["every"]
+    async with fleet.scheduler():
+        await fleet.pass_time(1_000)
+    assert fleet.ticks() == [1]
+
+
+async def test_a_coalescing_schedule_fires_the_latest_of_what_it_missed() -> None:
+    fleet = Fleet()
+    async with fleet.scheduler():
+        await fleet.pass_time(1_000)
+    fleet.clock.advance(200_500)
+    async with fleet.scheduler():
+        await until(lambda: len(fleet.ticks()) == 2)
+        await fleet.pass_time(1_000)
+    assert fleet.ticks() == [1, 201, 202]
+
+
+async def test_a_schedule_that_catches_up_fires_all_it_missed_in_order() -> None:
+    fleet = Fleet(missed="catch_up")
+    async with fleet.scheduler():
+        await fleet.pass_time(1_000)
+    fleet.clock.advance(300_500)
+    async with fleet.scheduler(), fleet.scheduler():
+        await until(lambda: len(fleet.ticks()) == 301)
+        await fleet.pass_time(1_000)
+    assert fleet.ticks() == list(range(1, 303))
+
+
+async def test_what_is_too_much_to_catch_up_with_is_dropped_and_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fleet = Fleet(missed="catch_up", catch_up_limit=5)
+    async with fleet.scheduler():
+        await fleet.pass_time(1_000)
+    fleet.clock.advance(300_500)
+    async with fleet.scheduler():
+        await until(lambda: len(fleet.ticks()) == 6)
+    assert fleet.ticks() == [1, 297, 298, 299, 300, 301]
+    assert [r.message for r in caplog.records].count("schedule_ticks_dropped") == 1
+
+
+async def test_a_full_lane_delays_ticks_and_loses_none() -> None:
+    fleet = Fleet(missed="catch_up", lane="low")
+    async with fleet.scheduler(), fleet.scheduler():
+        await fleet.pass_time(5_000)
+        assert fleet.ticks() == [1, 2]
+        low = fleet.inner._queue("default").ready[octoqueue.Lane.LOW]
+        low.clear()
+        await fleet.pass_time(5_000)
+        assert fleet.ticks() == [3, 4]
+
+
+async def test_an_outage_of_the_store_delays_ticks_and_loses_none() -> None:
+    fleet = Fleet(missed="catch_up")
+    async with fleet.scheduler():
+        fleet.store.fail("fire", gone(), gone(), RuntimeError("surprise"))
+        await fleet.pass_time(20_000)
+        assert fleet.ticks() == list(range(1, 21))
+
+
+async def test_a_lost_answer_doubles_nothing() -> None:
+    fleet = Fleet(missed="catch_up")
+    async with fleet.scheduler():
+        fleet.store.fail("fire", gone(), gone(), gone(), lost_answer=True)
+        await fleet.pass_time(20_000)
+        assert fleet.ticks() == list(range(1, 21))
+
+
+async def test_a_process_that_starts_without_a_store_begins_when_it_is_there() -> None:
+    fleet = Fleet()
+    fleet.store.fail("last_tick", gone(), RuntimeError("surprise"))
+    async with fleet.scheduler():
+        await fleet.pass_time(12_000)
+        assert 1 < len(fleet.ticks()) < 12
+
+
+async def test_between_ticks_the_store_is_not_asked() -> None:
+    fleet = Fleet(every=timedelta(days=1))
+    async with fleet.scheduler():
+        before = len(fleet.store.calls)
+        await fleet.pass_time(50 * 60_000, step_ms=10_000)
+        assert len(fleet.store.calls) == before
+
+
+async def test_a_clock_that_jumps_makes_the_store_be_asked_once() -> None:
+    fleet = Fleet(every=timedelta(days=1))
+    clock = SkewedClock(fleet.clock, 0)
+    async with fleet.scheduler(clock):
+        clock.skew_ms = 3_600_000  # as after a suspended machine woke up
+        await fleet.pass_time(120_000, step_ms=10_000)
+        assert len(fleet.store.called("now_ms")) == 1
+
+
+async def test_a_drifting_clock_is_asked_for_once_an_hour() -> None:
+    fleet = Fleet(every=timedelta(days=1))
+    async with fleet.scheduler():
+        await fleet.pass_time(3 * 3_600_000 + 120_000, step_ms=10_000)
+        assert len(fleet.store.called("now_ms")) == 3
+
+
+def test_the_stores_clock_does_not_move_with_the_machines() -> None:
+    base = FakeClock(5_000)
+    machine = SkewedClock(base, 0)
+    clock = StoreClock(machine)
+    clock.set(90_000)
+    base.advance(100)
+    assert clock.now_ms() == 90_100
+    assert not clock.is_doubtful
+    machine.skew_ms = 251
+    assert clock.now_ms() == 90_100
+    assert clock.is_doubtful
+    clock.set(95_000)
+    assert not clock.is_doubtful
