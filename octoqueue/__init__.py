@@ -14,30 +14,40 @@ if TYPE_CHECKING:
     from octoqueue import errors as errors
     from octoqueue.broker.actors import Actor as Actor
     from octoqueue.broker.actors import actor as actor
+    from octoqueue.broker.batch_option import Batch as Batch
     from octoqueue.broker.context import MessageContext as MessageContext
+    from octoqueue.broker.context import current_batch as current_batch
     from octoqueue.broker.context import current_message as current_message
     from octoqueue.broker.default import default_broker as get_broker
     from octoqueue.broker.default import use_broker as set_broker
     from octoqueue.broker.handles import MessageHandle as MessageHandle
     from octoqueue.broker.lane_broker import LaneBroker as LaneBroker
+    from octoqueue.broker.limiting import RateLimit as RateLimit
     from octoqueue.broker.periodic import periodic as periodic
+    from octoqueue.broker.unique import Unique as Unique
     from octoqueue.errors import Discard as Discard
     from octoqueue.errors import Retry as Retry
+    from octoqueue.errors import Snooze as Snooze
     from octoqueue.primitives.lane import Lane as Lane
     from octoqueue.producer.batch import asend_many as asend_many
     from octoqueue.producer.batch import send_many as send_many
 
 __all__ = [
     "Actor",
+    "Batch",
     "Discard",
     "Lane",
     "LaneBroker",
     "MessageContext",
     "MessageHandle",
+    "RateLimit",
     "Retry",
+    "Snooze",
+    "Unique",
     "__version__",
     "actor",
     "asend_many",
+    "current_batch",
     "current_message",
     "errors",
     "get_broker",
@@ -48,14 +58,19 @@ __all__ = [
 
 _HOMES = {
     "Actor": ("octoqueue.broker.actors", "Actor"),
+    "Batch": ("octoqueue.broker.batch_option", "Batch"),
     "Discard": ("octoqueue.errors", "Discard"),
     "Lane": ("octoqueue.primitives.lane", "Lane"),
     "LaneBroker": ("octoqueue.broker.lane_broker", "LaneBroker"),
     "MessageContext": ("octoqueue.broker.context", "MessageContext"),
     "MessageHandle": ("octoqueue.broker.handles", "MessageHandle"),
+    "RateLimit": ("octoqueue.broker.limiting", "RateLimit"),
     "Retry": ("octoqueue.errors", "Retry"),
+    "Snooze": ("octoqueue.errors", "Snooze"),
+    "Unique": ("octoqueue.broker.unique", "Unique"),
     "actor": ("octoqueue.broker.actors", "actor"),
     "asend_many": ("octoqueue.producer.batch", "asend_many"),
+    "current_batch": ("octoqueue.broker.context", "current_batch"),
     "current_message": ("octoqueue.broker.context", "current_message"),
     "get_broker": ("octoqueue.broker.default", "default_broker"),
     "periodic": ("octoqueue.broker.periodic", "periodic"),

@@ -6,44 +6,50 @@ The signature of the function is kept: `plan.send(...)`, `await plan.asend(...)`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 import dramatiq
-from dramatiq.errors import Retry as DramatiqRetry
 
+from octoqueue.broker.admission import (
+    admission_from,
+    affinity_from,
+    tenant_of,
+    unique_key_of,
+)
+from octoqueue.broker.batch_option import (
+    Batch,
+    check_batch_function,
+)
+from octoqueue.broker.blocking import WorkerThreadActor, WorkerThreadBatchActor
 from octoqueue.broker.context import current_message
 from octoqueue.broker.default import default_broker
+from octoqueue.broker.expiring import MOMENTS, with_moments
 from octoqueue.broker.handles import MessageHandle
 from octoqueue.broker.lane_broker import LaneBroker
 from octoqueue.broker.options import checked
-from octoqueue.errors import DeclarationError, Discard, InvalidMessage, Retry
+from octoqueue.broker.sending import Send, SendOptions
+from octoqueue.errors import DeclarationError
 from octoqueue.primitives.clock import SystemClock
-from octoqueue.primitives.ids import id_from_text, new_message_id, text_from_id
+from octoqueue.primitives.ids import new_message_id, text_from_id
 from octoqueue.primitives.lane import Lane, lane_from
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime
 
     from dramatiq.broker import Broker
 
+    from octoqueue.broker.limiting import LimitedUse, RateLimit
+    from octoqueue.broker.unique import Unique
+
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _MILLISECOND = timedelta(milliseconds=1)
 _clock = SystemClock()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendOptions:
-    """What `using` may change for one message."""
-
-    lane: Lane | None = None
-    delay: timedelta = timedelta(0)
-    message_id: str | None = None
-    results: bool | None = None
 
 
 class Actor(dramatiq.Actor[P, R]):
@@ -60,6 +66,7 @@ class Actor(dramatiq.Actor[P, R]):
         options: dict[str, Any],
     ) -> None:
         self.function = fn
+        self.admission = admission_from(actor_name, fn, options)
         super().__init__(
             fn,
             broker=broker,
@@ -100,6 +107,10 @@ class Actor(dramatiq.Actor[P, R]):
         delay: timedelta = timedelta(0),
         message_id: str | None = None,
         results: bool | None = None,
+        tenant: str | None = None,
+        unique: str | None = None,
+        expires: timedelta | datetime | None = None,
+        deadline: datetime | None = None,
     ) -> Send[P, R]:
         """Return this actor with other options for one message.
 
@@ -108,42 +119,77 @@ class Actor(dramatiq.Actor[P, R]):
             delay: how long the message waits before it may run.
             message_id: an id of your own, a UUID, instead of a new one.
             results: keep the result although the actor does not, or the other way round.
+            tenant: on whose behalf; tenants share a lane by their weights.
+            unique: the message's unique key, instead of the one the actor declares; until it is
+                done when the actor declares none.
+            expires: not started by then, or within that time from now, it is not run any more.
+            deadline: still running then, it is stopped and not tried again.
 
         Raises:
             InvalidMessage: a value is impossible; names the field.
         """
-        if delay < timedelta(0):
-            raise InvalidMessage("delay", f"{delay} is negative")
-        if message_id is not None and id_from_text(message_id) is None:
-            raise InvalidMessage("message_id", f"{message_id!r} is no UUID in canonical form")
-        chosen = None if lane is None else lane_from(lane)
         return Send(
-            self, SendOptions(lane=chosen, delay=delay, message_id=message_id, results=results)
+            self,
+            SendOptions(
+                lane=None if lane is None else lane_from(lane),
+                delay=delay,
+                message_id=message_id,
+                results=results,
+                tenant=tenant,
+                unique=unique,
+                expires=expires,
+                deadline=deadline,
+            ),
         )
 
     def message(self, *args: P.args, **kwargs: P.kwargs) -> MessageHandle[R]:
         """Build a message without enqueueing it: for `send_many`, groups and pipelines."""
-        return self.message_with_options(args=args, kwargs=kwargs)
+        return self.built(args, kwargs, {})
 
     def message_with_options(
         self, *, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None, **options: Any
     ) -> MessageHandle[R]:
-        """Build a message with dramatiq's message options."""
+        """Build a message with dramatiq's message options, or ours: see `using`."""
         if options:  # dramatiq turns actors given as callbacks into their names
             build: Any = getattr(super(), "message_with_options")  # noqa: B009 - untyped
             options = build(**options).options
-        running = current_message()
-        beside = None if running is None else running.header.message_id
+            if not MOMENTS.keys().isdisjoint(options):
+                options = with_moments(options, now_ms=_clock.now_ms())
+        return self.built(args, kwargs or {}, options)
+
+    def built(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: dict[str, Any],
+        *,
+        message_id: str | None = None,
+    ) -> MessageHandle[R]:
+        """Build a message of options as they stand in it."""
+        if message_id is None:
+            message_id = text_from_id(new_message_id(beside=self._place(args, kwargs, options)))
         built: MessageHandle[R] = MessageHandle(
             queue_name=self.queue_name,
             actor_name=self.actor_name,
             args=args,
-            kwargs=kwargs or {},
+            kwargs=kwargs,
             options=options,
-            message_id=text_from_id(new_message_id(beside=beside)),
+            message_id=message_id,
             message_timestamp=_clock.now_ms(),
         )
         return built.made_for(self.broker)
+
+    def _place(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]
+    ) -> bytes | None:
+        """Return what decides the partition of a message: its sender, its key or its tenant."""
+        running = current_message()
+        if running is not None:
+            return running.header.message_id
+        if self.admission is None and not options:
+            return None
+        key = unique_key_of(self.admission, self.actor_name, args, kwargs, options)
+        return affinity_from(key, tenant_of(options))
 
     @property
     def blocking(self) -> WorkerThreadActor:
@@ -163,67 +209,27 @@ class AsyncActor(Actor[P, R]):
         return cast("Awaitable[R]", self.function(*args, **kwargs))
 
 
-class WorkerThreadActor:
-    """An actor in a thread of dramatiq's worker; all but the call is the actor's own."""
+class BatchActor(Actor[[T], R]):
+    """A registered function that is called with a list: one argument of each of its messages."""
 
-    def __init__(self, actor: Actor[..., Any]) -> None:
-        self._actor = actor
+    @property
+    def blocking(self) -> WorkerThreadActor:
+        """This actor as dramatiq's own worker calls it: with batches of one."""
+        return WorkerThreadBatchActor(self)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._actor, name)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the function, a coroutine on dramatiq's event loop, with our wishes as dramatiq's.
-
-        Raises:
-            DramatiqRetry: the actor asked to be run again.
-        """
-        try:
-            return self._actor.fn(*args, **kwargs)
-        except Discard:
-            return None
-        except Retry as wish:
-            delay_ms = None if wish.delay is None else wish.delay // _MILLISECOND
-            raise DramatiqRetry(str(wish), delay=delay_ms) from wish
+    def __call__(self, items: list[T], /) -> Sequence[R | BaseException] | None:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        """Call the function here and now, as if it were no actor."""
+        function: Callable[..., Any] = self.function
+        return cast("Sequence[R | BaseException] | None", function(items))
 
 
-class Send(Generic[P, R]):
-    """An actor with options for one message; reusable."""
+class AsyncBatchActor(BatchActor[T, R]):
+    """A registered coroutine function that is called with a list."""
 
-    __slots__ = ("_actor", "_options")
-
-    def __init__(self, actor: Actor[P, R], options: SendOptions) -> None:
-        self._actor = actor
-        self._options = options
-
-    def message(self, *args: P.args, **kwargs: P.kwargs) -> MessageHandle[R]:
-        """Build the message without enqueueing it, for `asend_many`; it remembers its delay."""
-        built = self._built(*args, **kwargs)
-        if self._options.delay:
-            built.options["delay"] = self._options.delay // _MILLISECOND
-        return built
-
-    def _built(self, *args: P.args, **kwargs: P.kwargs) -> MessageHandle[R]:
-        built = self._actor.message_with_options(args=args, kwargs=kwargs)
-        options = self._options
-        if options.message_id is not None:
-            built = replace(built, message_id=options.message_id)
-        if options.lane is not None:
-            built.options["lane"] = options.lane.label
-        if options.results is not None:
-            built.options["results"] = options.results
-        return built
-
-    def send(self, *args: P.args, **kwargs: P.kwargs) -> MessageHandle[R]:
-        """Enqueue the message and return its handle; blocks until it is accepted."""
-        message = self._built(*args, **kwargs)
-        delay_ms = self._options.delay // _MILLISECOND
-        return cast("MessageHandle[R]", self._actor.lanes.enqueue(message, delay=delay_ms or None))
-
-    async def asend(self, *args: P.args, **kwargs: P.kwargs) -> MessageHandle[R]:
-        """Enqueue the message and return its handle."""
-        message = self._built(*args, **kwargs)
-        return await self._actor.lanes.aenqueue(message, delay=self._options.delay)
+    def __call__(self, items: list[T], /) -> Awaitable[Sequence[R | BaseException] | None]:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        """Call the coroutine function here and now, as if it were no actor."""
+        function: Callable[..., Any] = self.function
+        return cast("Awaitable[Sequence[R | BaseException] | None]", function(items))
 
 
 if TYPE_CHECKING:
@@ -235,6 +241,31 @@ if TYPE_CHECKING:
         @overload
         def __call__(self, fn: Callable[P, R], /) -> Actor[P, R]: ...
 
+    class _BatchDecorator(Protocol):
+        @overload
+        def __call__(
+            self, fn: Callable[[list[T]], Awaitable[None]], /
+        ) -> AsyncBatchActor[T, None]: ...
+        @overload
+        def __call__(
+            self, fn: Callable[[list[T]], Awaitable[Sequence[R | BaseException]]], /
+        ) -> AsyncBatchActor[T, R]: ...
+        @overload
+        def __call__(self, fn: Callable[[list[T]], None], /) -> BatchActor[T, None]: ...
+        @overload
+        def __call__(
+            self, fn: Callable[[list[T]], Sequence[R | BaseException]], /
+        ) -> BatchActor[T, R]: ...
+
+
+_KINDS: dict[tuple[bool, bool], Callable[..., Any]] = {
+    (False, False): Actor,
+    (False, True): AsyncActor,
+    (True, False): BatchActor,
+    (True, True): AsyncBatchActor,
+}
+"""By whether it takes batches and whether it is a coroutine function."""
+
 
 @overload
 def actor(fn: Callable[P, Awaitable[R]], /) -> AsyncActor[P, R]: ...
@@ -243,6 +274,7 @@ def actor(fn: Callable[P, R], /) -> Actor[P, R]: ...
 @overload
 def actor(
     *,
+    batch: Batch,
     queue: str = ...,
     name: str | None = ...,
     lane: Lane | str = ...,
@@ -251,6 +283,34 @@ def actor(
     max_backoff: timedelta = ...,
     time_limit: timedelta = ...,
     max_age: timedelta = ...,
+    expires: timedelta = ...,
+    concurrency: int = ...,
+    limits: Sequence[RateLimit | LimitedUse] = ...,
+    unique: Unique = ...,
+    throws: type[BaseException] | tuple[type[BaseException], ...] = ...,
+    retry_when: Callable[[int, BaseException], bool] = ...,
+    results: bool = ...,
+    result_ttl: timedelta = ...,
+    on_dead_letter: str = ...,
+    broker: LaneBroker | None = ...,
+    **options: Any,
+) -> _BatchDecorator: ...
+@overload
+def actor(
+    *,
+    batch: None = ...,
+    queue: str = ...,
+    name: str | None = ...,
+    lane: Lane | str = ...,
+    max_retries: int | None = ...,
+    min_backoff: timedelta = ...,
+    max_backoff: timedelta = ...,
+    time_limit: timedelta = ...,
+    max_age: timedelta = ...,
+    expires: timedelta = ...,
+    concurrency: int = ...,
+    limits: Sequence[RateLimit | LimitedUse] = ...,
+    unique: Unique = ...,
     throws: type[BaseException] | tuple[type[BaseException], ...] = ...,
     retry_when: Callable[[int, BaseException], bool] = ...,
     results: bool = ...,
@@ -278,8 +338,8 @@ def actor(
         name: its name; the function's own by default. It must be unique in the process.
         broker: the broker to declare it on; the process-wide one by default.
         options: `lane`, `max_retries`, `min_backoff`, `max_backoff`, `time_limit`, `max_age`,
-            `throws`, `retry_when`, `results`, `result_ttl`, `on_dead_letter`, and whatever the
-            broker's middleware owns.
+            `throws`, `retry_when`, `results`, `result_ttl`, `on_dead_letter`, `batch`, and whatever
+            the broker's middleware owns.
 
     Raises:
         UnknownOption: an option nobody owns; names the nearest known one.
@@ -293,7 +353,10 @@ def actor(
         if isgeneratorfunction(function) or isasyncgenfunction(function):
             raise DeclarationError(f"{owner} is a generator function: calling it would run nothing")
         declared = checked(options, known=target.actor_options, owner=owner)
-        kind: Callable[..., Any] = AsyncActor if iscoroutinefunction(function) else Actor
+        is_async, is_batch = iscoroutinefunction(function), declared.get("batch") is not None
+        if is_batch:
+            check_batch_function(function, owner=owner)
+        kind: Callable[..., Any] = _KINDS[is_batch, is_async]
         try:
             register: Callable[..., Any] = dramatiq.actor
             return register(

@@ -9,7 +9,13 @@ from dramatiq.broker import MessageProxy
 
 from octoqueue.broker.encoding import sealed
 from octoqueue.broker.translate import message_from
-from octoqueue.primitives.envelope import MAX_ATTEMPT, Flag, encode_body, pack_header
+from octoqueue.primitives.envelope import (
+    MAX_ATTEMPT,
+    Flag,
+    encode_body,
+    extension_block,
+    pack_header,
+)
 from octoqueue.primitives.messages import Enqueue, Outcome, ResultRecord, Settlement
 
 if TYPE_CHECKING:
@@ -53,7 +59,7 @@ class LeasedMessage(MessageProxy):
         retry = Enqueue(
             queue=self.lease.queue,
             lane=header.lane,
-            payload=pack_header(header) + body,
+            payload=pack_header(header) + extension_block(self.lease.payload) + body,
             delay_ms=delay_ms,
         )
         self.follow_ups.append(retry)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from inspect import iscoroutinefunction
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from octoqueue.errors import DeclarationError, InvalidMessage, UnitsOverBurst
 from octoqueue.primitives.extension import MOST_NAME_BYTES, MOST_UNITS, LimitUse
@@ -49,7 +49,7 @@ class RateLimit:
         owner = f"RateLimit {self.name!r}"
         if not _is_number(self.rate) or not 0 < self.rate < math.inf:
             raise DeclarationError(f"{owner}: rate is {self.rate!r}, it must be a number above 0")
-        per: object = self.per
+        per: object = cast("object", self.per)  # whoever is not type-checked may give anything
         if not isinstance(per, timedelta) or per < timedelta(milliseconds=1):
             raise DeclarationError(
                 f"{owner}: per is {per!r}, it must be a timedelta of at least 1 ms"

@@ -8,6 +8,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, cast
 
+from octoqueue.broker.batch_option import Batch
 from octoqueue.errors import DeclarationError, InvalidMessage, UnknownOption
 from octoqueue.primitives.lane import Lane, lane_from
 from octoqueue.primitives.retry import RetryPolicy
@@ -15,7 +16,19 @@ from octoqueue.primitives.retry import RetryPolicy
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-OWN_OPTIONS = frozenset({"lane", "results", "result_ttl", "on_dead_letter"})
+OWN_OPTIONS = frozenset(
+    {
+        "batch",
+        "concurrency",
+        "expires",
+        "lane",
+        "limits",
+        "on_dead_letter",
+        "result_ttl",
+        "results",
+        "unique",
+    }
+)
 """Options dramatiq's middleware does not own; `middleware.Lanes` claims them."""
 
 MESSAGE_OPTIONS = frozenset(
@@ -25,6 +38,7 @@ MESSAGE_OPTIONS = frozenset(
         "max_backoff",
         "time_limit",
         "max_age",
+        "notify_shutdown",
         "result_ttl",
         "on_dead_letter",
         "on_retry_exhausted",
@@ -33,7 +47,7 @@ MESSAGE_OPTIONS = frozenset(
 """Options a single message may carry instead of its actor's."""
 
 _MILLISECOND = timedelta(milliseconds=1)
-_TIMES = frozenset({"min_backoff", "max_backoff", "time_limit", "result_ttl", "max_age"})
+_TIMES = frozenset({"expires", "max_age", "max_backoff", "min_backoff", "result_ttl", "time_limit"})
 _ALSO_MEANT = ("broker", "name", "queue")
 """Parameters of `octoqueue.actor` that are no options, for the hint at a misspelt one."""
 
@@ -47,8 +61,10 @@ class Defaults:
     """The reference's agent_execution timeout; None for no limit."""
     max_age: timedelta | None = None
     retry_when: Callable[[int, BaseException], bool] | None = None
+    notify_shutdown: bool = False
     result_ttl: timedelta = timedelta(minutes=10)
     max_payload_bytes: int = 1 << 20
+    max_event_bytes: int = 16 << 10
     max_deliveries: int = 5
     """Workers lost with a message before it is stopped as poison, in dramatiq's own worker."""
 
@@ -65,11 +81,18 @@ class ActorOptions:
     time_limit_seconds: float | None
     """The same number, at hand for every attempt."""
     max_age: timedelta | None
+    expires_ms: int | None
+    """How long after it was sent a message may still be started."""
     results: bool
+    events: bool
     result_ttl_ms: int
     on_dead_letter: str | None
     on_retry_exhausted: str | None
     """dramatiq's own name for an actor that is told, with dramatiq's arguments."""
+    notify_shutdown: bool = False
+    """Whether it is interrupted as soon as its worker is asked to stop."""
+    batch: Batch | None = None
+    """How its messages are called together; None when each is called by itself."""
 
 
 def checked(declared: Mapping[str, Any], *, known: Iterable[str], owner: str) -> dict[str, Any]:
@@ -121,10 +144,13 @@ def _are_errors(value: object) -> bool:
 
 
 _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "batch": (lambda value: isinstance(value, Batch), "an octoqueue.Batch"),
     "max_retries": (_is_count, "0 or more, or None for no limit"),
+    "notify_shutdown": (lambda value: isinstance(value, bool), "True or False"),
     "throws": (_are_errors, "an exception class or a tuple of them"),
     "retry_when": (callable, "a function of the attempt and the error"),
     "results": (lambda value: isinstance(value, bool), "True or False"),
+    "events": (lambda value: isinstance(value, bool), "True or False"),
     "on_dead_letter": (lambda value: isinstance(value, str), "the name of an actor"),
 }
 
@@ -147,6 +173,7 @@ def _resolved(options: Mapping[str, Any], lane: Lane, defaults: Defaults) -> Act
     throws = options.get("throws") or ()
     lane_name: str | None = options.get("lane")
     time_limit = _time_limit(options, defaults.time_limit)
+    notify: bool | None = options.get("notify_shutdown")
     return ActorOptions(
         lane=lane if lane_name is None else lane_from(lane_name),
         retry=RetryPolicy(
@@ -162,10 +189,14 @@ def _resolved(options: Mapping[str, Any], lane: Lane, defaults: Defaults) -> Act
         time_limit=time_limit,
         time_limit_seconds=None if time_limit is None else time_limit.total_seconds(),
         max_age=_duration(options, "max_age", defaults.max_age),
+        expires_ms=options.get("expires"),
         results=bool(options.get("results", False)),
+        events=bool(options.get("events", False)),
         result_ttl_ms=_duration(options, "result_ttl", defaults.result_ttl) // _MILLISECOND,
         on_dead_letter=options.get("on_dead_letter"),
         on_retry_exhausted=options.get("on_retry_exhausted"),
+        notify_shutdown=defaults.notify_shutdown if notify is None else bool(notify),
+        batch=options.get("batch"),
     )
 
 

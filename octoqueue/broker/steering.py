@@ -6,12 +6,12 @@ from datetime import timedelta
 
 from dramatiq.errors import Retry as DramatiqRetry
 
-from octoqueue.errors import Retry, Steer
+from octoqueue.errors import Retry, Snooze, Steer
 
 
 def asked_delay(error: BaseException) -> timedelta | None:
     """Return the delay an error asks for before the next attempt, None when it asks for none."""
-    if isinstance(error, Retry):
+    if isinstance(error, (Retry, Snooze)):
         return error.delay
     if isinstance(error, DramatiqRetry) and error.delay is not None:
         return timedelta(milliseconds=error.delay)

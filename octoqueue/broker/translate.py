@@ -26,11 +26,11 @@ def lane_from_priority(priority: int) -> Lane:
     return Lane.NORMAL if priority == 0 else Lane.LOW
 
 
-def header_id(message_id: str, *, beside: MessageId | None) -> tuple[MessageId, str | None]:
+def header_id(message_id: str, *, beside: bytes | None) -> tuple[MessageId, str | None]:
     """Return the id for the header, and the program's own id when it is another.
 
     Our ids are uuid7 and stand in the header as they are, unless the message must go to the
-    partition of the one it follows and its id does not.
+    partition of the one it follows (or of its key, or its tenant) and its id does not.
     """
     known = id_from_text(message_id)
     if (
@@ -71,7 +71,8 @@ def enqueue_from(
     flags: Flag,
     delay_ms: int,
     limit_bytes: int,
-    beside: MessageId | None = None,
+    beside: bytes | None = None,
+    extension: bytes = b"",
 ) -> Enqueue:
     """Return what a store needs to take `message`.
 
@@ -94,8 +95,10 @@ def enqueue_from(
         own_id=own_id,
     )
     body = encode_body(sealed(call, message.message_id), limit_bytes=limit_bytes)
-    header = Header(lane=lane, flags=flags, message_id=ident)
-    return Enqueue(queue=queue, lane=lane, payload=pack_header(header) + body, delay_ms=delay_ms)
+    if extension:
+        flags |= Flag.EXTENDED
+    header = pack_header(Header(lane=lane, flags=flags, message_id=ident))
+    return Enqueue(queue=queue, lane=lane, payload=header + extension + body, delay_ms=delay_ms)
 
 
 def message_from(header: Header, call: Call) -> Message[Any]:

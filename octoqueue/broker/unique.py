@@ -56,7 +56,7 @@ class Unique:
                 raise DeclarationError(
                     f"Unique: until is {until}, a window must be 1 ms to {LONGEST_WINDOW.days} days"
                 )
-        elif not isinstance(until, str) or until not in _MODES:
+        elif until not in ("done", "started"):
             raise DeclarationError(
                 f"Unique: until is {until!r}, it must be 'done', 'started' or a timedelta"
             )

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 _FLAGS_AT = 3
 _EVENTS = int(Flag.EVENTS)
 
-_ENDS = {Outcome.ACK: "succeeded", Outcome.DEAD_LETTER: "dead", Outcome.CANCEL: "cancelled"}
+_ENDS = {
+    Outcome.ACK: "succeeded",
+    Outcome.DEAD_LETTER: "dead",
+    Outcome.CANCEL: "cancelled",
+    Outcome.EXPIRE: "expired",
+}
 
 
 def tells_events(payload: bytes) -> bool:

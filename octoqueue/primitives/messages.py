@@ -13,6 +13,8 @@ from octoqueue.primitives.envelope import ID_SLICE
 from octoqueue.primitives.ids import MessageId
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from octoqueue.primitives.events import Told
     from octoqueue.primitives.lane import Lane
 
@@ -69,6 +71,8 @@ class Outcome(IntEnum):
     """Again after a delay; no attempt is counted."""
     CANCEL = 6
     """Somebody cancelled the message: it is gone."""
+    EXPIRE = 7
+    """It came too late to be run: it is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,9 @@ class Settlement:
     """DEAD_LETTER only: orjson with `error`, `message` and what else is known."""
     result: ResultRecord | None = None
     follow_ups: tuple[Enqueue, ...] = ()
+    used: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    """Units really used of a limit, by its name and key. Of a limit that is not in it all that was
+    reserved counts as used by an ACK and nothing by any other outcome."""
     events: Told | None = None
     """What the attempt has told and may not be stored yet."""
 

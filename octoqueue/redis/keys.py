@@ -1,9 +1,10 @@
 """Every key, as a typed builder. The only module in which key strings are written.
 
 Counters in a stats hash: `enqueued`, `claimed`, `acked`, `retried`, `dead`, `released`,
-`snoozed`, `cancelled`, `withdrawn` (cancelled before it was claimed), `duplicates` (follow-ups whose
-unique key was taken), `reclaimed`, `promoted`, `undecodable`, `replayed`, `purged`, `runs`, `run_us`,
-`run_ms2` and `wait:N` for bucket N of `primitives/histogram.py`. Beside them stands `paused`.
+`snoozed`, `cancelled`, `expired`, `withdrawn` (cancelled before it was claimed), `duplicates`
+(follow-ups whose unique key was taken), `reclaimed`, `promoted`, `undecodable`, `replayed`,
+`purged`, `runs`, `run_us`, `run_ms2` and `wait:N` for bucket N of `primitives/histogram.py`.
+Beside them stands `paused`.
 """
 
 from __future__ import annotations

@@ -22,8 +22,11 @@ class Attempt:
     __slots__ = (
         "began",
         "call",
+        "cancelled",
         "context",
+        "deadline_ms",
         "ending",
+        "ends_ms",
         "entered",
         "executable",
         "expired",
@@ -31,10 +34,13 @@ class Attempt:
         "hooks",
         "lease",
         "message",
+        "notified",
         "options",
+        "overdue",
         "released",
         "task",
         "thread_id",
+        "timer",
     )
 
     def __init__(
@@ -68,7 +74,24 @@ class Attempt:
         """Set while a thread is inside the actor."""
         self.expired = False
         """Its time limit is over."""
+        self.notified = False
+        """It wished to be interrupted when its worker stops, and has been."""
         self.released = False
         """The worker is stopping and hands it back."""
+        self.cancelled: str | None = None
+        """Why somebody has cancelled the message, None when nobody has."""
+        self.ends_ms: int | None = None
+        """When no further attempt may begin, in ms since the epoch: it expires or is due."""
+        self.deadline_ms: int | None = None
+        """When it is stopped, in ms since the epoch."""
+        self.overdue = False
+        """Its deadline is over."""
+        self.timer: asyncio.TimerHandle | None = None
+        """Rings at its deadline."""
         self.ending: Ending | None = None
         """Set when the ending is known before it is over: while hooks are told of it."""
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether the message is not to be begun any more."""
+        return self.cancelled is not None or self.overdue

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ASK_AGAIN_SECONDS = 1.0
+ASK_AGAIN_SECONDS = 1.0
 """How often an attempt that does not end is told again: from then on, this is its limit."""
 
 
@@ -46,7 +46,7 @@ class Deadlines(Generic[T]):
         """Forget `attempt`: it has ended."""
         running = self._running.get(limit_seconds)
         if running is None or running.pop(attempt, None) is None:
-            told = self._running.get(_ASK_AGAIN_SECONDS)
+            told = self._running.get(ASK_AGAIN_SECONDS)
             if told is not None:
                 told.pop(attempt, None)
 
@@ -63,7 +63,7 @@ class Deadlines(Generic[T]):
             expired.append(attempt)
         for attempt in expired:
             del running[attempt]
-            self.add(attempt, _ASK_AGAIN_SECONDS)
+            self.add(attempt, ASK_AGAIN_SECONDS)
             self._on_expired(attempt)
         armed = self._armed.pop(limit_seconds, None)
         if armed is not None:

@@ -14,17 +14,30 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from octoqueue.broker.executables import proxy_from
+from octoqueue.broker.interrupts import is_shutdown
 from octoqueue.broker.records import dead_letter_kwargs, error_record, result_body
 from octoqueue.broker.steering import is_steering
 from octoqueue.errors import (
+    Cancelled,
+    DeadlineExceeded,
     MessageRejected,
     OctoqueueError,
     PayloadNotSerializable,
     TimeLimitExceeded,
 )
+from octoqueue.primitives.clock import Clock, SystemClock
 from octoqueue.primitives.envelope import Flag
 from octoqueue.primitives.messages import Enqueue, Outcome, ResultRecord, Settlement
-from octoqueue.runtime.verdict import ACKED, DEAD, RELEASED, Ending, Verdict, verdict
+from octoqueue.runtime.verdict import (
+    ACKED,
+    CANCELLED,
+    DEAD,
+    EXHAUSTED,
+    RELEASED,
+    Ending,
+    Verdict,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,19 +58,27 @@ DEFAULT_RESULT_TTL_MS = 600_000
 class Endings:
     """Judges attempts and writes their settlements."""
 
-    def __init__(self, broker: LaneBroker, *, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self, broker: LaneBroker, *, jitter: Callable[[], float], clock: Clock | None = None
+    ) -> None:
         self._broker = broker
         self._jitter = jitter
+        self._clock = clock or SystemClock()
 
     def judge(self, attempt: Attempt, result: object, error: BaseException | None) -> Ending:
         """Decide what becomes of a message whose actor returned or raised."""
         if error is None:
             return self._judge_result(attempt, result)
         attempt.context.drop()
+        if attempt.cancelled is not None:
+            stopped = Cancelled(attempt.cancelled).with_traceback(error.__traceback__)
+            return Ending(CANCELLED, stopped)
         if is_steering(error):
-            pass  # a wish, also when it was made while being cancelled
-        elif attempt.released:
+            pass  # a wish, also when it was made while being stopped
+        elif attempt.released or _gave_way(attempt, error):
             return Ending(RELEASED)
+        elif attempt.overdue:
+            return Ending(DEAD, DeadlineExceeded().with_traceback(error.__traceback__))
         elif attempt.expired:
             error = TimeLimitExceeded(
                 f"the attempt ran longer than {attempt.options.time_limit}"
@@ -78,11 +99,15 @@ class Endings:
     def _verdict(self, attempt: Attempt, error: BaseException) -> Verdict:
         options, count, jitter = attempt.options, attempt.header.attempt, self._jitter()
         try:
-            return verdict(options, attempt=count, error=error, jitter=jitter)
+            decided = verdict(options, attempt=count, error=error, jitter=jitter)
         except Exception:
             log.exception("retry_when_failed", extra={"actor": attempt.call.actor})
             options = replace(options, retry_when=None)
-            return verdict(options, attempt=count, error=error, jitter=jitter)
+            decided = verdict(options, attempt=count, error=error, jitter=jitter)
+        if decided.outcome is Outcome.RETRY and attempt.ends_ms is not None:
+            again_ms = self._clock.now_ms() + decided.delay_ms
+            return decided if again_ms < attempt.ends_ms else EXHAUSTED
+        return decided
 
     def rejected(self, attempt: Attempt, ending: Ending) -> Ending:
         """Return the ending of a message that middleware has marked as failed."""
@@ -123,13 +148,19 @@ class Endings:
             "error": record["error"],
             "reason": record["message"],
         }
-        if decided.outcome is Outcome.RETRY:
-            log.info("message_retried", extra=facts | {"delay_ms": decided.delay_ms})
+        if decided.outcome in (Outcome.RETRY, Outcome.SNOOZE):
+            told = "message_retried" if decided.outcome is Outcome.RETRY else "message_snoozed"
+            log.info(told, extra=facts | {"delay_ms": decided.delay_ms})
             return Settlement(
                 lease=attempt.lease,
-                outcome=Outcome.RETRY,
+                outcome=decided.outcome,
                 delay_ms=decided.delay_ms,
                 follow_ups=follow_ups,
+            )
+        if decided.outcome is Outcome.CANCEL:
+            log.info("message_cancelled", extra=facts)
+            return self._gone(
+                attempt.lease, attempt.header, decided.outcome, attempt.options, record
             )
         if decided.is_exhausted:
             follow_ups += self._told(attempt)
@@ -146,20 +177,32 @@ class Endings:
 
     def burial(self, unfit: Unfit) -> Settlement:
         """Return what to commit for a message that cannot run."""
-        log.warning(
-            "message_dead_lettered",
-            extra={
-                "queue": unfit.lease.queue,
-                "actor": unfit.call.actor if unfit.call else None,
-                "error": unfit.error,
-                "reason": unfit.message,
-            },
-        )
+        facts = {
+            "queue": unfit.lease.queue,
+            "actor": unfit.call.actor if unfit.call else None,
+            "error": unfit.error,
+            "reason": unfit.message,
+        }
         record = {"error": unfit.error, "message": unfit.message}
         options = unfit.executable.options if unfit.executable else None
+        if unfit.dropped and unfit.header is not None:
+            log.info("message_expired", extra=facts)
+            return self._gone(unfit.lease, unfit.header, Outcome.EXPIRE, options, record)
+        log.warning("message_dead_lettered", extra=facts)
         return self._dead_letter(
             unfit.lease, unfit.header, unfit.call, options=options, record=record
         )
+
+    def _gone(
+        self,
+        lease: Lease,
+        header: Header,
+        outcome: Outcome,
+        options: ActorOptions | None,
+        record: dict[str, Any],
+    ) -> Settlement:
+        """Return the end of a message that leaves nothing but, if wanted, its error."""
+        return Settlement(lease=lease, outcome=outcome, result=_failed(header, options, record))
 
     def _dead_letter(
         self,
@@ -171,11 +214,8 @@ class Endings:
         record: dict[str, Any],
         follow_ups: tuple[Enqueue, ...] = (),
     ) -> Settlement:
-        result: ResultRecord | None = None
         reason = dict(record)
-        if header is not None and _keeps_result(header):
-            ttl_ms = options.result_ttl_ms if options else DEFAULT_RESULT_TTL_MS
-            result = ResultRecord(body=orjson.dumps(record), ttl_ms=ttl_ms)
+        result = None if header is None else _failed(header, options, record)
         if header is not None and call is not None:
             reason |= {"actor": call.actor, "attempt": header.attempt}
             if options is not None:
@@ -221,6 +261,21 @@ class Endings:
             facts = {"actor": actor, "reason": str(error)}
             log.error("dead_letter_actor_failed", extra=facts)  # noqa: TRY400 - it says it all
             return ()
+
+
+def _failed(
+    header: Header, options: ActorOptions | None, record: dict[str, Any]
+) -> ResultRecord | None:
+    """Return an error as the result, when somebody may ask for it."""
+    if not _keeps_result(header):
+        return None
+    ttl_ms = options.result_ttl_ms if options else DEFAULT_RESULT_TTL_MS
+    return ResultRecord(body=orjson.dumps(record), ttl_ms=ttl_ms)
+
+
+def _gave_way(attempt: Attempt, error: BaseException) -> bool:
+    """Whether an actor has let itself be interrupted by the shutdown, and is to run again."""
+    return attempt.notified and is_shutdown(error) and not isinstance(error, attempt.options.throws)
 
 
 def _keeps_result(header: Header) -> bool:

@@ -14,7 +14,7 @@ from octoqueue.broker.records import reason_of
 from octoqueue.primitives.messages import Lease, LeaseToken, Outcome, Settlement
 from octoqueue.runtime.attempt import Attempt
 from octoqueue.runtime.batching import Batching
-from octoqueue.runtime.deadlines import Deadlines
+from octoqueue.runtime.deadlines import ASK_AGAIN_SECONDS, Deadlines
 from octoqueue.runtime.endings import Endings
 from octoqueue.runtime.starting import Unfit, attempt_from
 from octoqueue.runtime.threads import ActorThreads
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from octoqueue.broker.lane_broker import LaneBroker
     from octoqueue.primitives.clock import Clock
+    from octoqueue.primitives.ids import MessageId
+    from octoqueue.runtime.event_sender import EventSender
     from octoqueue.runtime.settler import Settler
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class Executor:
         broker: LaneBroker,
         settler: Settler,
         *,
+        events: EventSender,
         threads: int,
         max_deliveries: int,
         on_free: Callable[[], None],
@@ -49,15 +52,20 @@ class Executor:
     ) -> None:
         self._broker = broker
         self._settler = settler
+        self._events = events
         self._max_deliveries = max_deliveries
         self._on_free = on_free
         self._clock = clock
         jitter = (rng or random.Random()).random  # noqa: S311 - spreads retries, no secret
-        self._endings = Endings(broker, jitter=jitter)
+        self._endings = Endings(broker, jitter=jitter, clock=clock)
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines[Attempt](self._loop, self._expire)
         self._threads = ActorThreads(
-            self._loop, threads=threads, around=self._in_thread, on_ended=self._thread_ended
+            self._loop,
+            threads=threads,
+            around=self._in_thread,
+            on_ended=self._thread_ended,
+            announce=broker.announce,
         )
         self._batching = Batching(
             self._loop,
@@ -85,6 +93,10 @@ class Executor:
             self._settler.settle(self._endings.burial(attempt))
             return False
         self.running[lease.token] = attempt
+        if attempt.header.flags:
+            self._events.begin(attempt)
+        if attempt.deadline_ms is not None:
+            self._watch_deadline(attempt, attempt.deadline_ms)
         if attempt.options.batch is not None:
             self._batching.add(attempt)
             return True
@@ -147,6 +159,8 @@ class Executor:
 
     def _in_thread(self, attempt: Attempt, call: Callable[[], object]) -> object:
         """Run a sync actor between dramatiq's hooks, all in one thread."""
+        if attempt.is_unwanted or attempt.notified:
+            raise asyncio.CancelledError
         attempt.entered = self._clock.monotonic()
         if attempt.message is not None:
             attempt.executable.show(attempt.message)
@@ -201,6 +215,9 @@ class Executor:
             return
         if message.failed:
             ending = attempt.ending = self._endings.rejected(attempt, ending)
+        if ending.verdict.outcome is Outcome.RETRY:
+            delay_ms = ending.verdict.delay_ms
+            hooks.retried(message, attempt=attempt.header.attempt + 1, delay_ms=delay_ms)
         hooks.settled(message, dead=ending.verdict.outcome is Outcome.DEAD_LETTER)
 
     def _thread_ended(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
@@ -257,6 +274,8 @@ class Executor:
         limit_seconds = attempt.options.time_limit_seconds
         if limit_seconds is not None:
             self._deadlines.remove(attempt, limit_seconds)
+        if attempt.timer is not None:
+            attempt.timer.cancel()
 
     # ── interrupting ─────────────────────────────────────────────────────────────────────────────
 
@@ -283,6 +302,39 @@ class Executor:
         late = attempt.entered - attempt.began > _LATE_SECONDS
         return late and self._clock.monotonic() - attempt.entered < limit_seconds
 
+    def _watch_deadline(self, attempt: Attempt, deadline_ms: int) -> None:
+        left_seconds = (deadline_ms - self._clock.now_ms()) / 1000
+        attempt.timer = self._loop.call_later(
+            max(left_seconds, 0.001), self._pass_deadline, attempt
+        )
+
+    def _pass_deadline(self, attempt: Attempt) -> None:
+        """Stop an attempt whose deadline is over, and tell it again until it ends."""
+        if not attempt.overdue:
+            facts = {"actor": attempt.call.actor, "message_id": attempt.context.message_id}
+            log.warning("deadline_exceeded", extra=facts)
+        attempt.overdue = True
+        self._interrupt(attempt)
+        attempt.timer = self._loop.call_later(ASK_AGAIN_SECONDS, self._pass_deadline, attempt)
+
+    def cancel(self, message_id: MessageId, reason: str) -> bool:
+        """Stop the attempt of a message that somebody cancelled; False when none runs here.
+
+        An async actor is cancelled at its next await, a thread interrupted at its next instruction,
+        once: what it does then is its own affair, and what it returns is its result.
+        """
+        found = [a for token, a in self.running.items() if token[: len(message_id)] == message_id]
+        for attempt in found:
+            if attempt.cancelled is None:
+                attempt.cancelled = reason
+                # A task that has not begun would end unheard: it has, one turn of the loop later.
+                self._loop.call_soon(self._interrupt_if_running, attempt)
+        return bool(found)
+
+    def _interrupt_if_running(self, attempt: Attempt) -> None:
+        if attempt.lease.token in self.running:
+            self._interrupt(attempt)
+
     def _interrupt(self, attempt: Attempt) -> None:
         if attempt.options.batch is not None:
             self._batching.interrupt(attempt)
@@ -299,6 +351,14 @@ class Executor:
             self._unwatch(attempt)
             self._interrupt(attempt)
             self._on_free()
+
+    def notify_shutdown(self) -> int:
+        """Interrupt those that wished to know of a shutdown at once; return how many."""
+        notified = [a for a in self.running.values() if a.options.notify_shutdown]
+        for attempt in notified:
+            attempt.notified = True
+            self._loop.call_soon(self._interrupt_if_running, attempt)
+        return len(notified)
 
     async def release_all(self, *, grace_seconds: float) -> int:
         """Cancel what still runs and hand it back; return how many messages.
@@ -325,6 +385,12 @@ class Executor:
         self._batching.close()
         self._deadlines.clear()
         self._threads.close()
+
+    async def end_threads(self, *, within_seconds: float) -> None:
+        """Let idle threads end; wait for the hooks they call then, when there are any."""
+        self._threads.close()
+        if self._broker.has_listeners("before_worker_thread_shutdown"):
+            await asyncio.to_thread(self._threads.join, within_seconds)
 
 
 def _is_awaitable(result: object) -> TypeGuard[Awaitable[Any]]:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from octoqueue.broker.batch_option import check_batch_call
 from octoqueue.broker.context import MessageContext
 from octoqueue.broker.encoding import opened
 from octoqueue.broker.executables import proxy_from
+from octoqueue.broker.expiring import moment_in
 from octoqueue.broker.records import reason_of
-from octoqueue.errors import OctoqueueError, PoisonMessage
+from octoqueue.errors import (
+    DeadlineExceeded,
+    MessageExpired,
+    OctoqueueError,
+    PoisonMessage,
+)
 from octoqueue.primitives.envelope import Call, Header, decode_body, unpack_header
 from octoqueue.runtime.attempt import Attempt
 
@@ -18,10 +25,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from octoqueue.broker.executables import Executable
+    from octoqueue.broker.options import ActorOptions
     from octoqueue.primitives.messages import Lease
 
 
 log = logging.getLogger(__name__)
+
+
+class _Ends(NamedTuple):
+    """When a message ends by itself, in ms since the epoch."""
+
+    first_ms: int
+    deadline_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +49,8 @@ class Unfit:
     executable: Executable | None
     error: str
     message: str
+    dropped: bool = False
+    """It came too late: it is no dead letter, just gone."""
 
 
 def attempt_from(
@@ -58,26 +75,20 @@ def attempt_from(
             call = opened(call)
         executable = find(call.actor)
         options = executable.options_for(call.options) if call.options else executable.options
+        if options.batch is not None:
+            check_batch_call(call.actor, call.args, call.kwargs)
+        ends = _ends_of(call, options) if call.options or options.expires_ms is not None else None
     except OctoqueueError as error:
-        return Unfit(lease, header, call, None, **reason_of(error))
+        return _unfit(lease, header, call, None, error)
     except Exception as error:
         # A broken middleware or options nobody foresaw: the others must run.
         log.exception("message_unfit")
-        return Unfit(lease, header, call, None, **reason_of(error))
+        return _unfit(lease, header, call, None, error)
     if header.deliveries >= max_deliveries:
-        return Unfit(
-            lease,
-            header,
-            call,
-            executable,
-            PoisonMessage.__name__,
-            str(PoisonMessage(header.deliveries)),
-        )
-    max_age = options.max_age
-    if max_age is not None and now_ms - call.created_at_ms >= max_age.total_seconds() * 1000:
-        return Unfit(
-            lease, header, call, executable, "MessageExpired", f"it is older than {max_age}"
-        )
+        return _unfit(lease, header, call, executable, PoisonMessage(header.deliveries))
+    if (late := _too_late(call, options, ends, now_ms)) is not None:
+        dropped = ends is not None and now_ms >= ends.first_ms
+        return _unfit(lease, header, call, executable, late, dropped=dropped)
     context = MessageContext(lease, header, call, started_at_ms=now_ms)
     attempt = Attempt(
         lease,
@@ -88,6 +99,8 @@ def attempt_from(
         context=context,
         began=began,
     )
+    if ends is not None:
+        attempt.ends_ms, attempt.deadline_ms = ends.first_ms, ends.deadline_ms
     hooks = executable.hooks_for(call.options) if call.options else executable.hooks
     if hooks:
         attempt.hooks = hooks
@@ -95,3 +108,44 @@ def attempt_from(
     elif executable.shows_message:
         attempt.message = proxy_from(header, call)
     return attempt
+
+
+def _unfit(
+    lease: Lease,
+    header: Header | None,
+    call: Call | None,
+    executable: Executable | None,
+    error: Exception,
+    *,
+    dropped: bool = False,
+) -> Unfit:
+    said = reason_of(error)
+    return Unfit(lease, header, call, executable, said["error"], said["message"], dropped)
+
+
+def _too_late(
+    call: Call, options: ActorOptions, ends: _Ends | None, now_ms: int
+) -> OctoqueueError | None:
+    """Return why a message is not begun any more, None while it may be."""
+    if ends is not None and now_ms >= ends.first_ms:
+        told = DeadlineExceeded if ends.first_ms == ends.deadline_ms else MessageExpired
+        late_ms = now_ms - ends.first_ms
+        return told(f"it was not started in time; a worker took it {late_ms} ms late")
+    max_age = options.max_age
+    if max_age is not None and now_ms - call.created_at_ms >= max_age.total_seconds() * 1000:
+        return MessageExpired(f"it is older than {max_age}")
+    return None
+
+
+def _ends_of(call: Call, options: ActorOptions) -> _Ends | None:
+    """Return when a message ends by itself.
+
+    Raises:
+        InvalidMessage: a moment in the message is none.
+    """
+    deadline_ms = moment_in(call.options, "deadline_at")
+    expires_ms = moment_in(call.options, "expires_at")
+    if expires_ms is None and options.expires_ms is not None:
+        expires_ms = call.created_at_ms + options.expires_ms
+    moments = [moment for moment in (deadline_ms, expires_ms) if moment is not None]
+    return _Ends(min(moments), deadline_ms) if moments else None

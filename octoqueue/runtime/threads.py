@@ -33,7 +33,13 @@ class ActorThreads:
     """Runs attempts and hooks in threads, made when first needed."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, *, threads: int, around: Around, on_ended: Ended
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        threads: int,
+        around: Around,
+        on_ended: Ended,
+        announce: Callable[[str, threading.Thread], None],
     ) -> None:
         """Prepare.
 
@@ -42,14 +48,16 @@ class ActorThreads:
             threads: how many at most.
             around: calls the actor of an attempt, with whatever belongs before and after it.
             on_ended: called on the loop with what that returned or raised.
+            announce: called in each thread with the hook of its beginning and that of its end.
         """
         self._loop = loop
         self._most = threads
         self._around = around
         self._on_ended = on_ended
+        self._announce = announce
         self._jobs: SimpleQueue[tuple[Context, Callable[[], None]] | None] = SimpleQueue()
         self._names = itertools.count(1)
-        self._threads = 0
+        self._threads: list[threading.Thread] = []
         self._unfinished = 0
         self._closed = False
         self._ended: deque[tuple[Attempt, object, BaseException | None]] = deque()
@@ -85,14 +93,16 @@ class ActorThreads:
     def _submit(self, job: Callable[[], None]) -> None:
         with self._lock:
             self._unfinished += 1
-            is_short = self._threads < min(self._unfinished, self._most)
-            self._threads += is_short
+            is_short = len(self._threads) < min(self._unfinished, self._most)
+            if is_short:
+                name = f"octoqueue-actor-{next(self._names)}"
+                thread = threading.Thread(target=self._serve, name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
         self._jobs.put((copy_context(), job))
-        if is_short:
-            name = f"octoqueue-actor-{next(self._names)}"
-            threading.Thread(target=self._serve, name=name, daemon=True).start()
 
     def _serve(self) -> None:
+        self._announce("after_worker_thread_boot", threading.current_thread())
         while (task := self._jobs.get()) is not None:
             context, job = task
             if not self._closed:
@@ -101,6 +111,7 @@ class ActorThreads:
                 self._unfinished -= 1
             del task, context, job
         self._jobs.put(None)  # for the next one
+        self._announce("before_worker_thread_shutdown", threading.current_thread())
 
     def _run(self, attempt: Attempt) -> None:
         CURRENT.set(attempt.context)
@@ -147,9 +158,19 @@ class ActorThreads:
         """Raise an interrupt in the thread that runs `attempt`, if one still does."""
         with self._lock:
             if attempt.thread_id is not None:
-                interrupt_thread(attempt.thread_id)
+                interrupt_thread(
+                    attempt.thread_id,
+                    cancelled=attempt.cancelled is not None,
+                    stopping=attempt.notified and not attempt.expired,
+                )
 
     def close(self) -> None:
         """Take no more; threads that still run are left to the end of the process."""
         self._closed = True
         self._jobs.put(None)
+
+    def join(self, within_seconds: float) -> None:
+        """Wait until the threads have ended, for no longer than that; after `close`."""
+        deadline = self._loop.time() + within_seconds
+        for thread in self._threads:
+            thread.join(max(deadline - self._loop.time(), 0))

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from octoqueue.broker.steering import asked_delay
-from octoqueue.errors import Discard
+from octoqueue.errors import Discard, Snooze
 from octoqueue.primitives.messages import Outcome
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Ending:
 ACKED = Verdict(Outcome.ACK)
 DEAD = Verdict(Outcome.DEAD_LETTER)
 EXHAUSTED = Verdict(Outcome.DEAD_LETTER, is_exhausted=True)
+CANCELLED = Verdict(Outcome.CANCEL)
 RELEASED = Verdict(Outcome.RELEASE)
 
 
@@ -55,6 +56,8 @@ def verdict(
     """
     if error is None or isinstance(error, Discard):
         return ACKED
+    if isinstance(error, Snooze):
+        return Verdict(Outcome.SNOOZE, error.delay // _MILLISECOND)
     if options.throws and isinstance(error, options.throws):
         return DEAD
     if options.retry_when is not None:

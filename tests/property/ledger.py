@@ -218,8 +218,8 @@ class Ledger:
             case Outcome.SNOOZE:
                 counters["snoozed"] += 1
                 self._place(replace(entry, deliveries=0), settlement.delay_ms)
-            case Outcome.CANCEL:
-                counters["cancelled"] += 1
+            case Outcome.CANCEL | Outcome.EXPIRE as gone:
+                counters["cancelled" if gone is Outcome.CANCEL else "expired"] += 1
                 self.cancelled.add(entry.message_id)
         if settlement.result is not None:
             self.results[entry.message_id] = settlement.result.body

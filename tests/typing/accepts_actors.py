@@ -11,7 +11,8 @@ from octoqueue.broker.handles import MessageHandle
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from octoqueue.broker.actors import Actor, AsyncActor, Send
+    from octoqueue.broker.actors import Actor, AsyncActor
+    from octoqueue.broker.sending import Send
 
 
 @octoqueue.actor
@@ -40,6 +41,42 @@ async def declared(text: str) -> list[str]:
 def plain(flag: bool = False) -> int:  # noqa: FBT001, FBT002 - an actor takes what it takes
     """A sync actor."""
     return int(flag)
+
+
+@octoqueue.actor(batch=octoqueue.Batch(max_size=3), results=True)
+async def embed(texts: list[str]) -> list[float]:
+    """An async batch actor that returns a result a message."""
+    return [float(len(text)) for text in texts]
+
+
+@octoqueue.actor(batch=octoqueue.Batch(), queue="coder", max_retries=3)
+async def index(texts: list[str]) -> list[int | ValueError]:
+    """One of whose messages may fail by itself."""
+    return [len(text) or ValueError("empty") for text in texts]
+
+
+@octoqueue.actor(batch=octoqueue.Batch(max_wait=timedelta(0)))
+def write(numbers: list[int]) -> None:
+    """A sync batch actor."""
+
+
+@octoqueue.actor(batch=octoqueue.Batch())
+async def awrite(numbers: list[int]) -> None:
+    """An async batch actor without results."""
+
+
+async def use_batches() -> None:
+    """Send to them one by one; call them with lists."""
+    assert_type(await embed.asend("text"), MessageHandle[float])
+    assert_type(embed.send("text"), MessageHandle[float])
+    assert_type(await (await embed.using(lane="high").asend("x")).result(), float)
+    assert_type(write.send(1), MessageHandle[None])
+    assert_type(await awrite.asend(1), MessageHandle[None])
+    await index.asend("text")
+    await octoqueue.asend_many([embed.message("x"), write.message(2)])
+    await embed(["a", "b"])
+    write([1, 2])
+    assert_type([message.message_id for message in octoqueue.current_batch()], list[str])
 
 
 async def use() -> None:

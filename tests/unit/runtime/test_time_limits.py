@@ -48,7 +48,7 @@ async def test_an_async_actor_is_cancelled_when_its_time_is_over() -> None:
 async def test_an_actor_that_swallows_its_cancellation_is_told_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(deadlines, "_ASK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(deadlines, "ASK_AGAIN_SECONDS", 0.05)
     broker, swallowed = broker_on(), list[int]()
 
     @octoqueue.actor(broker=broker, results=True, max_retries=0, time_limit=LIMIT)
@@ -122,7 +122,7 @@ async def test_an_actor_that_ends_in_time_after_all_is_not_failed() -> None:
 async def test_the_time_an_actor_waits_for_a_thread_is_not_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(deadlines, "_ASK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(deadlines, "ASK_AGAIN_SECONDS", 0.05)
     broker, ran = broker_on(), list[str]()
     release = threading.Event()
 
