@@ -17,7 +17,10 @@
     │       └── UnitsOverBurst          it costs more than its limit ever gives at once
     ├── EnvelopeError                   bytes that are no envelope of ours
     │   └── NotReplayable               a dead letter is none, so it cannot run again; names it
-    ├── DeadLetterUnknown               a queue has no dead letter of that id
+    ├── NotThere                        what was named does not exist (any more)
+    │   ├── QueueUnknown                nothing was ever put into a queue of that name
+    │   ├── MessageUnknown              no message of that id is kept anywhere
+    │   └── DeadLetterUnknown           a queue has no dead letter of that id
     ├── ActorUnknown                    a message names an actor this process has not imported
     ├── LeaseLost                       settling was refused: the lease belongs to nobody or another
     ├── ResultError                     a result cannot be given
@@ -225,7 +228,33 @@ class NotReplayable(EnvelopeError):
         self.message_id = message_id
 
 
-class DeadLetterUnknown(OctoqueueError):
+class NotThere(OctoqueueError):
+    """What was named does not exist (any more)."""
+
+
+class QueueUnknown(NotThere):
+    """Nothing was ever put into a queue of that name."""
+
+    def __init__(self, queue: str, *, known: Sequence[str] = ()) -> None:
+        listed = ", ".join(known) or "none"
+        super().__init__(
+            f"nothing was ever put into a queue called {queue!r} (there are: {listed})"
+        )
+        self.queue = queue
+
+
+class MessageUnknown(NotThere):
+    """No message of that id is kept anywhere."""
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(
+            f"no message {message_id} waits, runs or is dead: it has ended, or never was, "
+            "or is in another namespace"
+        )
+        self.message_id = message_id
+
+
+class DeadLetterUnknown(NotThere):
     """A queue has no dead letter of that id (any more)."""
 
     def __init__(self, queue: str, message_id: str) -> None:
