@@ -19,6 +19,38 @@ def plain(text: str) -> str:
     return text
 
 
+@octoqueue.actor(batch=octoqueue.Batch(), results=True)
+async def embed(texts: list[str]) -> list[float]:
+    """A batch actor."""
+    return [float(len(text)) for text in texts]
+
+
+async def misuse_batches() -> None:
+    """Call it wrongly."""
+    await embed.asend(["a", "b"])  # refused
+    await embed.asend("a", "b")  # refused
+    await embed.asend(texts="a")  # refused
+    await embed.asend(7)  # refused
+    await embed("a")  # refused
+    found: str = await (await embed.asend("a")).result()  # refused
+    print(found)
+
+
+@octoqueue.actor(batch=octoqueue.Batch())  # refused
+async def no_list(text: str) -> None:
+    """Declare a batch actor that takes no list."""
+
+
+@octoqueue.actor(batch=octoqueue.Batch(), max_retries="3")  # refused
+async def batch_with_wrong_option(texts: list[str]) -> None:
+    """Declare with a wrong type."""
+
+
+@octoqueue.actor(batch=10)  # refused
+async def number_for_batch(texts: list[str]) -> None:
+    """Declare with a number."""
+
+
 async def misuse() -> None:
     """Call them wrongly."""
     await count.asend("one")  # refused
