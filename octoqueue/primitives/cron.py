@@ -242,14 +242,11 @@ def _begin_of(wall: datetime, zone: ZoneInfo) -> int:
 def _first_change(after_ms: int, until_ms: int, zone: ZoneInfo) -> int | None:
     """Return the first moment after one and not after another at which the offset is a new one."""
     begun = _offset_ms(after_ms, zone)
-    low = after_ms
-    while low < until_ms:
-        high = min(low + _DAY_MS, until_ms)
-        if _offset_ms(high, zone) != begun:
-            break
-        low = high
-    else:
-        return None
+    low = high = after_ms
+    while _offset_ms(high, zone) == begun:
+        if high >= until_ms:
+            return None
+        low, high = high, min(high + _DAY_MS, until_ms)
     low_s, high_s = low // _SECOND_MS, high // _SECOND_MS
     while high_s - low_s > 1:
         middle = (low_s + high_s) // 2

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from octoqueue.errors import DeclarationError
-from octoqueue.primitives.cron import Cron, Every, cron_from, every_from, next_tick
+from octoqueue.primitives.cron import Cron, Every, Ticks, cron_from, every_from, next_tick
 
 
 def ms(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> int:
@@ -139,5 +139,10 @@ def test_an_interval_that_is_too_short_or_too_long_is_refused(seconds: float) ->
 
 def test_digests_differ_when_ticks_do_and_not_when_only_the_writing_does() -> None:
     assert Cron("0 3 * * MON").digest == Cron(" 0  3 * * mon").digest
-    different = [Cron("0 3 * * *"), Cron("0 4 * * *"), Cron("0 3 * * *", "Asia/Tokyo"), Every(1000)]
+    different: list[Ticks] = [
+        Cron("0 3 * * *"),
+        Cron("0 4 * * *"),
+        Cron("0 3 * * *", "Asia/Tokyo"),
+        Every(1000),
+    ]
     assert len({ticks.digest for ticks in different}) == len(different)
