@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from octoqueue.primitives.events import Keeping
+from octoqueue.primitives.gates import NO_AGING, Aging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +41,8 @@ class LaneOptions:
     """Bounds by queue, where they differ from the default."""
     delayed_bound: int = 100_000
     """Delayed messages of one queue."""
+    aging: Aging = NO_AGING
+    """After how long a message that waits moves up a lane."""
     events: Keeping = field(default_factory=Keeping)
     """How much is kept of what a message tells."""
 

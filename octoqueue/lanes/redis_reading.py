@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from octoqueue.redis.client import RedisClient
     from octoqueue.redis.scripts import ScriptCall
 
+_HELD_AT = 11
+"""Where among the lines of a queue the counts stand of what its leases hold."""
 _LETTERS_AT_ONCE = 50
 
 
@@ -143,6 +145,7 @@ class RedisReading:
                 self._keys.delayed(partition, queue),
                 self._keys.dead(partition, queue),
                 self._keys.dead_messages(partition, queue),
+                *self._keys.lines(partition, queue)[:_HELD_AT],
             ]
             await self._client.command("UNLINK", *names)
 

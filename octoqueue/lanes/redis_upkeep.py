@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from octoqueue.errors import StoreError
 from octoqueue.lanes.protocol import Promotion
 from octoqueue.lanes.redis_events import RedisEvents
 from octoqueue.lanes.redis_reading import good, pairs
+from octoqueue.primitives.extension import FLOW_BYTES
 from octoqueue.primitives.messages import Lease, LeaseToken, SessionId
 from octoqueue.redis.calls.upkeep import (
     expired_call,
@@ -112,7 +114,14 @@ class RedisUpkeep(RedisEvents):
         """Move delayed messages that are due into their lanes."""
         answers = await self._client.call_each(
             [
-                promote_call(scope, queue, limit=_PROMOTE_AT_ONCE, now_ms=self._now())
+                promote_call(
+                    scope,
+                    queue,
+                    limit=_PROMOTE_AT_ONCE,
+                    aging=self.options.aging,
+                    first_line=secrets.token_bytes(FLOW_BYTES),
+                    now_ms=self._now(),
+                )
                 for scope in self._scopes
             ]
         )

@@ -19,11 +19,12 @@ Answer = Sequence[Sequence[int | bytes]]
 
 def claim_keys(scope: Scope, session: SessionId, queues: Sequence[str]) -> list[str]:
     """Return the keys of a claim; the same for every claim of a session."""
-    names = [scope.workers(), scope.tombstones(), scope.locks()]
+    names = [scope.workers(), scope.tombstones(), scope.locks(), *scope.gate_keys()]
     for queue in queues:
         names.append(scope.stats(queue))
         if scope.bells:
             names.append(scope.keys.bell(queue))
+        names += scope.line_keys(queue)
         for partition in scope.partitions:
             names += [scope.keys.lane(partition, queue, lane) for lane in LANES]
             names.append(scope.keys.leased(partition, queue, session))

@@ -38,11 +38,16 @@ def commit_call(
 ) -> ScriptCall:
     """Return the call that ends these leases."""
     key = KeyIndex()
+    plain = [lease for lease in acks if not is_extended(lease.payload)]
+    if len(plain) < len(acks):  # what the others took is to be given back
+        extended = [lease for lease in acks if is_extended(lease.payload)]
+        more = [Settlement(lease=lease, outcome=Outcome.ACK) for lease in extended]
+        acks, settlements = plain, [*more, *settlements]
     args: Arguments = [
         now_ms,
         key(scope.tombstones()),
         key(scope.tombstone_expiries()) if settlements else 0,
-        *_locks(key, scope, settlements),
+        *_locks_and_gates(key, scope, settlements),
     ]
     _add_acks(args, key, scope, session, acks)
     args.append(len(run_times))
@@ -64,13 +69,16 @@ def _keeps_result(lease: Lease) -> bool:
     return bool(unpack_header(lease.payload).flags & Flag.KEEP_RESULT)
 
 
-def _locks(key: KeyIndex, scope: Scope, settlements: Sequence[Settlement]) -> tuple[int, int]:
-    """Return the locks of unique keys, 0 when no message here can have one."""
+def _locks_and_gates(
+    key: KeyIndex, scope: Scope, settlements: Sequence[Settlement]
+) -> tuple[int, int, int]:
+    """Return the locks of unique keys and what lines share, 0 when no message here has either."""
     for settlement in settlements:
         ended = is_extended(settlement.lease.payload)
         if ended or any(is_extended(message.payload) for message in settlement.follow_ups):
-            return key(scope.locks()), key(scope.lock_expiries())
-    return 0, 0
+            shared = key.together(scope.gate_keys())
+            return key(scope.locks()), key(scope.lock_expiries()), shared
+    return 0, 0, 0
 
 
 def _in_order(settlements: Sequence[Settlement]) -> Sequence[Settlement]:
@@ -113,8 +121,11 @@ def _add_settlement(
     partition, queue, keys = lease.partition, lease.queue, scope.keys
     later = outcome in (Outcome.RETRY, Outcome.SNOOZE)
     returns = later or outcome is Outcome.RELEASE
+    extended = is_extended(lease.payload)
+    if extended:  # leased where its line stands, but everything else of it is where its id says
+        partition = partition_of(lease.message_id)
     args += (
-        key(keys.leased(partition, queue, session)),
+        key(keys.leased(lease.partition, queue, session)),
         key(scope.stats(queue)),
         lease.token,
         int(outcome),
@@ -122,7 +133,7 @@ def _add_settlement(
         key(keys.delayed(partition, queue)) if later else 0,
         key(keys.dead(partition, queue)) if outcome is Outcome.DEAD_LETTER else 0,
         key(keys.dead_messages(partition, queue)) if outcome is Outcome.DEAD_LETTER else 0,
-        key(keys.bell(queue)) if returns and scope.bells else 0,
+        key(keys.bell(queue)) if (returns or extended) and scope.bells else 0,
         settlement.delay_ms,
         settlement.reason,
     )
@@ -139,6 +150,9 @@ def _add_settlement(
             keys.done_channel(lease.message_id),
             b"" if result is None else result.body,
         )
+    args += (key.together(scope.line_keys(queue)) if extended else 0, len(settlement.used))
+    for (name, limit_key), units in settlement.used.items():
+        args += (f"{name}\0{limit_key}", units)
     args.append(len(settlement.follow_ups))
     for message in settlement.follow_ups:
         _add_follow_up(args, key, scope, message, partition_of(message.message_id))
@@ -175,6 +189,7 @@ def _add_follow_up(
         key(scope.keys.delayed(partition, message.queue)),
         key(scope.stats(message.queue)),
         key(scope.keys.bell(message.queue)) if scope.bells else 0,
+        key.together(scope.line_keys(message.queue)) if is_extended(message.payload) else 0,
         message.delay_ms,
         message.payload,
     )

@@ -35,6 +35,7 @@ def replay_call(
         keys += [scope.keys.lane(partition, queue, lane) for lane in LANES]
         keys.append(scope.keys.dead(partition, queue))
         keys.append(scope.keys.dead_messages(partition, queue))
+    keys += [*scope.line_keys(queue), *scope.gate_keys()]
     for ident, partition in places.items():
         keys += (scope.keys.result(partition, ident), scope.keys.events(partition, ident))
     args: list[str | bytes | int] = [now_ms, len(scope.partitions), int(scope.bells), *bounds]

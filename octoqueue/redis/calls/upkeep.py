@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from octoqueue.primitives.gates import NO_AGING, Aging
 from octoqueue.primitives.lane import LANES
 from octoqueue.redis.scripts import ScriptCall, script
 
@@ -35,11 +36,20 @@ def reclaim_call(scope: Scope, session: SessionId, queue: str, *, now_ms: int = 
     for partition in scope.partitions:
         keys.append(scope.keys.leased(partition, queue, session))
         keys += [scope.keys.lane(partition, queue, lane) for lane in LANES]
+    keys += [*scope.line_keys(queue), *scope.gate_keys()]
     args: list[str | bytes | int] = [now_ms, session, len(scope.partitions), int(scope.bells)]
     return ScriptCall(script("reclaim"), keys, args)
 
 
-def promote_call(scope: Scope, queue: str, *, limit: int, now_ms: int = 0) -> ScriptCall:
+def promote_call(
+    scope: Scope,
+    queue: str,
+    *,
+    limit: int,
+    aging: Aging = NO_AGING,
+    first_line: bytes = bytes(8),
+    now_ms: int = 0,
+) -> ScriptCall:
     """Return the call of `promote.lua`."""
     keys = [scope.stats(queue)]
     if scope.bells:
@@ -47,9 +57,10 @@ def promote_call(scope: Scope, queue: str, *, limit: int, now_ms: int = 0) -> Sc
     for partition in scope.partitions:
         keys.append(scope.keys.delayed(partition, queue))
         keys += [scope.keys.lane(partition, queue, lane) for lane in LANES]
-    return ScriptCall(
-        script("promote"), keys, [now_ms, len(scope.partitions), int(scope.bells), limit]
-    )
+    keys += [*scope.line_keys(queue), *scope.gate_keys()]
+    args: list[str | bytes | int] = [now_ms, len(scope.partitions), int(scope.bells), limit]
+    args += (aging.normal_ms, aging.low_ms, first_line)
+    return ScriptCall(script("promote"), keys, args)
 
 
 def stats_call(scope: Scope, queue: str, *, now_ms: int = 0) -> ScriptCall:

@@ -3,18 +3,22 @@
 --            What is no envelope goes to the dead letters and blocks nobody. Of a message that its
 --            sender stored twice, one call leases one and leaves the other where it was. A paused
 --            queue gives nothing. A cancelled message is leased to be ended, not to be run.
+--            Tenants take turns in a lane; no cap and no rate limit is exceeded, and a message they
+--            hold up holds up no other that is free to run. Leases of messages with gates stand in
+--            the first partition of the call.
 -- KEYS       [1] workers zset   [2] tombstones   [3] locks of unique keys
---            then for each queue: [4] stats hash, [5] doorbell when the call has them,
---            then for each partition of that queue: [6] high list, [7] normal list, [8] low list,
---            [9] leased hash of this session, [10] dead zset, [11] dead hash
+--            [4] the 4 keys that lines share; then for each queue:
+--            [5] stats hash, [6] doorbell when the call has them, [7] the 12 line keys,
+--            then for each partition of that queue: [8] high list, [9] normal list, [10] low list,
+--            [11] leased hash of this session, [12] dead zset, [13] dead hash
 -- ARGV       [1] now in ms, or 0   [2] session   [3] claim number, 4 raw bytes   [4] limit
 --            [5] queues   [6] partitions   [7] has doorbells (0/1)
 --            [8] rotation: where the round over queues and partitions starts
 -- Returns    -1 when the session is not registered or has expired, else for each list that gave
 --            something an array of queue (from 1), partition (from 1), payload, payload, …;
 --            of cancelled messages the same with the queue's number negative
--- Bound      `limit` messages, and 1000 that are no envelopes or cancelled: then the rest is left to
---            the next call
+-- Bound      `limit` messages, 1000 that are no envelopes or cancelled, and 1000 looks at lines that
+--            have to wait: then the rest is left to the next call
 --#include now
 --#include header
 --#include doorbell
@@ -23,6 +27,10 @@
 --#include extension
 --#include unique
 --#include cancelled
+--#include place
+--#include gates
+--#include turns
+--#include queue_room
 
 local now, claim_number = now_ms(ARGV[1]), ARGV[3]
 if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[2]) or 0) <= now then return -1 end
@@ -30,18 +38,28 @@ if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[2]) or 0) <= now then return -1 e
 local wanted = tonumber(ARGV[4])
 local queues, partitions = tonumber(ARGV[5]), tonumber(ARGV[6])
 local bells, rotation = tonumber(ARGV[7]), tonumber(ARGV[8])
-local width = 1 + bells + 6 * partitions
+local LINES, FIRST = 12, 8
+local width = 1 + bells + LINES + 6 * partitions
 local UNDECODABLE = '{"error":"EnvelopeError","message":"the header of the message cannot be decoded"}'
-local SLICE, MOST_BURIED = 1000, 1000
+local SLICE, MOST_BURIED, MOST_LOOKED = 1000, 1000, 1000
 
 local tombstones, locks = KEYS[2], KEYS[3]
 local has_tombstones = redis.call('EXISTS', tombstones) == 1
-local taken, found, seen, twins, buried, paused = {}, {}, {}, {}, 0, {}
+local taken, found, seen, twins, aside = {}, {}, {}, {}, {}
+local buried, looked, left_off = 0, 0, false
+-- For each queue: how many more may be leased, and its lines when somebody is in them.
+local room, lines_in = {}, {}
 
-local function stats_of(queue) return KEYS[4 + queue * width] end
+local function stats_of(queue) return KEYS[FIRST + queue * width] end
+local function base_of(queue) return FIRST + queue * width + 1 + bells + LINES end
 
 for queue = 0, queues - 1 do
-  paused[queue] = redis.call('HGET', stats_of(queue), 'paused')
+  room[queue] = queue_room(stats_of(queue))
+  local at = base_of(queue) - LINES
+  if room[queue] > 0 and redis.call('EXISTS', KEYS[at], KEYS[at + 1], KEYS[at + 2], KEYS[at + 10]) > 0 then
+    lines_in[queue] = lines_at(KEYS, at, 4)
+    if wanted > 0 then left_off = wake_due(lines_in[queue], now, SLICE) == SLICE or left_off end
+  end
 end
 
 local function bury(payload, base)
@@ -83,11 +101,12 @@ local function lease(list, queue, partition, payloads, base)
   if bad > 0 then redis.call('HINCRBY', stats_of(queue - 1), 'undecodable', bad) end
   buried = buried + bad + #ended - 2
   wanted = buried < MOST_BURIED and wanted - (#good - 2) or 0
+  room[queue - 1] = room[queue - 1] - #fields / 2
 end
 
 local function claim(list, queue, partition, base)
-  while wanted > 0 do
-    local slice = math.min(wanted, SLICE)
+  while wanted > 0 and room[queue - 1] > 0 do
+    local slice = math.min(wanted, room[queue - 1], SLICE)
     local payloads = redis.call('LPOP', list, slice)
     if not payloads then return end
     lease(list, queue, partition, payloads, base)
@@ -95,26 +114,127 @@ local function claim(list, queue, partition, base)
   end
 end
 
-local function has_more(base)
+-- Call `visit` with each partition of a queue until it returns something.
+local function each_partition(queue, visit)
+  local base = base_of(queue)
   for p = 0, partitions - 1 do
-    for lane = 0, 2 do
-      if redis.call('LLEN', KEYS[base + p * 6 + lane]) > 0 then return true end
+    local partition = (p + rotation) % partitions
+    local answer = visit(base + partition * 6, partition)
+    if answer then return answer end
+  end
+end
+
+local function claim_lists(queue, lane)
+  each_partition(queue, function(at, partition)
+    claim(KEYS[at + lane], queue + 1, partition + 1, at)
+    return wanted <= 0 or room[queue] <= 0
+  end)
+end
+
+-- The plain messages' turn: one of them.
+local function serve_plain(queue, lane, tag)
+  local lines = lines_in[queue]
+  if must_wait(lines, lane + 1, PLAIN, tag, '') then return end
+  local one = each_partition(queue, function(at, partition)
+    local payload = redis.call('LPOP', KEYS[at + lane])
+    return payload and { payload, partition, at }
+  end)
+  if not one then
+    redis.call('ZREM', lines.ring[lane + 1], PLAIN)
+    return
+  end
+  rotation = rotation + 1
+  lease(KEYS[one[3] + lane], queue + 1, one[2] + 1, { one[1] }, one[3])
+  next_turn(lines, lane + 1, PLAIN, tag, '', true)
+end
+
+-- A line's turn: its first message, when its gates are open.
+local function serve_line(queue, lane, flow, tag)
+  local lines, seen_here = lines_in[queue], seen[queue + 1]
+  local member = head_of_line(lines, lane + 1, flow)
+  local payload = member and member:sub(17)
+  local extension = payload and gates_of(payload)
+  if not extension then
+    redis.call('ZREM', lines.ring[lane + 1], flow)
+    return
+  end
+  local id = id_of(payload)
+  if seen_here and seen_here[id] then
+    -- Its sender stored it twice; see `twins`.
+    redis.call('ZREM', lines.ring[lane + 1], flow)
+    aside[#aside + 1] = { lines.ring[lane + 1], tag, flow }
+    return
+  end
+  if must_wait(lines, lane + 1, flow, tag, extension.tenant) then
+    looked = looked + 1
+  else
+    local gate, opens = closed_gate(lines, lane + 1, tag, flow, extension, now)
+    if gate then
+      wait_at(lines, lane + 1, tag, flow, gate, opens)
+      looked = looked + 1
+    else
+      redis.call('ZREM', lines.gated[lane + 1], member)
+      take_through(lines, extension, id .. claim_number, now)
+      lease(nil, queue + 1, 1, { payload }, base_of(queue))
+      local has_more = head_of_line(lines, lane + 1, flow) ~= nil
+      next_turn(lines, lane + 1, flow, tag, extension.tenant, has_more)
     end
+  end
+  wake_beside(lines, extension)
+end
+
+-- Serve a lane's lines in turn. Returns whether its lists are to be served alone now.
+local function claim_lines(queue, lane)
+  local lines = lines_in[queue]
+  local ring_here = lines.ring[lane + 1]
+  if redis.call('EXISTS', ring_here) == 0 then return true end
+  if each_partition(queue, function(at) return redis.call('LLEN', KEYS[at + lane]) > 0 end) then
+    join_plain(lines, lane + 1)
+  end
+  while wanted > 0 and room[queue] > 0 and not left_off do
+    if lines.woken and lines.woken <= lane then return false end
+    local first = redis.call('ZRANGE', ring_here, 0, 1, 'WITHSCORES')
+    local flow, tag = first[1], tonumber(first[2])
+    if not flow then return true end
+    if flow ~= PLAIN then
+      serve_line(queue, lane, flow, tag)
+    elseif first[3] then
+      serve_plain(queue, lane, tag)
+    else
+      redis.call('ZREM', ring_here, PLAIN)
+      return true
+    end
+    left_off = left_off or looked >= MOST_LOOKED
   end
   return false
 end
 
-for lane = 0, 2 do
+local function has_more(queue)
+  if room[queue] <= 0 then return false end
+  local at = base_of(queue) - LINES
+  return redis.call('EXISTS', KEYS[at], KEYS[at + 1], KEYS[at + 2]) > 0
+    or each_partition(queue, function(here)
+      for lane = 0, 2 do
+        if redis.call('LLEN', KEYS[here + lane]) > 0 then return true end
+      end
+    end)
+end
+
+local lane = 0
+while lane <= 2 and wanted > 0 do
+  local next_lane = lane + 1
   for q = 0, queues - 1 do
     local queue = (q + rotation) % queues
-    local base = 4 + queue * width + 1 + bells
-    for p = 0, partitions - 1 do
-      if wanted <= 0 or paused[queue] then break end
-      local partition = (p + rotation) % partitions
-      local at = base + partition * 6
-      claim(KEYS[at + lane], queue + 1, partition + 1, at)
+    local lines = lines_in[queue]
+    if wanted > 0 and room[queue] > 0 and (not lines or claim_lines(queue, lane)) then
+      claim_lists(queue, lane)
+    end
+    -- Somebody in a higher lane may go on now: he comes first.
+    if lines and lines.woken then
+      next_lane, lines.woken = math.min(next_lane, lines.woken - 1), nil
     end
   end
+  lane = left_off and 3 or next_lane
 end
 
 for queue, waits in pairs(taken) do
@@ -127,12 +247,13 @@ for queue, waits in pairs(taken) do
 end
 -- Two leases of one claim with the same id would share a token, so the second waits for another.
 for list, payloads in pairs(twins) do push_many(list, payloads) end
+for _, line in ipairs(aside) do redis.call('ZADD', unpack(line)) end
 -- Whoever took its fill passes the bell on, for every queue that has more: it may have heard the
 -- bell of one queue and filled itself from another.
-if bells == 1 and next(taken) and (wanted <= 0 or next(twins)) then
+local is_full = next(taken) and (wanted <= 0 or next(twins) or #aside > 0)
+if bells == 1 and (is_full or left_off) then
   for queue = 0, queues - 1 do
-    local at = 4 + queue * width
-    if not paused[queue] and has_more(at + 2) then ring(KEYS[at + 1]) end
+    if has_more(queue) then ring(KEYS[FIRST + queue * width + 1]) end
   end
 end
 return found

@@ -1,22 +1,25 @@
--- Purpose    End leases: ack, retry, dead-letter, release, snooze or cancel, with all that belongs
---            to the ending.
+-- Purpose    End leases: ack, retry, dead-letter, release, snooze, cancel or expire, with all that
+--            belongs to the ending.
 -- Guarantee  Each settlement happens whole or not at all; one whose lease is gone (reclaimed, or
 --            settled before by the same call sent twice) changes nothing. A cancelled message does
---            not wait again. A follow-up whose unique key is taken is left out and counted.
+--            not wait again. A follow-up whose unique key is taken is left out and counted. What a
+--            lease took from caps and limits is given back with it: of a limit all that was not used,
+--            and all of it when it was no ack and nothing is said of what was used.
 -- KEYS       [1…] every key a settlement touches, once each, in any order; ARGV names them by
 --            their index, 0 for none
 -- ARGV       [1] now in ms, or 0
 --            [2] tombstones, when they end, locks of unique keys, when they end: the last two 0
---                when no message here can have a key
+--                when no message here can have a key; the first of the 4 keys that lines share, or 0
 --            [3] number of plain ack groups, then for each: leased hash, stats hash, n, n tokens
 --            [4] number of running times, then for each: stats hash, count, total us, squares ms2
 --            [5] number of settlements, then for each: leased hash, stats hash, token, outcome
---                (1 ack, 2 retry, 3 dead letter, 4 release, 5 snooze, 6 cancel), the message's
---                list, delayed zset, dead zset, dead hash, doorbell, delay in ms, reason,
+--                (1 ack, 2 retry, 3 dead letter, 4 release, 5 snooze, 6 cancel, 7 expire), the
+--                message's list, delayed zset, dead zset, dead hash, doorbell, delay in ms, reason,
 --                result key, result ttl in ms, result channel, result (a ttl of -1: only that
---                of a cancelled message),
+--                of a cancelled message), the first of the queue's 12 line keys, or 0,
+--                number of limits of which something was used, then for each: limit, units,
 --                number of follow-ups, then for each: list, delayed zset, stats hash, doorbell,
---                delay in ms, payload;
+--                first line key, delay in ms, payload;
 --                the stream of its events, and when there is one: channel, events it keeps, for how
 --                many ms after the last, sender, number of the first, number of events, events,
 --                then the last one, and the last one of a cancelled message, empty for none
@@ -29,9 +32,11 @@
 --#include extension
 --#include unique
 --#include cancelled
+--#include place
+--#include gates
 
-local ACK, RETRY, DEAD_LETTER, RELEASE, SNOOZE, CANCEL = 1, 2, 3, 4, 5, 6
-local COUNTED = { 'acked', 'retried', 'dead', 'released', 'snoozed', 'cancelled' }
+local ACK, RETRY, DEAD_LETTER, RELEASE, SNOOZE, CANCEL, EXPIRE = 1, 2, 3, 4, 5, 6, 7
+local COUNTED = { 'acked', 'retried', 'dead', 'released', 'snoozed', 'cancelled', 'expired' }
 
 local now, arg = now_ms(ARGV[1]), 2
 local packed_now = struct.pack('>I8', now)
@@ -45,6 +50,7 @@ local function take_number() return tonumber(take()) end
 local function take_key() return KEYS[tonumber(take())] end
 
 local tombstones, tombstones_end, locks, locks_end = take_key(), take_key(), take_key(), take_key()
+local shared, known_lines = take_number(), {}
 local has_tombstones = redis.call('EXISTS', tombstones) == 1
 
 for _ = 1, take_number() do
@@ -68,9 +74,16 @@ for _ = 1, take_number() do
   redis.call('HINCRBY', stats, 'run_ms2', take())
 end
 
-local function enqueue(list, delayed, bell, delay, payload)
+local function take_lines()
+  local at = take_number()
+  if at == 0 then return nil end
+  known_lines[at] = known_lines[at] or lines_at(KEYS, at, shared)
+  return known_lines[at]
+end
+
+local function enqueue(list, delayed, bell, lines, delay, payload)
   if delay == 0 then
-    redis.call('RPUSH', list, ready_from(payload, packed_now))
+    place(lines, list, ready_from(payload, packed_now))
     ring(bell)
   elseif delay_until(delayed, now + delay, payload) then
     ring(bell)
@@ -109,6 +122,11 @@ for _ = 1, take_number() do
   local list, delayed, dead, dead_hash, bell = take_key(), take_key(), take_key(), take_key(), take_key()
   local delay, reason = take_number(), take()
   local result_key, result_ttl, channel, result = take_key(), take(), take(), take()
+  local lines, used = take_lines(), {}
+  for _ = 1, take_number() do
+    local limit = take()
+    used[limit] = take_number()
+  end
   local payload = redis.call('HGET', leased, token)
   if payload then
     redis.call('HDEL', leased, token)
@@ -116,18 +134,20 @@ for _ = 1, take_number() do
       outcome, result_ttl, result = ending_of(payload, outcome, result_ttl, result)
     end
     redis.call('HINCRBY', stats, COUNTED[outcome], 1)
-    local is_over = outcome == ACK or outcome == DEAD_LETTER or outcome == CANCEL
+    local is_over = outcome == ACK or outcome == DEAD_LETTER or outcome >= CANCEL
     if is_over and is_extended(payload) then release_key(locks, payload, UNTIL_DONE) end
+    local extension = lines and gates_of(payload)
+    if extension and give_back(lines, extension, token, used, outcome == ACK, now) then ring(bell) end
     if outcome == RETRY then
-      enqueue(list, delayed, bell, delay, counted_as(payload, 0, attempt_of(payload) + 1))
+      enqueue(list, delayed, bell, lines, delay, counted_as(payload, 0, attempt_of(payload) + 1))
     elseif outcome == SNOOZE then
-      enqueue(list, delayed, bell, delay, counted_as(payload, 0, attempt_of(payload)))
+      enqueue(list, delayed, bell, lines, delay, counted_as(payload, 0, attempt_of(payload)))
     elseif outcome == DEAD_LETTER then
       local id = id_of(payload)
       redis.call('ZADD', dead, now, id)
       redis.call('HSET', dead_hash, id, struct.pack('>I4', #payload) .. payload .. reason)
     elseif outcome == RELEASE then
-      redis.call('LPUSH', list, payload)
+      place(lines, list, payload, true)
       ring(bell)
     end
     if result_key and result_ttl ~= '-1' then
@@ -140,7 +160,7 @@ for _ = 1, take_number() do
   end
   for _ = 1, take_number() do
     local to, later, to_stats, to_bell = take_key(), take_key(), take_key(), take_key()
-    local wait, message = take_number(), take()
+    local to_lines, wait, message = take_lines(), take_number(), take()
     if payload then
       local extension = extension_of(message)
       local unique = extension and extension.unique
@@ -148,7 +168,7 @@ for _ = 1, take_number() do
         redis.call('HINCRBY', to_stats, 'duplicates', 1)
       else
         if unique then lock_key(locks, locks_end, unique, id_of(message), now) end
-        enqueue(to, later, to_bell, wait, message)
+        enqueue(to, later, to_bell, to_lines, wait, message)
         redis.call('HINCRBY', to_stats, 'enqueued', 1)
       end
     end

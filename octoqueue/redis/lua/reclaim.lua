@@ -1,9 +1,10 @@
 -- Purpose    Give the messages a dead session holds in one queue back to their lanes, at the head,
---            oldest first.
+--            oldest first; what they took from caps and limits is given back.
 -- Guarantee  Nothing is taken from a session that has renewed itself meanwhile. The delivery count
 --            of each message goes up by one; the next worker decides whether it was one too many.
 -- KEYS       [1] workers zset   [2] stats hash   [3] doorbell, when the call has it,
---            then for each partition: leased hash of the session, high, normal and low list
+--            then for each partition: leased hash of the session, high, normal and low list;
+--            at the end the queue's 12 line keys and the 4 that lines share
 -- ARGV       [1] now in ms, or 0   [2] session   [3] partitions   [4] has doorbell (0/1)
 -- Returns    messages given back, -1 when the session is alive
 -- Bound      a leased hash never holds more than the worker's slots
@@ -11,18 +12,32 @@
 --#include header
 --#include doorbell
 --#include by_age
+--#include extension
+--#include place
+--#include gates
 
 local expires_at = redis.call('ZSCORE', KEYS[1], ARGV[2])
-if expires_at and tonumber(expires_at) > now_ms(ARGV[1]) then return -1 end
+local now = now_ms(ARGV[1])
+if expires_at and tonumber(expires_at) > now then return -1 end
 
 local bells, given_back = tonumber(ARGV[4]), 0
+local lines = lines_at(KEYS, #KEYS - 15, #KEYS - 3)
 for partition = 0, tonumber(ARGV[3]) - 1 do
   local at = 3 + bells + partition * 4
-  local held = redis.call('HVALS', KEYS[at])
+  local held, tokens = {}, {}
+  local leased = redis.call('HGETALL', KEYS[at])
+  for index = 1, #leased, 2 do
+    local token, payload = leased[index], leased[index + 1]
+    held[#held + 1] = payload
+    tokens[payload] = tokens[payload] or {}
+    table.insert(tokens[payload], token)
+  end
   youngest_first(held)
   for _, payload in ipairs(held) do
+    local token, extension = table.remove(tokens[payload]), gates_of(payload)
+    if extension then give_back(lines, extension, token, {}, false, now) end
     local back = counted_as(payload, deliveries_of(payload) + 1, attempt_of(payload))
-    redis.call('LPUSH', KEYS[at + lane_of(payload)], back)
+    place(lines, KEYS[at + lane_of(payload)], back, true)
   end
   if #held > 0 then redis.call('DEL', KEYS[at]) end
   given_back = given_back + #held

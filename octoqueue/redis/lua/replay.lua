@@ -4,7 +4,7 @@
 --            moved message is dropped, so that who asks waits for the next run, and so are its events.
 -- KEYS       [1] stats hash   [2] doorbell, when the call has it,
 --            then for each partition: high, normal and low list, dead zset, dead hash,
---            then result and events of each message
+--            then the queue's 12 line keys and the 4 that lines share, then result and events of each message
 -- ARGV       [1] now in ms, or 0   [2] partitions   [3] has doorbell (0/1)
 --            [4] bound of the high lane, -1 for none   [5] of the normal lane   [6] of the low lane
 --            [7] number of messages, then for each: id, partition (from 1)
@@ -13,10 +13,13 @@
 --#include now
 --#include header
 --#include doorbell
+--#include extension
+--#include place
 
 local now, partitions, bells = now_ms(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local bounds = { tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]) }
-local first_result = bells + 5 * partitions
+local first_line = 2 + bells + 5 * partitions
+local lines, first_result = lines_at(KEYS, first_line, first_line + 12), first_line + 14
 local DONE, NO_ENVELOPE, FULL = 0, 1, 2
 
 local function payload_in(record)
@@ -39,7 +42,7 @@ end
 
 for lane = 1, 3 do
   if wanted[lane] > 0 and bounds[lane] >= 0 then
-    local depth = 0
+    local depth = redis.call('ZCARD', lines.gated[lane])
     for partition = 0, partitions - 1 do
       depth = depth + redis.call('LLEN', KEYS[1 + bells + 5 * partition + lane])
     end
@@ -54,7 +57,7 @@ for _, letter in ipairs(found) do
   redis.call('HDEL', KEYS[base + 4], id)
   redis.call('DEL', KEYS[result], KEYS[result + 1])
   local fresh = ready_from(counted_as(payload, 0, 0), packed_now)
-  redis.call('RPUSH', KEYS[base + lane_of(payload) - 1], fresh)
+  place(lines, KEYS[base + lane_of(payload) - 1], fresh)
   answer[#answer + 1] = id
 end
 if #found > 0 then

@@ -1,0 +1,32 @@
+-- Taking turns in a lane: the line with the lowest finish tag is served first. Messages of plain
+-- lists take part as one line of a tenant without a name. Needs place and gates.
+
+-- Let the messages in plain lists take part.
+local function join_plain(lines, lane)
+  if not redis.call('ZSCORE', lines.ring[lane], PLAIN) then enter_ring(lines, lane, PLAIN, '') end
+end
+
+-- What was served at `tag` waits for its next turn, or leaves the ring.
+local function next_turn(lines, lane, flow, tag, tenant, has_more)
+  local tags, ring = lines.tags[lane], lines.ring[lane]
+  local served = math.max(tag, tonumber(redis.call('ZSCORE', tags, 'v') or 0))
+  redis.call('ZADD', tags, served, 'v', tag, 't' .. tenant)
+  -- Tags so far behind what is served hold nobody up: no weight is below a hundredth.
+  redis.call('ZREMRANGEBYSCORE', tags, '-inf', '(' .. string.format('%.17g', served - 100))
+  if has_more then
+    redis.call('ZADD', ring, served + 1 / share_of(lines, tenant), flow)
+  else
+    redis.call('ZREM', ring, flow)
+    if redis.call('EXISTS', lines.gated[lane]) == 0 then redis.call('DEL', tags, ring) end
+  end
+end
+
+-- A tenant that was served through another of its lines waits its turn in this one too. Returns
+-- whether this one has to wait.
+local function must_wait(lines, lane, flow, tag, tenant)
+  local own = redis.call('ZSCORE', lines.tags[lane], 't' .. tenant)
+  local due = own and tonumber(own) + 1 / share_of(lines, tenant)
+  if not due or due <= tag then return false end
+  redis.call('ZADD', lines.ring[lane], due, flow)
+  return true
+end
