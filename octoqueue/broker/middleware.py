@@ -3,8 +3,9 @@
 Retries, time limits, age limits and shutdown are part of our worker's loop, so dramatiq's
 middleware for them, and whatever is derived from it, only lends it its options. Callbacks and
 pipelines are called for messages that carry their options, and for no other. Every other middleware
-gets the hooks of declaring, enqueueing, processing, settling and of the worker's life; those of
-dramatiq's own threads (consumer and worker thread, delay queue) have nothing to tell here.
+gets the hooks of declaring, enqueueing, processing, settling and of the worker's life, and in each
+thread that runs sync actors those of a worker thread. Those of consumer threads and delay queues
+have nothing to tell here.
 """
 
 from __future__ import annotations
@@ -56,12 +57,13 @@ class Hooks:
     before: tuple[Middleware, ...]
     after: tuple[Middleware, ...]
     skipped: tuple[Middleware, ...]
+    again: tuple[Middleware, ...]
     acked: tuple[Middleware, ...]
     nacked: tuple[Middleware, ...]
 
     def __bool__(self) -> bool:
         """Whether there is anything to call."""
-        return bool(self.before or self.after or self.skipped or self.acked or self.nacked)
+        return any((self.before, self.after, self.skipped, self.again, self.acked, self.nacked))
 
     def before_process(self, message: MessageProxy) -> bool:
         """Call the hooks before the actor; False when one of them says to skip the message.
@@ -94,6 +96,14 @@ class Hooks:
         for middleware in self.skipped:
             with logged("after_skip_message", too_late=True):
                 middleware.after_skip_message(self.broker, message)
+
+    def retried(self, message: MessageProxy, *, attempt: int, delay_ms: int) -> None:
+        """Call the hooks of enqueueing for a message that will be tried again."""
+        message.options["retries"] = attempt
+        for hook, order in (("before_enqueue", self.again), ("after_enqueue", self.again[::-1])):
+            for middleware in order:
+                with logged(hook, too_late=True):
+                    getattr(middleware, hook)(self.broker, message, delay_ms)
 
     def settled(self, message: MessageProxy, *, dead: bool) -> None:
         """Call the hooks of the ending: nack for a dead letter, ack for all else."""
@@ -188,6 +198,7 @@ def hooks_of(broker: Broker, middleware: Iterable[Middleware], carried: Iterable
         before=with_hook("before_process_message"),
         after=with_hook("after_process_message")[::-1],
         skipped=with_hook("after_skip_message")[::-1],
+        again=with_hook("before_enqueue", "after_enqueue"),
         acked=with_hook("before_ack", "after_ack"),
         nacked=with_hook("before_nack", "after_nack"),
     )

@@ -89,4 +89,6 @@ def defaults_from(stack: Iterable[Middleware], defaults: Defaults) -> Defaults:
             age_ms: int | None = getattr(middleware, "max_age", None)
             age = None if age_ms is None else timedelta(milliseconds=age_ms)
             defaults = replace(defaults, max_age=age)
+        elif isinstance(middleware, ShutdownNotifications):
+            defaults = replace(defaults, notify_shutdown=bool(middleware.notify_shutdown))
     return defaults

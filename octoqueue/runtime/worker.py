@@ -128,6 +128,7 @@ class Worker:
                     await settler.drained()
                     await heartbeat.stop()
                     await self._retire(store)
+            await executor.end_threads(within_seconds=self.options.grace.total_seconds())
             await self._announce("after_worker_shutdown", self)
             log.info("worker_stopped", extra={"session": self.session})
         finally:
@@ -249,6 +250,9 @@ class Worker:
     async def _drain(self, executor: Executor) -> None:
         log.info("worker_quiet", extra={"running": len(executor.running)})
         executor.start_batches()
+        notified = executor.notify_shutdown()
+        if notified:
+            log.info("shutdown_notified", extra={"messages": notified})
         if executor.running:
             drain_seconds = self.options.drain.total_seconds()
             await _first_of(self._idle.wait(), self._hurry.wait(), timeout_seconds=drain_seconds)
