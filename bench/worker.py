@@ -140,7 +140,12 @@ async def serve(ordered: dict[str, Any]) -> None:
 
     async with warm_broker(ordered, declare, Tally()) as broker:
         promoter = Promoter(broker.store(), [QUEUE])
-        worker = Worker(broker, WorkerOptions(queues=(QUEUE,)), on_bell=promoter.nudge)
+        worker = Worker(
+            broker,
+            WorkerOptions(queues=(QUEUE,)),
+            on_bell=promoter.nudge,
+            on_work=promoter.stir,
+        )
         async with ServiceGroup([promoter, Reclaimer(broker.store())]):
             running = asyncio.create_task(worker.run())
             await worker.started.wait()

@@ -89,11 +89,9 @@ def memory_store(**options: Any) -> MemoryLaneStore:
 @asynccontextmanager
 async def running(broker: LaneBroker, *queues: str, **options: Any) -> AsyncGenerator[Worker]:
     """A worker for the length of the block; it has claimed once, and is stopped at the end."""
-    on_bell = options.pop("on_bell", None)
+    hooks = {name: options.pop(name, None) for name in ("on_bell", "on_work")}
     options.setdefault("drain", timedelta(seconds=5))
-    worker = Worker(
-        broker, WorkerOptions(queues=queues or ("default",), **options), on_bell=on_bell
-    )
+    worker = Worker(broker, WorkerOptions(queues=queues or ("default",), **options), **hooks)
     task = asyncio.create_task(worker.run())
     started = asyncio.create_task(worker.started.wait())
     try:

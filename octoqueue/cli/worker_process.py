@@ -69,7 +69,11 @@ async def run_worker(
         if promoter is not None:
             promoter.nudge()
 
-    worker = Worker(broker, _options(settings, claimed), on_bell=nudge)
+    def stir() -> None:
+        if promoter is not None:
+            promoter.stir()
+
+    worker = Worker(broker, _options(settings, claimed), on_bell=nudge, on_work=stir)
     beginning = asyncio.timeout(None)
     has_begun = False
 

@@ -153,6 +153,10 @@ class LaneStore(Protocol):
         """Give back what expired sessions hold; return how many messages."""
         ...
 
+    async def next_expiry(self) -> timedelta | None:
+        """Return when the next session expires unless it is renewed; None when there is none."""
+        ...
+
     async def stats(self, queue: str) -> QueueStats:
         """Return what is true of a queue now."""
         ...

@@ -17,6 +17,7 @@ from octoqueue.primitives.extension import FLOW_BYTES
 from octoqueue.primitives.messages import Lease, LeaseToken, SessionId
 from octoqueue.redis.calls.upkeep import (
     expired_call,
+    expiry_call,
     extend_call,
     promote_call,
     reclaim_call,
@@ -146,6 +147,12 @@ class RedisUpkeep(RedisEvents):
                     total += await self._reclaim_session(scope, session, queues)
         good(answers)
         return total
+
+    async def next_expiry(self) -> timedelta | None:
+        """Return when the next session expires."""
+        now_ms = self._now()
+        waits = await self._everywhere(lambda scope: expiry_call(scope, now_ms=now_ms))
+        return min((timedelta(milliseconds=wait) for wait in waits if wait >= 0), default=None)
 
     async def _reclaim_session(self, scope: Scope, session: SessionId, queues: list[str]) -> int:
         total = 0

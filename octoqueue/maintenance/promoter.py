@@ -1,9 +1,12 @@
 """`Promoter`: delayed messages that are due become ready.
 
-It sleeps until the next one is due, at most a second. A message that becomes the next one due rings
-its queue's doorbell; the worker that hears it and finds nothing to claim nudges its promoter, which
-then learns of the earlier moment. When every worker is busy nobody hears it, and the message is
-promoted up to a second late, by a worker that could not have run it anyway.
+It sleeps until the next one is due, and no longer than it may trust what it knows: ten seconds when
+nothing happens, one second while the worker beside it has work. A message that becomes the next one
+due rings its queue's doorbell; the worker that hears it and finds nothing to claim nudges its
+promoter, which then learns of the earlier moment. A worker with something to claim stirs it.
+
+Weakness: when the worker that heard the bell dies before the message is due, the others learn of it
+up to ten seconds late.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from octoqueue.errors import StoreError
+from octoqueue.primitives.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = timedelta(seconds=1)
-_LEAST = timedelta(milliseconds=1)
+LOOK_EVERY = timedelta(seconds=10)
+STIRRED_LOOK = timedelta(seconds=1)
+_LEAST_SECONDS = 0.001
 
 
 class Promoter:
@@ -35,8 +40,11 @@ class Promoter:
     ) -> None:
         self._store = store
         self._queues = tuple(queues)
-        self._look_every = look_every
-        self._nudged = asyncio.Event()
+        self._look_every_seconds = look_every.total_seconds()
+        self._stirred_seconds = min(look_every, STIRRED_LOOK).total_seconds()
+        self._clock = SystemClock()
+        self._looks_at = 0.0
+        self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -45,12 +53,19 @@ class Promoter:
 
     def nudge(self) -> None:
         """Look now: something may be due earlier than thought."""
-        self._nudged.set()
+        self._looks_at = 0.0
+        self._woken.set()
+
+    def stir(self) -> None:
+        """Look within a second: something happens, so there may be news. Costs next to nothing."""
+        soon = self._clock.monotonic() + self._stirred_seconds
+        if self._looks_at > soon:
+            self._looks_at = soon
+            self._woken.set()
 
     async def _promote(self) -> None:
         while True:
-            self._nudged.clear()
-            wait = self._look_every
+            self._looks_at = self._clock.monotonic() + self._look_every_seconds
             try:
                 for queue in self._queues:
                     promotion = await self._store.promote(queue)
@@ -59,14 +74,24 @@ class Promoter:
                             "messages_promoted", extra={"queue": queue, "messages": promotion.moved}
                         )
                     if promotion.next_due is not None:
-                        wait = min(wait, max(promotion.next_due, _LEAST))
+                        wait_seconds = max(promotion.next_due.total_seconds(), _LEAST_SECONDS)
+                        due_at = self._clock.monotonic() + wait_seconds
+                        self._looks_at = min(self._looks_at, due_at)
             except StoreError as error:
+                self.stir()
                 log.debug("promote_failed", extra={"reason": str(error)})
             except Exception:
+                self.stir()
                 log.exception("promote_failed")
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        """Sleep until the next look, which may be called forward meanwhile."""
+        while (left_seconds := self._looks_at - self._clock.monotonic()) > 0:
+            self._woken.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait.total_seconds()):
-                    await self._nudged.wait()
+                async with asyncio.timeout(left_seconds):
+                    await self._woken.wait()
 
     async def stop(self) -> None:
         """End. Idempotent."""

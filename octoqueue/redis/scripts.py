@@ -60,6 +60,7 @@ SCRIPT_NAMES = (
     "emit",
     "enqueue",
     "expired",
+    "expiry",
     "extend",
     "fire",
     "pause",

@@ -49,7 +49,7 @@ class WorkerOptions:
     grace: timedelta = timedelta(seconds=1)
     """What a cancelled actor gets to clean up after the drain time."""
     max_deliveries: int = 5
-    look_every: timedelta = timedelta(seconds=2)
+    look_every: timedelta = timedelta(seconds=5)
     """How long an idle worker trusts the doorbell before it looks by itself."""
 
 
@@ -62,6 +62,7 @@ class Worker:
         options: WorkerOptions,
         *,
         on_bell: Callable[[], None] | None = None,
+        on_work: Callable[[], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Prepare a worker.
@@ -71,12 +72,14 @@ class Worker:
             options: queues, slots, times.
             on_bell: called when the doorbell rang and nothing was there to claim: a delayed
                 message has become the next one due.
+            on_work: called when something was there to claim.
             clock: for tests.
         """
         self.options = options
         self.session: SessionId = new_session()
         self._broker = broker
         self._on_bell = on_bell
+        self._on_work = on_work
         self._clock = clock or SystemClock()
         self._free = options.concurrency
         self._room = asyncio.Event()
@@ -186,8 +189,9 @@ class Worker:
             self.started.set()
             for lease in leases:
                 self._start(executor, lease)
-            if not leases and rung and self._on_bell is not None:
-                self._on_bell()
+            heard = self._on_work if leases else self._on_bell if rung else None
+            if heard is not None:
+                heard()
             rung = len(leases) < wanted and await self._bell(store, queues)
         if rung:
             # Somebody else must hear of what this worker will not claim any more.

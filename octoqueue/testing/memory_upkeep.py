@@ -104,6 +104,13 @@ class MemoryUpkeep(MemoryReading):
         next_due = None if wait is None else timedelta(milliseconds=wait - now)
         return Promotion(len(due), next_due)
 
+    async def next_expiry(self) -> timedelta | None:
+        """Return when the next session expires."""
+        first = min(self._sessions.values(), default=None)
+        if first is None:
+            return None
+        return timedelta(milliseconds=max(first - self._clock.now_ms(), 0))
+
     async def reclaim(self) -> int:
         """Give back what expired sessions hold."""
         now, total = self._clock.now_ms(), 0

@@ -17,7 +17,7 @@ from tests.contract.life import Pausing, Snoozing
 from tests.contract.reading import Flushing, Reading
 from tests.contract.results import Closing, Results
 from tests.contract.schedules import Beginning, Firing
-from tests.contract.sessions import ManySessions, Sessions
+from tests.contract.sessions import Expiring, ManySessions, Sessions
 from tests.contract.settling import Acking, Following, Settling
 from tests.contract.upkeep import Promoting
 
@@ -32,6 +32,7 @@ class LaneStoreContract(
     Settling,
     Following,
     Sessions,
+    Expiring,
     Bells,
     Promoting,
     Beginning,

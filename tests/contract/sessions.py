@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from octoqueue.primitives.envelope import unpack_header
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import SessionId
@@ -135,6 +137,28 @@ class Sessions:
         await world.settle(retry(lease))
         assert await world.store.reclaim() == 0
         assert await world.depth() == (0, 1, 0)
+
+
+class Expiring:
+    async def test_the_next_expiry_is_that_of_the_session_renewed_longest_ago(
+        self, world: World
+    ) -> None:
+        assert await world.store.next_expiry() is None
+        await world.store.extend(A)
+        world.clock.advance(4_000)
+        await world.store.extend(B)
+        assert await world.store.next_expiry() == timedelta(milliseconds=LEASE_MS - 4_000)
+        await world.store.extend(A)
+        assert await world.store.next_expiry() == timedelta(milliseconds=LEASE_MS)
+
+    async def test_a_session_that_has_expired_is_due_until_it_is_reclaimed(
+        self, world: World
+    ) -> None:
+        await world.store.extend(A)
+        world.clock.advance(LEASE_MS + 5)
+        assert await world.store.next_expiry() == timedelta(0)
+        await world.store.reclaim()
+        assert await world.store.next_expiry() is None
 
 
 class ManySessions:

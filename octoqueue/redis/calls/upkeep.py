@@ -23,6 +23,11 @@ def expired_call(scope: Scope, *, limit: int, now_ms: int = 0) -> ScriptCall:
     return ScriptCall(script("expired"), [scope.workers()], [now_ms, limit])
 
 
+def expiry_call(scope: Scope, *, now_ms: int = 0) -> ScriptCall:
+    """Return the call of `expiry.lua`."""
+    return ScriptCall(script("expiry"), [scope.workers()], [now_ms])
+
+
 def retire_call(scope: Scope, session: SessionId, *, own_wish: bool, now_ms: int = 0) -> ScriptCall:
     """Return the call of `retire.lua`."""
     return ScriptCall(script("retire"), [scope.workers()], [now_ms, session, int(own_wish)])

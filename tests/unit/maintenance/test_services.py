@@ -55,6 +55,36 @@ async def test_a_message_that_is_due_earlier_than_thought_is_not_late() -> None:
     assert (await store.stats("default")).delayed == 1
 
 
+async def test_a_busy_promoter_looks_within_a_second_and_stirring_it_again_changes_nothing() -> (
+    None
+):
+    store = WatchedStore()
+    promoter = Promoter(store.lanes, ["default"], look_every=HOUR)
+    promoter._stirred_seconds = 0.05
+    await promoter.start()
+    await until(lambda: len(store.called("promote")) == 1)
+    for _ in range(3):
+        promoter.stir()
+    await until(lambda: len(store.called("promote")) == 2)
+    await promoter.stop()
+    assert len(store.called("promote")) == 2
+
+
+async def test_a_worker_with_work_stirs_its_promoter() -> None:
+    store = WatchedStore()
+    broker = broker_on(store)
+    stirred: list[int] = []
+
+    @octoqueue.actor(broker=broker)
+    async def work() -> None: ...
+
+    async with running(broker, on_work=lambda: stirred.append(1)):
+        assert not stirred
+        await work.asend()
+        await until_done(store, "default", 1)
+    assert len(stirred) == 1
+
+
 async def test_no_error_ends_the_promoter() -> None:
     store = WatchedStore()
     store.fail("promote", gone(), RuntimeError("surprise"))
@@ -86,6 +116,23 @@ async def test_what_a_dead_worker_held_goes_back_with_one_delivery_counted() -> 
         await until_done(store, "default", 1)
     await reclaimer.stop()
     assert deliveries == [1]
+
+
+async def test_the_reclaimer_sleeps_until_a_session_would_expire() -> None:
+    clock = FakeClock()
+    store = WatchedStore(MemoryLaneStore(LaneOptions(lease=timedelta(seconds=10)), clock=clock))
+    await store.extend(SessionId("alive"))
+    reclaimer = Reclaimer(store.lanes, clock=clock)
+    await reclaimer.start()
+    await until(lambda: store.called("next_expiry"))
+    for _ in range(9):
+        clock.advance(1_000)
+        await store.extend(SessionId("alive"))
+    assert len(store.called("reclaim")) == 1
+    clock.advance(1_020)
+    await until(lambda: len(store.called("next_expiry")) == 2)
+    assert len(store.called("reclaim")) == 2
+    await reclaimer.stop()
 
 
 async def test_no_error_ends_the_reclaimer() -> None:
