@@ -45,6 +45,11 @@ class Admission:
         self.unique = unique
         self._keys = None if unique is None else KeyOf(actor, unique, function)
 
+    @property
+    def refuses_duplicates(self) -> bool:
+        """Whether the sender of a duplicate gets an error."""
+        return self.unique is not None and self.unique.on_duplicate == "error"
+
     def unique_key(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], own: str | None
     ) -> UniqueKey | None:

@@ -68,11 +68,12 @@ def enqueue_from(
     message: Message[Any],
     *,
     lane: Lane,
-    flags: Flag,
+    flags: int,
     delay_ms: int,
     limit_bytes: int,
     beside: bytes | None = None,
     extension: bytes = b"",
+    refuse_duplicates: bool = False,
 ) -> Enqueue:
     """Return what a store needs to take `message`.
 
@@ -98,7 +99,13 @@ def enqueue_from(
     if extension:
         flags |= Flag.EXTENDED
     header = pack_header(Header(lane=lane, flags=flags, message_id=ident))
-    return Enqueue(queue=queue, lane=lane, payload=header + extension + body, delay_ms=delay_ms)
+    return Enqueue(
+        queue=queue,
+        lane=lane,
+        payload=header + extension + body,
+        delay_ms=delay_ms,
+        refuse_duplicates=refuse_duplicates,
+    )
 
 
 def message_from(header: Header, call: Call) -> Message[Any]:

@@ -17,11 +17,21 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import orjson
 
 from octoqueue.broker.limiting import called
-from octoqueue.errors import DeclarationError, InvalidMessage, PayloadNotSerializable
+from octoqueue.errors import (
+    DeclarationError,
+    DuplicateMessage,
+    InvalidMessage,
+    PayloadNotSerializable,
+)
+from octoqueue.primitives.envelope import decode_body
 from octoqueue.primitives.extension import UniqueKey, UniqueMode, unique_digest
+from octoqueue.primitives.ids import text_from_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from octoqueue.lanes.answers import Duplicates
+    from octoqueue.primitives.messages import Enqueue
 
 Until: TypeAlias = Literal["done", "started"] | timedelta
 OnDuplicate: TypeAlias = Literal["existing", "error"]
@@ -141,3 +151,12 @@ def _signature_of(function: Callable[..., Any]) -> Signature | None:
         return signature(function)
     except (TypeError, ValueError):
         return None  # a callable of C code; its arguments are taken as they are written
+
+
+def refusal_of(duplicates: Duplicates, group: Sequence[Enqueue]) -> DuplicateMessage:
+    """Return the error of a group that was refused for a duplicate in it."""
+    existing = duplicates.existing
+    found = [m for m in group if existing.get(m.message_id, m.message_id) != m.message_id]
+    strict = next((sent for sent in found if sent.refuse_duplicates), found[0])
+    actor = decode_body(strict.payload).actor
+    return DuplicateMessage(actor, existing=text_from_id(existing[strict.message_id]))

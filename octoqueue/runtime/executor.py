@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import orjson
@@ -264,7 +265,9 @@ class Executor:
     ) -> Settlement:
         try:
             ending = attempt.ending or self._endings.judge(attempt, result, error)
-            return self._endings.settlement(attempt, ending, attempt.context.seal())
+            settlement = self._endings.settlement(attempt, ending, attempt.context.seal())
+            used = attempt.context.used
+            return replace(settlement, used=dict(used)) if used else settlement
         except Exception as broken:
             log.exception("ending_failed", extra={"actor": attempt.call.actor})
             reason = orjson.dumps(reason_of(broken))
