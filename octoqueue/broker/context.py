@@ -7,11 +7,14 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from octoqueue.errors import InvalidMessage
+from octoqueue.broker.telling import Telling, progress_data
+from octoqueue.errors import EventsNotKept, InvalidMessage
+from octoqueue.primitives.events import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from octoqueue.primitives.body_json import Json
     from octoqueue.primitives.envelope import Call, Header
     from octoqueue.primitives.messages import Enqueue, Lease
 
@@ -33,7 +36,15 @@ class MessageContext:
     script: a crash before that moment leaves no follow-up behind, a crash after it loses none.
     """
 
-    __slots__ = ("_call", "_follow_ups", "_header", "_lease", "_sealed", "_started_at_ms")
+    __slots__ = (
+        "_call",
+        "_follow_ups",
+        "_header",
+        "_lease",
+        "_sealed",
+        "_started_at_ms",
+        "telling",
+    )
 
     def __init__(self, lease: Lease, header: Header, call: Call, *, started_at_ms: int) -> None:
         self._lease = lease
@@ -42,6 +53,8 @@ class MessageContext:
         self._started_at_ms = started_at_ms
         self._follow_ups: list[Enqueue] = []
         self._sealed = False
+        self.telling: Telling | None = None
+        """What the attempt tells; None when its actor was declared without `events=True`."""
 
     @property
     def message_id(self) -> str:
@@ -93,6 +106,43 @@ class MessageContext:
     def header(self) -> Header:
         """The envelope's header."""
         return self._header
+
+    def emit(self, event: Json) -> None:
+        """Tell whoever follows this message's events something: any value with a JSON form.
+
+        It is on its way when this returns, together with all else that is told in this turn of the
+        event loop; what is not stored when the actor returns is committed with its outcome.
+
+        Raises:
+            EventsNotKept: the actor was not declared with `events=True`, or the attempt has ended.
+            PayloadNotSerializable: the event has no JSON form.
+            EventTooLarge: it is over the limit (`events.max_bytes`).
+        """
+        self._tells().tell(EventKind.EMITTED, event)
+
+    async def aemit(self, event: Json) -> None:
+        """Like `emit`, and return when it is stored: this slows down who tells too fast.
+
+        Raises:
+            LeaseLost: another worker has the message now.
+        """
+        await self._tells().atell(EventKind.EMITTED, event)
+
+    def progress(self, fraction: float, note: str | None = None) -> None:
+        """Tell how much is done, from 0 to 1, and of what; raises like `emit`."""
+        self._tells().tell(EventKind.PROGRESS, progress_data(fraction, note))
+
+    async def aprogress(self, fraction: float, note: str | None = None) -> None:
+        """Like `progress`, and return when it is stored."""
+        await self._tells().atell(EventKind.PROGRESS, progress_data(fraction, note))
+
+    def _tells(self) -> Telling:
+        if self.telling is None:
+            raise EventsNotKept(
+                f"actor {self.actor!r} tells no events; declare it with events=True",
+                message_id=self.message_id,
+            )
+        return self.telling
 
     def keep(self, messages: list[Enqueue]) -> bool:
         """Keep what the actor sends for the commit; False once the attempt has ended.

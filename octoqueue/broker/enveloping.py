@@ -77,6 +77,7 @@ class Enveloper:
         options = message.options
         lane = Lane.NORMAL if actor is None else actor.options.lane
         keeps = actor is not None and actor.options.results
+        tells = actor is not None and actor.options.events
         place: bytes | None = beside
         extension = b""
         if options:
@@ -92,7 +93,7 @@ class Enveloper:
         return enqueue_from(
             message,
             lane=lane,
-            flags=Flag.KEEP_RESULT if keeps else Flag.NONE,
+            flags=Flag.KEEP_RESULT * keeps | Flag.EVENTS * tells,
             delay_ms=delay_ms,
             limit_bytes=self._limit_bytes(),
             beside=place,
@@ -122,6 +123,11 @@ class Enveloper:
             actor = self._find(message.actor_name)
             wanted = actor is not None and actor.options.results
         return bool(wanted)
+
+    def tells_events(self, message: Message[Any]) -> bool:
+        """Return whether a message may tell events; of an actor elsewhere nobody knows here."""
+        actor = self._find(message.actor_name)
+        return actor is None or actor.options.events
 
 
 def _require_time_to_start(message: Message[Any], actor: Executable | None, due_ms: int) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import orjson
 from dramatiq.message import Message
 
-from octoqueue.errors import ActorFailed, ResultNotKept, ResultTimeout
-from octoqueue.primitives.ids import MessageId
+from octoqueue.broker.following import PATIENCE
+from octoqueue.errors import ActorFailed, EventsNotKept, ResultNotKept, ResultTimeout
+from octoqueue.primitives.ids import MessageId, text_from_id
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from dramatiq.broker import Broker
+
+    from octoqueue.primitives.events import Event
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -31,6 +36,20 @@ def handle_from(message: Message[R_co]) -> MessageHandle[R_co]:
         message_id=message.message_id,
         message_timestamp=message.message_timestamp,
     )
+
+
+class Follows(Protocol):
+    """What a handle needs of its broker to follow events."""
+
+    def events(
+        self, message_id: str, *, timeout: timedelta | None, since: str | None
+    ) -> AsyncGenerator[Event]:
+        """Follow a message."""
+        ...
+
+    def tells_events(self, message: Message[Any]) -> bool:
+        """Return whether a message may tell events."""
+        ...
 
 
 class MessageHandle(Message[R_co]):
@@ -75,6 +94,35 @@ class MessageHandle(Message[R_co]):
         object.__setattr__(self, "_waiter", waiter)
         object.__setattr__(self, "_ident", ident)
         return self
+
+    def events(
+        self, *, timeout: timedelta | None = PATIENCE, since: str | None = None
+    ) -> AsyncGenerator[Event]:
+        """Follow what the message tells: what is kept first, then what comes, until it has ended.
+
+        Args:
+            timeout: how long to wait for the next event; None for ever.
+            since: the `id` of the last event that is known, to go on after it.
+
+        Raises:
+            EventsNotKept: the actor was not declared with `events=True`.
+            EventTimeout: nothing was told within `timeout`.
+            InvalidMessage: `since` is no id of an event.
+        """
+        broker = cast("Follows | None", self.broker)
+        if broker is None or not hasattr(self, "_ident"):
+            raise EventsNotKept(
+                f"message {self.message_id} was built here but not sent: "
+                "ask the handle that sending it returned",
+                message_id=self.message_id,
+            )
+        if not broker.tells_events(self):
+            raise EventsNotKept(
+                f"actor {self.actor_name!r} tells no events; declare it with events=True",
+                message_id=self.message_id,
+            )
+        ident: MessageId = getattr(self, "_ident")  # noqa: B009 - set by `bound_to`
+        return broker.events(text_from_id(ident), timeout=timeout, since=since)
 
     async def result(self, *, timeout: timedelta = timedelta(seconds=60)) -> R_co:
         """Wait, without polling, for what the actor returned.

@@ -21,6 +21,7 @@ from octoqueue.broker.consumer import LaneConsumer
 from octoqueue.broker.context import current_message
 from octoqueue.broker.enveloping import Enveloper
 from octoqueue.broker.executables import Executable, executable_from
+from octoqueue.broker.following import PATIENCE, following
 from octoqueue.broker.handles import MessageHandle, handle_from
 from octoqueue.broker.joining import LOOK_EVERY_MS, joined
 from octoqueue.broker.leased import LeasedMessage
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from octoqueue.lanes.options import LaneOptions
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.primitives.envelope import Header
+    from octoqueue.primitives.events import Event
     from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.messages import Enqueue
 
@@ -111,6 +113,7 @@ class LaneBroker(Broker):
             ),
             time_limit=runtime.time_limit,
             max_payload_bytes=lanes.max_payload_bytes,
+            max_event_bytes=settings.events.max_bytes,
             max_deliveries=lanes.max_deliveries,
         )
         adjust(self._own_stack, self.defaults)
@@ -315,18 +318,43 @@ class LaneBroker(Broker):
         handles: list[MessageHandle[Any]] = []
         for message, sent in zip(messages, group, strict=True):
             handle = message if isinstance(message, MessageHandle) else handle_from(message)
+            handle.made_for(self)
             waiter = self._wait_for_result if self._enveloper.keeps_result(message) else None
             handles.append(handle.bound_to(waiter, sent.message_id))
         return handles
 
     async def _wait_for_result(self, ident: MessageId, timeout: timedelta) -> bytes | None:
+        return await (await self._store_of(ident)).wait_for_result(ident, timeout=timeout)
+
+    def events(
+        self, message_id: str, *, timeout: timedelta | None = PATIENCE, since: str | None = None
+    ) -> AsyncGenerator[Event]:
+        """Follow what a message tells: what is kept first, then what comes, until it has ended.
+
+        Args:
+            message_id: the message's id.
+            timeout: how long to wait for the next event; None for ever.
+            since: the id of the last event that is known, to go on after it.
+
+        Raises:
+            InvalidMessage: `message_id` or `since` is none.
+            EventTimeout: nothing was told within `timeout`.
+        """
+        return following(self._store_of, message_id, timeout=timeout, since=since)
+
+    def tells_events(self, message: Message[Any]) -> bool:
+        """Return whether a message may tell events."""
+        return self._enveloper.tells_events(message)
+
+    async def _store_of(self, ident: MessageId) -> LaneStore:
+        """Return the store of a message that somebody waits for."""
         context = current_message()
         if context is not None:
             # Waiting inside an actor for a message that would leave with this actor's ack.
             kept = context.give_up(ident)
             if kept is not None:
                 await self._send([kept])
-        return await (await self.opened_store()).wait_for_result(ident, timeout=timeout)
+        return await self.opened_store()
 
     # ── the stock dramatiq worker ────────────────────────────────────────────────────────────────
 

@@ -20,6 +20,7 @@ OWN_OPTIONS = frozenset(
     {
         "batch",
         "concurrency",
+        "events",
         "expires",
         "lane",
         "limits",

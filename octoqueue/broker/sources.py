@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from octoqueue.embedded.services import EmbeddedServices
 from octoqueue.embedded.state_dir import default_state_dir
 from octoqueue.lanes.options import LaneBounds, LaneOptions
 from octoqueue.lanes.redis_store import RedisLaneStore
+from octoqueue.primitives.events import Keeping
 from octoqueue.redis.client import RedisClient
 
 if TYPE_CHECKING:
@@ -101,4 +103,8 @@ def lane_options_from(settings: Settings) -> LaneOptions:
         ),
         bounds={queue: bounds(queue) for queue in lanes.queues},
         delayed_bound=lanes.delayed_bound,
+        events=Keeping(
+            bound=settings.events.kept,
+            ttl_ms=settings.events.ttl // timedelta(milliseconds=1),
+        ),
     )

@@ -81,7 +81,7 @@ class Event:
 
     @property
     def outcome(self) -> str | None:
-        """ENDED: `succeeded`, `dead` or `cancelled`."""
+        """ENDED: `succeeded`, `dead`, `cancelled` or `expired`."""
         return _fact(self.data, EventKind.ENDED, self.kind, "outcome")
 
     @property

@@ -16,6 +16,7 @@ import orjson
 
 from octoqueue.broker.records import reason_of
 from octoqueue.errors import OctoqueueError
+from octoqueue.primitives.closing import tells_events
 from octoqueue.primitives.ids import MessageId, text_from_id
 from octoqueue.primitives.messages import (
     Lease,
@@ -37,14 +38,23 @@ log = logging.getLogger(__name__)
 _AGAIN_SECONDS = 0.2
 _MOST_AT_ONCE = 1_000
 _MOST_FOLLOW_UPS = 2_000
-"""Follow-ups in one call, unless a single settlement has more."""
+"""Follow-ups and events in one call, unless a single settlement has more."""
 
 
 class Settler:
     """Ends leases in batches."""
 
-    def __init__(self, store: LaneStore, session: Callable[[], SessionId], *, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: LaneStore,
+        session: Callable[[], SessionId],
+        *,
+        clock: Clock,
+        sealed: Callable[[Settlement], Settlement] | None = None,
+    ) -> None:
+        """Commit to `store`; `sealed` adds the events of a message that tells some."""
         self._store = store
+        self._sealed = sealed
         self._session = session
         self._clock = clock
         self._acks: list[Lease] = []
@@ -71,6 +81,8 @@ class Settler:
 
     def settle(self, settlement: Settlement) -> None:
         """End a lease with all that belongs to it."""
+        if self._sealed is not None and tells_events(settlement.lease.payload):
+            settlement = self._sealed(settlement)
         self._settlements.append(settlement)
         self._wake()
 
@@ -107,6 +119,7 @@ class Settler:
         count = messages = 0
         for settlement in self._settlements[:_MOST_AT_ONCE]:
             messages += len(settlement.follow_ups)
+            messages += 0 if settlement.events is None else len(settlement.events.events)
             if count and messages > _MOST_FOLLOW_UPS:
                 break
             count += 1

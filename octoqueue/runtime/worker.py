@@ -18,6 +18,7 @@ from octoqueue.broker.session_keeper import new_session
 from octoqueue.errors import StoreError
 from octoqueue.primitives.clock import Clock, SystemClock
 from octoqueue.primitives.messages import Lease, Outcome, SessionId, Settlement
+from octoqueue.runtime.event_sender import EventSender
 from octoqueue.runtime.executor import Executor
 from octoqueue.runtime.heartbeat import Heartbeat
 from octoqueue.runtime.orphans import Orphans
@@ -93,10 +94,17 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop` is called, then drain and return."""
         store = await self._broker.opened_store()
-        settler = Settler(store, lambda: self.session, clock=self._clock)
+        events = EventSender(
+            store,
+            lambda: self.session,
+            max_event_bytes=self._broker.defaults.max_event_bytes,
+            clock=self._clock,
+        )
+        settler = Settler(store, lambda: self.session, clock=self._clock, sealed=events.sealed)
         executor = Executor(
             self._broker,
             settler,
+            events=events,
             threads=self.options.threads or self.options.concurrency,
             max_deliveries=self.options.max_deliveries,
             on_free=self._freed,
@@ -139,6 +147,7 @@ class Worker:
                 self._checking.cancel()
             executor.close()
             settler.abandon()
+            events.close()
             await heartbeat.stop()
 
     def stop(self) -> None:

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from octoqueue.errors import ConfigRefused
 from octoqueue.settings.embedded import EmbeddedSettings
 from octoqueue.settings.environment import read_environment
+from octoqueue.settings.events import EventSettings
 from octoqueue.settings.fleets import FleetSettings
 from octoqueue.settings.gates import LimitSettings, TenantSettings
 from octoqueue.settings.http import HttpSettings
@@ -73,6 +74,9 @@ class Settings(BaseSettings):
         default_factory=dict
     )
     """Shares of tenants, by name; `default` for those without one of their own."""
+
+    events: EventSettings = EventSettings()
+    """What messages tell while they run."""
 
     runtime: RuntimeSettings = RuntimeSettings()
     """How a worker runs messages."""
