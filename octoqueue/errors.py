@@ -12,6 +12,7 @@
     │   ├── EnvelopeTooLarge            the payload is over the limit
     │   ├── PayloadNotSerializable      an argument has no JSON form
     │   ├── DuplicateMessage            another message holds the unique key; names it
+    │   ├── KeyTaken                    a dead letter's unique key was taken meanwhile; names both
     │   ├── UniqueCycle                 a running message sends the key it holds itself
     │   └── InvalidMessage              a field of the message has an impossible value
     │       └── UnitsOverBurst          it costs more than its limit ever gives at once
@@ -193,6 +194,22 @@ class DuplicateMessage(EnqueueError):
     def __init__(self, actor: str, *, existing: str) -> None:
         super().__init__(f"actor {actor!r} has a message with this unique key: {existing}")
         self.actor = actor
+        self.existing = existing
+        """The id of the message that holds the key."""
+
+
+class KeyTaken(EnqueueError):
+    """A dead letter cannot be replayed: another message holds its unique key."""
+
+    retryable = True
+
+    def __init__(self, queue: str, message_id: str, *, existing: str) -> None:
+        super().__init__(
+            f"dead letter {message_id} of queue {queue!r} cannot be replayed while message "
+            f"{existing} holds its unique key"
+        )
+        self.queue = queue
+        self.message_id = message_id
         self.existing = existing
         """The id of the message that holds the key."""
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from octoqueue.errors import InvalidMessage
+from octoqueue.errors import InvalidMessage, LaneFull
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from octoqueue.lanes.answers import Duplicates
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.primitives.messages import Enqueue
 
-    Sending = tuple[Sequence[Enqueue], asyncio.Future[None]]
+    Sending = tuple[Sequence[Enqueue], asyncio.Future[Duplicates | None]]
 
 MAX_GROUP = 50_000
 """Messages that may be accepted all or none: more arguments than that Redis does not take."""
@@ -35,8 +36,8 @@ class Coalescer:
         self._waiting: list[Sending] = []
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def enqueue(self, group: Sequence[Enqueue]) -> None:
-        """Enqueue a group together with whatever else this tick brings.
+    async def enqueue(self, group: Sequence[Enqueue]) -> Duplicates | None:
+        """Enqueue a group together with whatever else this tick brings; return its duplicates.
 
         Cancelled before the tick is over, it takes the group back.
 
@@ -50,9 +51,9 @@ class Coalescer:
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._flush)
-        future: asyncio.Future[None] = loop.create_future()
+        future: asyncio.Future[Duplicates | None] = loop.create_future()
         self._waiting.append((group, future))
-        await future
+        return await future
 
     async def sent(self) -> None:
         """Return when nothing is on its way any more."""
@@ -95,7 +96,7 @@ class Coalescer:
         for (_, future), refusal in zip(sendings, refusals, strict=True):
             if future.done():
                 continue
-            if refusal is None:
-                future.set_result(None)
-            else:
+            if isinstance(refusal, LaneFull):
                 future.set_exception(refusal)
+            else:
+                future.set_result(refusal)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from octoqueue.errors import LaneFull
     from octoqueue.primitives.ids import MessageId
 
 
@@ -20,7 +21,16 @@ class Duplicates:
     """The message that holds the key, by the id of the one that was not stored. They are equal when
     a message was sent again that is still there."""
     refused: bool = False
-    """Whether nothing of the group was stored, because one that was not wanted as a duplicate is."""
+    """Whether nothing of the group was stored, because one of them was not wanted as a duplicate."""
+
+    def joined(self, other: Duplicates) -> Duplicates:
+        """Return what both say of one group."""
+        existing = {**self.existing, **other.existing}
+        return replace(self, existing=existing, refused=self.refused or other.refused)
+
+
+EnqueueAnswer: TypeAlias = "LaneFull | Duplicates | None"
+"""What became of a group: None when all of it was stored."""
 
 
 class CancelOutcome(StrEnum):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from octoqueue.lanes.answers import EnqueueAnswer
     from octoqueue.lanes.options import LaneOptions
     from octoqueue.primitives.events import Event, Position
+    from octoqueue.primitives.gates import Gates
     from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.messages import (
         DeadLetter,
@@ -131,6 +132,15 @@ class LaneStore(Protocol):
 
     async def extend(self, session: SessionId) -> bool:
         """Renew a session and all it holds; False when it had not been alive."""
+        ...
+
+    async def define(self, gates: Gates) -> None:
+        """Define gates; what waits for one that changed tries again.
+
+        Shares of tenants and caps of queues are replaced as a whole, of other caps and limits those
+        that are given. The store keeps them and defines them again when `extend` or `claim`
+        registers a session.
+        """
         ...
 
     async def retire(self, session: SessionId) -> None:

@@ -50,8 +50,9 @@ _COUNTED = {
     Outcome.RELEASE: "released",
     Outcome.SNOOZE: "snoozed",
     Outcome.CANCEL: "cancelled",
+    Outcome.EXPIRE: "expired",
 }
-_FINAL = (Outcome.ACK, Outcome.DEAD_LETTER, Outcome.CANCEL)
+_FINAL = (Outcome.ACK, Outcome.DEAD_LETTER, Outcome.CANCEL, Outcome.EXPIRE)
 
 
 class MemoryLaneStore(MemoryLife):
@@ -102,7 +103,7 @@ class MemoryLaneStore(MemoryLife):
         if refused is not None:
             return Firing(*refused, now)
         (full,) = await self.enqueue([[message]])
-        if full is not None:
+        if isinstance(full, LaneFull):
             raise full
         self._schedules.record(tick)
         return Firing(Fired.FIRED, tick.tick_ms, now)

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from octoqueue.errors import EnvelopeError
+from octoqueue.lanes.answers import Duplicates
 from octoqueue.primitives.envelope import extension_of, unpack_header
 from octoqueue.primitives.extension import UniqueKey, UniqueMode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from octoqueue.primitives.ids import MessageId
+    from octoqueue.primitives.messages import Enqueue
 
 
 class Lock(NamedTuple):
@@ -43,6 +47,30 @@ class MemoryUnique:
         key = unique_key_of(payload)
         lock = None if key is None else self._locks.get(key.digest)
         return None if lock is None else lock.holder
+
+    def divide(
+        self, group: Sequence[Enqueue], now_ms: int
+    ) -> tuple[list[Enqueue], Duplicates | None]:
+        """Return the messages of a group to store, and what there is to say of the others."""
+        wanted: list[Enqueue] = []
+        existing: dict[MessageId, MessageId] = {}
+        own: dict[bytes, MessageId] = {}
+        is_other = False
+        for message in group:
+            key = unique_key_of(message.payload)
+            digest = None if key is None else key.digest
+            holder = (own.get(digest) if digest else None) or self.holder(message.payload, now_ms)
+            if holder is None:
+                wanted.append(message)
+                if digest is not None:
+                    own[digest] = message.message_id
+            else:
+                existing[message.message_id] = holder
+                is_other = is_other or holder != message.message_id
+        if not existing:
+            return wanted, None
+        is_refused = is_other and any(message.refuse_duplicates for message in group)
+        return [] if is_refused else wanted, Duplicates(existing, refused=is_refused)
 
     def take(self, payload: bytes, now_ms: int) -> None:
         """Give a message the key it has, if any; it must be free."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from octoqueue.errors import DelayedFull, LaneFull
+from octoqueue.lanes.answers import Duplicates
 from octoqueue.primitives.envelope import HEADER_BYTES, unpack_header
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import Enqueue, Lease, LeaseToken, Outcome, Settlement
@@ -21,6 +22,7 @@ from octoqueue.routing.partitions import PartitionMap
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from octoqueue.lanes.answers import EnqueueAnswer
     from octoqueue.lanes.options import LaneOptions
     from octoqueue.lanes.protocol import Promotion, Refusals
     from octoqueue.primitives.ids import MessageId
@@ -81,10 +83,11 @@ class Ledger:
     # ── putting in ───────────────────────────────────────────────────────────────────────────────
 
     def enqueued(
-        self, groups: Sequence[Sequence[Enqueue]], refusals: Sequence[LaneFull | None]
+        self, groups: Sequence[Sequence[Enqueue]], refusals: Sequence[EnqueueAnswer]
     ) -> None:
         assert len(groups) == len(refusals)
         for group, refusal in zip(groups, refusals, strict=True):
+            assert not isinstance(refusal, Duplicates)  # its messages have no keys
             self._judge_refusal(group, refusal)
             if refusal is None:
                 for message in group:

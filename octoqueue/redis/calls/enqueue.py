@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from octoqueue.primitives.envelope import is_extended
+from octoqueue.primitives.ids import MessageId
 from octoqueue.primitives.messages import Enqueue
 from octoqueue.redis.scripts import ScriptCall, script
 
@@ -38,6 +39,17 @@ class Refused:
     delayed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A message whose unique key another one holds."""
+
+    group: int
+    message_id: MessageId
+    holder: MessageId
+    refused: bool
+    """Whether its group was refused therefore."""
+
+
 TOO_LATE = -1
 """What `enqueue.lua` answers when `once` came after its time."""
 
@@ -57,18 +69,26 @@ def enqueue_call(
     index_of = {partition: index for index, partition in enumerate(scope.partitions, 1)}
     tail: list[str | bytes | int] = []
     count = 0
+    extended = False
+    strict: dict[int, None] = {}
     for number, group in enumerate(groups):
         for partition, message in group:
             place = (message.queue, message.lane)
             block = blocks.setdefault(place, len(blocks) + 1)
             if message.delay_ms:
                 with_delay.add(place)
-            elif is_extended(message.payload):
-                with_lines.add(place)
+            if is_extended(message.payload):
+                extended = True
+                if not message.delay_ms:
+                    with_lines.add(place)
+                if message.refuse_duplicates:
+                    strict[number] = None
             tail += (number, block, index_of[partition], message.delay_ms, message.payload)
             count += 1
     keys = [scope.once()] if once else []
-    args: list[str | bytes | int] = [now_ms, once, len(blocks)]
+    if extended:
+        keys += (scope.locks(), scope.lock_expiries(), *scope.gate_keys())
+    args: list[str | bytes | int] = [now_ms, once, int(extended), len(blocks)]
     for place in blocks:
         queue, lane = place
         bound = bounds(queue, lane)
@@ -89,18 +109,29 @@ def enqueue_call(
             int(place in with_delay),
             int(place in with_lines),
         )
-    if with_lines:
-        keys += scope.gate_keys()
     args.append(count)
     args += tail
+    args += (len(strict), *strict)
     return ScriptCall(script("enqueue"), keys, args), list(blocks)
 
 
-def refused_groups(answer: Sequence[int], blocks: Sequence[tuple[str, Lane]]) -> list[Refused]:
-    """Return what `enqueue.lua` refused."""
+def refused_groups(
+    answer: Sequence[Sequence[int]], blocks: Sequence[tuple[str, Lane]]
+) -> list[Refused]:
+    """Return what `enqueue.lua` had no room for."""
     found: list[Refused] = []
-    for at in range(0, len(answer), 5):
-        group, block, depth, bound, delayed = answer[at : at + 5]
+    flat = answer[0]
+    for at in range(0, len(flat), 5):
+        group, block, depth, bound, delayed = flat[at : at + 5]
         queue, lane = blocks[block - 1]
         found.append(Refused(group, queue, lane, depth, bound, bool(delayed)))
     return found
+
+
+def duplicates(answer: Sequence[Sequence[Any]]) -> list[Duplicate]:
+    """Return the messages whose keys were taken when `enqueue.lua` met them."""
+    flat = answer[1]
+    return [
+        Duplicate(flat[at], MessageId(flat[at + 1]), MessageId(flat[at + 2]), bool(flat[at + 3]))
+        for at in range(0, len(flat), 4)
+    ]

@@ -1,7 +1,7 @@
 -- Purpose    Enqueue the message of one tick of a schedule, and record the tick.
 -- Guarantee  Both or neither. The tick that was fired last is the lock: who knows another one is
 --            refused, so each tick is fired once and in order, however many ask. A tick that is not
---            due by this server's clock is refused. Of a schedule that was forgotten (the server
+--            due by this server's clock is refused. One whose message is a duplicate is fired. Of a schedule that was forgotten (the server
 --            was emptied) a worker that knows it fires the tick that is due.
 -- KEYS       those of enqueue.lua for one message, then [1] hash of schedules
 -- ARGV       those of enqueue.lua, then [1] name [2] digest of its ticks [3] the last tick the
@@ -11,7 +11,7 @@
 --#include now
 --#include schedule
 
-local FIRED, MOVED_ON, EARLY = 1, 2, 3
+local FIRED, MOVED_ON, EARLY, NOTHING = 1, 2, 3, { {}, {} }
 local schedules, first = KEYS[#KEYS], #ARGV - 3
 local name, wanted, known, tick = ARGV[first], ARGV[first + 1], ARGV[first + 2], ARGV[first + 3]
 
@@ -22,11 +22,11 @@ end
 
 local now = now_ms(ARGV[1])
 local digest, last = standing_of(schedules, name)
-if digest and last ~= tonumber(known) then return { MOVED_ON, last, now, {} } end
+if digest and last ~= tonumber(known) then return { MOVED_ON, last, now, NOTHING } end
 last = tonumber(known)
-if tonumber(tick) > now then return { EARLY, last, now, {} } end
+if tonumber(tick) > now then return { EARLY, last, now, NOTHING } end
 local answer = enqueue()
-if #answer == 0 then
+if #answer[1] == 0 then
   last = tonumber(tick)
   stand(schedules, name, wanted, last, last)
 end
