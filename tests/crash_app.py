@@ -70,3 +70,17 @@ async def hold_batch(numbers: list[int]) -> None:
     note(f"{told} " + " ".join(map(str, numbers)))
     if told == "first" and len(numbers) == 5:
         await asyncio.sleep(3600)
+
+
+@octoqueue.actor(queue="crash", events=True)
+async def stream(count: int, hold_at: int) -> None:
+    """Tell numbers as a model tells tokens; the first worker holds in the middle."""
+    message = octoqueue.current_message()
+    assert message is not None
+    for number in range(count):
+        if number == hold_at and not message.deliveries:
+            note("holding")
+            await asyncio.sleep(60)
+        message.emit(number)
+        if number % 3 == 0:
+            await asyncio.sleep(0.001)
