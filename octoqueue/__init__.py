@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from octoqueue.primitives.lane import Lane as Lane
     from octoqueue.producer.batch import asend_many as asend_many
     from octoqueue.producer.batch import send_many as send_many
+    from octoqueue.producer.outbox import enqueue_in as enqueue_in
 
 __all__ = [
     "Actor",
@@ -49,6 +50,7 @@ __all__ = [
     "asend_many",
     "current_batch",
     "current_message",
+    "enqueue_in",
     "errors",
     "get_broker",
     "periodic",
@@ -72,6 +74,7 @@ _HOMES = {
     "asend_many": ("octoqueue.producer.batch", "asend_many"),
     "current_batch": ("octoqueue.broker.context", "current_batch"),
     "current_message": ("octoqueue.broker.context", "current_message"),
+    "enqueue_in": ("octoqueue.producer.outbox", "enqueue_in"),
     "get_broker": ("octoqueue.broker.default", "default_broker"),
     "periodic": ("octoqueue.broker.periodic", "periodic"),
     "send_many": ("octoqueue.producer.batch", "send_many"),

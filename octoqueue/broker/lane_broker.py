@@ -38,12 +38,13 @@ from octoqueue.broker.sources import (
     lane_options_from,
 )
 from octoqueue.broker.stack import adjust, default_middleware, defaults_from
+from octoqueue.broker.translate import delay_of
 from octoqueue.errors import ActorUnknown
 from octoqueue.primitives.retry import RetryPolicy
 from octoqueue.settings.root import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     import dramatiq
     from dramatiq.message import Message
@@ -284,6 +285,28 @@ class LaneBroker(Broker):
             await self._send(group)
         self._enqueue_hooks.after(messages, delay_ms)
         return self._handles(messages, group)
+
+    async def aenqueue_through(
+        self,
+        way: Callable[[Sequence[Enqueue]], Awaitable[object]],
+        messages: Sequence[Message[Any]],
+    ) -> list[MessageHandle[Any]]:
+        """Hand what would be enqueued to `way`, which sees to it; raises like `enqueue`."""
+        if self._source is None:
+            await self._configured()
+        self._enqueue_hooks.before(messages, 0)
+        group = self._enveloper.prepared(messages, 0)
+        await way(group)
+        self._enqueue_hooks.after(messages, 0)
+        return self._handles(messages, group, None)
+
+    def enveloped(self, message: Message[Any], *, delay_ms: int) -> Enqueue:
+        """Return what would be enqueued; the same again for the same message.
+
+        Raises:
+            EnqueueError: it cannot be enqueued.
+        """
+        return self._enveloper.envelope(message, delay_of(message, delay_ms), None)
 
     def follow_up(
         self, actor_name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, beside: Header

@@ -30,16 +30,15 @@ def header_id(message_id: str, *, beside: bytes | None) -> tuple[MessageId, str 
     """Return the id for the header, and the program's own id when it is another.
 
     Our ids are uuid7 and stand in the header as they are, unless the message must go to the
-    partition of the one it follows (or of its key, or its tenant) and its id does not.
+    partition of the one it follows (or of its key, or its tenant) and its id does not: then with
+    the affinity of that, so that a message has the same id in the header whenever it is sent.
     """
     known = id_from_text(message_id)
-    if (
-        known is not None
-        and known[6] >> 4 == _UUID7
-        and (beside is None or known[-2:] == beside[-2:])
-    ):
+    if known is None or known[6] >> 4 != _UUID7:
+        return new_message_id(beside=beside), message_id
+    if beside is None or known[-2:] == beside[-2:]:
         return known, None
-    return new_message_id(beside=beside), message_id
+    return MessageId(known[:-2] + beside[-2:]), message_id
 
 
 def delay_of(message: Message[Any], delay_ms: int) -> int:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     _Pool = asyncpg.Pool[asyncpg.Record]
     Connection = asyncpg.Connection[asyncpg.Record]
+    PooledConnection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
 Record = asyncpg.Record
 """One row; columns by name or by index."""
@@ -81,6 +82,7 @@ class PostgresPool:
                 max_size=self._max_size,
                 max_inactive_connection_lifetime=self._idle_lifetime.total_seconds(),
                 timeout=self._connect_timeout.total_seconds(),
+                command_timeout=self._budget_seconds,
                 server_settings=_server_settings(self._application_name, self._query_timeout),
                 reset=_keep_session,
             )
@@ -134,6 +136,33 @@ class PostgresPool:
                 return await _fetch(self._pool, statement, arguments)
         except DRIVER_ERRORS as exc:
             raise error_from(exc, statement=statement.name) from exc
+
+    @asynccontextmanager
+    async def transaction(self, *, purpose: str) -> AsyncGenerator[PooledConnection]:
+        """Lend a connection in a transaction, which commits when the block ends without an error.
+
+        What the body raises from asyncpg is translated like everything else.
+
+        Raises:
+            StoreUnavailable: no connection, or no answer in time. Only when the body had ended is
+                it unknown whether the transaction was committed.
+            StoreConflict: another transaction won; nothing was kept.
+            StoreRefused: the server refused a statement; nothing was kept.
+        """
+        if self._pool is None:
+            raise StoreUnavailable(STORE, reason=f"{purpose}: the pool is closed")
+        try:
+            connection = await self._pool.acquire(timeout=self._budget_seconds)
+            try:
+                async with connection.transaction():
+                    yield connection
+            except (asyncio.CancelledError, TimeoutError):
+                connection.terminate()  # what is still on the wire belongs to nobody
+                raise
+            finally:
+                await self._pool.release(connection)
+        except DRIVER_ERRORS as exc:
+            raise error_from(exc, statement=purpose) from exc
 
     async def check(self) -> None:
         """Return when the server answered one trivial statement.

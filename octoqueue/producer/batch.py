@@ -34,7 +34,7 @@ async def asend_many(
         LaneFull: a lane has no room for all of them; nothing was stored.
         StoreUnavailable: whether they were accepted is unknown.
     """
-    return await (broker or _broker_of(messages)).aenqueue_many(messages, delay=delay)
+    return await (broker or broker_of(messages)).aenqueue_many(messages, delay=delay)
 
 
 def send_many(
@@ -44,10 +44,10 @@ def send_many(
 
     Raises like `asend_many`.
     """
-    return (broker or _broker_of(messages)).enqueue_many(messages)
+    return (broker or broker_of(messages)).enqueue_many(messages)
 
 
-def _broker_of(messages: Sequence[MessageHandle[Any]]) -> LaneBroker:
+def broker_of(messages: Sequence[MessageHandle[Any]]) -> LaneBroker:
     """Return the broker on which the actors of the messages are declared."""
     brokers = {id(message.broker): message.broker for message in messages}
     if len(brokers) > 1:

@@ -31,6 +31,7 @@ PUBLIC = [
     "asend_many",
     "current_batch",
     "current_message",
+    "enqueue_in",
     "errors",
     "get_broker",
     "periodic",

@@ -1,0 +1,96 @@
+"""The database of the configuration: opened, waited for, migrated.
+
+A process may start before its database: it waits for it as long as `START_TIMEOUT`, because the
+schema must be there before the first statement. Later outages are met call by call.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from octoqueue.embedded.services import EmbeddedServices
+from octoqueue.embedded.state_dir import default_state_dir
+from octoqueue.errors import StoreError
+from octoqueue.postgres.migrator import Migrator
+from octoqueue.postgres.pool import PostgresPool
+from octoqueue.primitives.clock import SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from octoqueue.settings.root import Settings
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT: Final = timedelta(seconds=30)
+_AGAIN_SECONDS: Final = 0.5
+
+
+@asynccontextmanager
+async def opened_database(
+    settings: Settings, *, application_name: str
+) -> AsyncGenerator[PostgresPool]:
+    """Lend a pool on a migrated database; `application_name` is what the server shows.
+
+    Without a configured URL it joins the private PostgreSQL of this machine, starting it when
+    nobody has. On a database in use only what yesterday's code can live with is applied:
+    post-migrations are for the operator, after the roll-out.
+
+    Raises:
+        ConfigError: the URL is wrong.
+        EmbeddedError: no URL, and the private server cannot be started.
+        SchemaMismatch: the database's migrations are not ours.
+        StoreUnavailable: the database was not there within `START_TIMEOUT`.
+    """
+    postgres = settings.postgres
+    pool = PostgresPool(
+        await database_url(settings),
+        application_name=application_name,
+        min_size=postgres.pool_min,
+        max_size=postgres.pool_max,
+        query_timeout=postgres.statement_timeout,
+        connect_timeout=postgres.connect_timeout,
+        idle_lifetime=postgres.idle_timeout,
+    )
+    async with pool:
+        await _migrate(pool)
+        yield pool
+
+
+async def database_url(settings: Settings) -> str:
+    """Return where the database is, starting the private one when no URL is configured.
+
+    Raises:
+        EmbeddedError: it cannot be started.
+    """
+    if settings.postgres.url is not None:
+        return settings.postgres.url
+    embedded = settings.embedded
+    state_dir = embedded.state_dir or default_state_dir(
+        embedded.name,
+        environ=os.environ,  # noqa: TID251 - the state folder is the user's environment's
+    )
+    # Joined, not owned: it goes on for whoever else uses it.
+    return await EmbeddedServices(state_dir).start_postgres()
+
+
+async def _migrate(pool: PostgresPool) -> None:
+    """Apply what is pending, waiting for the database."""
+    clock = SystemClock()
+    patience = clock.monotonic() + START_TIMEOUT.total_seconds()
+    while True:
+        try:
+            applied = await Migrator(pool).migrate(before_code=True)
+        except StoreError as exc:
+            if not exc.retryable or clock.monotonic() >= patience:
+                raise
+            log.warning("database_awaited", extra={"reason": str(exc)})
+            await clock.sleep(_AGAIN_SECONDS)
+        else:
+            for migration in applied:
+                log.info("migration_applied", extra={"migration": migration.name})
+            return
