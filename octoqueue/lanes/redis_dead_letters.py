@@ -10,7 +10,7 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from octoqueue.errors import LaneFull, NotReplayable
+from octoqueue.errors import KeyTaken, LaneFull, NotReplayable
 from octoqueue.lanes.redis_reading import good
 from octoqueue.lanes.redis_upkeep import RedisUpkeep
 from octoqueue.primitives.ids import MessageId, text_from_id
@@ -18,6 +18,7 @@ from octoqueue.primitives.lane import LANES, Lane
 from octoqueue.redis.calls.dead_letters import (
     DONE,
     NO_ENVELOPE,
+    TAKEN,
     UNBOUNDED,
     purge_call,
     replay_call,
@@ -133,5 +134,8 @@ def _raise_refusal(queue: str, answer: list[Any]) -> None:
         return
     if answer[0] == NO_ENVELOPE:
         raise NotReplayable(queue, text_from_id(MessageId(answer[1])))
+    if answer[0] == TAKEN:
+        ident, holder = (text_from_id(MessageId(each)) for each in answer[1:])
+        raise KeyTaken(queue, ident, existing=holder)
     _, lane, depth, bound = map(int, answer)
     raise LaneFull(queue, LANES[lane].label, depth=depth, bound=bound)

@@ -11,6 +11,7 @@ from octoqueue.lanes.dead_letters import dead_letter_from
 from octoqueue.lanes.options import LaneOptions
 from octoqueue.lanes.reading import stats_from
 from octoqueue.primitives.lane import Lane
+from octoqueue.redis.calls.life import flush_call
 from octoqueue.redis.calls.scope import Scope, scopes
 from octoqueue.redis.calls.upkeep import stats_call
 from octoqueue.redis.hub import Hub
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _HELD_AT = 11
 """Where among the lines of a queue the counts stand of what its leases hold."""
 _LETTERS_AT_ONCE = 50
+_FLUSHED_AT_ONCE = 500
 
 
 class RedisReading:
@@ -139,10 +141,11 @@ class RedisReading:
 
     async def flush(self, queue: str) -> None:
         """Drop all waiting, delayed and dead messages of a queue."""
+        for scope in self._scopes:
+            while await self._client.call(flush_call(scope, queue, limit=_FLUSHED_AT_ONCE)):
+                pass
         for partition in range(self.options.partitions):
-            names = [self._keys.lane(partition, queue, lane) for lane in Lane]
-            names += [
-                self._keys.delayed(partition, queue),
+            names = [
                 self._keys.dead(partition, queue),
                 self._keys.dead_messages(partition, queue),
                 *self._keys.lines(partition, queue)[:_HELD_AT],

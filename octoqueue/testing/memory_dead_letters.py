@@ -26,13 +26,19 @@ class MemoryDeadLetters(MemoryUpkeep):
         """Put dead letters back at the tail of their lanes."""
         here = self._queue(queue)
         letters = here.replayable(message_ids)
+        taken = self._unique.taken(letters, self._clock.now_ms())
+        if taken is not None:
+            raise taken
         needs = Counter(unpack_header(letter.payload).lane for letter in letters)
         for lane in Lane:
-            depth, bound = len(here.ready[lane]), self.options.bound(queue, lane)
+            depth, bound = here.depth(lane), self.options.bound(queue, lane)
             if needs[lane] and depth + needs[lane] > bound and not over_bound:
                 raise LaneFull(queue, lane.label, depth=depth, bound=bound)
         for letter in letters:
-            here.replay(letter, self._clock.now_ms())
+            if self._unique.holder(letter.payload, self._clock.now_ms()) is None:
+                self._unique.take(letter.payload, self._clock.now_ms())
+            self._tombstones.pop(letter.message_id, None)
+            here.replay(letter, self._gates, self._clock.now_ms())
             self._results.drop(letter.message_id)
             self._events.drop(letter.message_id)
             self._ring(queue)

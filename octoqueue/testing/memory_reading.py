@@ -15,6 +15,7 @@ from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import DeadLetter, QueueStats, SessionId
 from octoqueue.routing.partitions import PartitionMap
 from octoqueue.testing.memory_events import MemoryEvents
+from octoqueue.testing.memory_gates import MemoryGates
 from octoqueue.testing.memory_once import MemoryOnce
 from octoqueue.testing.memory_queue import MemoryQueue, ready_at_of
 from octoqueue.testing.memory_results import MemoryResults
@@ -49,6 +50,7 @@ class MemoryReading:
         self._schedules = MemorySchedules()
         self._once = MemoryOnce()
         self._unique = MemoryUnique()
+        self._gates = MemoryGates()
         self._tombstones: dict[MessageId, Tombstone] = {}
 
     def _queue(self, name: str) -> MemoryQueue:
@@ -60,10 +62,11 @@ class MemoryReading:
         """Return what is true of a queue now."""
         here, now = self._queue(queue), self._clock.now_ms()
         heads = [ready_at_of(lane[0]) for lane in here.ready.values() if lane]
+        heads += [ready_at_of(payload) for lines in here.lines.values() for payload in lines]
         oldest = min([at for at in heads if at is not None], default=now)
         return QueueStats(
             queue=queue,
-            depth={lane: len(here.ready[lane]) for lane in Lane},
+            depth={lane: here.depth(lane) for lane in Lane},
             delayed=len(here.delayed),
             dead=len(here.dead),
             in_flight=in_flight(here.counters),
@@ -103,11 +106,13 @@ class MemoryReading:
     async def flush(self, queue: str) -> None:
         """Drop all waiting, delayed and dead messages of a queue."""
         here = self._queue(queue)
-        for payload in [*here.delayed, *itertools.chain.from_iterable(here.ready.values())]:
+        waiting = itertools.chain(*here.ready.values(), *here.lines.values())
+        for payload in [*here.delayed, *waiting]:
             if ready_at_of(payload) is not None:
                 self._unique.release(payload, reached=UniqueMode.DONE)
-        for lane in here.ready.values():
-            lane.clear()
+        for lane in Lane:
+            here.ready[lane].clear()
+            here.lines[lane].clear()
         here.delayed.clear()
         here.dead.clear()
 

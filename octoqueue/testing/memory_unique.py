@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from octoqueue.errors import EnvelopeError
+from octoqueue.errors import EnvelopeError, KeyTaken
 from octoqueue.lanes.answers import Duplicates
 from octoqueue.primitives.envelope import extension_of, unpack_header
 from octoqueue.primitives.extension import UniqueKey, UniqueMode
+from octoqueue.primitives.ids import text_from_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from octoqueue.primitives.ids import MessageId
-    from octoqueue.primitives.messages import Enqueue
+    from octoqueue.primitives.messages import DeadLetter, Enqueue
 
 
 class Lock(NamedTuple):
@@ -71,6 +72,20 @@ class MemoryUnique:
             return wanted, None
         is_refused = is_other and any(message.refuse_duplicates for message in group)
         return [] if is_refused else wanted, Duplicates(existing, refused=is_refused)
+
+    def taken(self, letters: Sequence[DeadLetter], now_ms: int) -> KeyTaken | None:
+        """Return why dead letters cannot wait again together, None when they can."""
+        own: dict[bytes, MessageId] = {}
+        for letter in letters:
+            key = unique_key_of(letter.payload)
+            if key is None:
+                continue
+            holder = own.get(key.digest) or self.holder(letter.payload, now_ms)
+            if holder is not None and holder != letter.message_id:
+                ident, existing = text_from_id(letter.message_id), text_from_id(holder)
+                return KeyTaken(letter.queue, ident, existing=existing)
+            own[key.digest] = letter.message_id
+        return None
 
     def take(self, payload: bytes, now_ms: int) -> None:
         """Give a message the key it has, if any; it must be free."""

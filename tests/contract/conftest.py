@@ -24,6 +24,7 @@ for _part in (
     "schedules",
     "sessions",
     "settling",
+    "unique",
     "upkeep",
     "world",
 ):

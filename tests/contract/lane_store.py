@@ -19,6 +19,7 @@ from tests.contract.results import Closing, Results
 from tests.contract.schedules import Beginning, Firing
 from tests.contract.sessions import Expiring, ManySessions, Sessions
 from tests.contract.settling import Acking, Following, Settling
+from tests.contract.unique import BeingUnique, FollowingUniquely, Releasing, ReplayingUniquely
 from tests.contract.upkeep import Promoting
 
 
@@ -43,6 +44,10 @@ class LaneStoreContract(
     Purging,
     Pausing,
     Snoozing,
+    BeingUnique,
+    Releasing,
+    FollowingUniquely,
+    ReplayingUniquely,
     Results,
     Emitting,
     Ending,

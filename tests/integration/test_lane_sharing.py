@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from octoqueue.errors import LaneFull
 from octoqueue.lanes.options import LaneBounds, LaneOptions
 from octoqueue.lanes.redis_store import RedisLaneStore
 from octoqueue.redis.client import RedisClient
@@ -64,7 +65,7 @@ async def test_a_bell_is_heard_and_a_bound_is_kept_in_every_process(pair: Pair) 
     assert await one.enqueue([messages(15)]) == [None]
     assert await waiter is True
     (refusal,) = await other.enqueue([messages(6)])
-    assert refusal is not None
+    assert isinstance(refusal, LaneFull)
     assert refusal.depth == 15
 
 

@@ -28,7 +28,7 @@ from octoqueue.redis.calls.claim import claim_call, claim_keys
 from octoqueue.redis.calls.commit import commit_call
 from octoqueue.redis.calls.dead_letters import purge_call, replay_call
 from octoqueue.redis.calls.enqueue import Bounds, enqueue_call
-from octoqueue.redis.calls.life import pause_call
+from octoqueue.redis.calls.life import flush_call, pause_call
 from octoqueue.redis.calls.scope import Scope, scopes
 from octoqueue.redis.calls.upkeep import (
     expired_call,
@@ -183,6 +183,7 @@ def test_upkeep_stays_in_its_slot(scope: Scope, session: SessionId, queue: str) 
         promote_call(scope, queue, limit=1),
         stats_call(scope, queue),
         pause_call(scope, queue, pause=True),
+        flush_call(scope, queue, limit=1),
     ):
         assert_one_slot(call)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from octoqueue.primitives.ids import MessageId
     from octoqueue.redis.calls.scope import Scope
 
-DONE, NO_ENVELOPE, FULL = 0, 1, 2
+DONE, NO_ENVELOPE, FULL, TAKEN = 0, 1, 2, 3
 """What `replay.lua` answers first."""
 
 UNBOUNDED = (-1, -1, -1)
@@ -36,6 +36,7 @@ def replay_call(
         keys.append(scope.keys.dead(partition, queue))
         keys.append(scope.keys.dead_messages(partition, queue))
     keys += [*scope.line_keys(queue), *scope.gate_keys()]
+    keys += [scope.locks(), scope.lock_expiries(), scope.tombstones()]
     for ident, partition in places.items():
         keys += (scope.keys.result(partition, ident), scope.keys.events(partition, ident))
     args: list[str | bytes | int] = [now_ms, len(scope.partitions), int(scope.bells), *bounds]

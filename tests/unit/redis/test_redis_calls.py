@@ -55,23 +55,40 @@ def test_an_enqueue_names_each_lane_once_with_all_its_partitions() -> None:
         "{oq:0}:q:delayed",
         "{oq:1}:q:delayed",
     ]
-    assert call.args[:9] == [7, b"", 1, 9, 9, 2, 1, 1, 3]
-    assert call.args[9:] == [0, 1, 1, 0, payload(1), 0, 1, 2, 0, payload(2), 1, 1, 1, 5, payload(3)]
+    assert call.args[:11] == [7, b"", 0, 1, 9, 9, 2, 1, 1, 0, 3]
+    assert call.args[11:] == [
+        0,
+        1,
+        1,
+        0,
+        payload(1),
+        0,
+        1,
+        2,
+        0,
+        payload(2),
+        1,
+        1,
+        1,
+        5,
+        payload(3),
+        0,
+    ]
 
 
 def test_an_enqueue_without_delays_names_no_delayed_and_apart_no_bell() -> None:
     call, _ = enqueue_call(APART, [[(0, put(1, Lane.HIGH))]], bounds=lambda *_: ANY)
-    assert call.keys == ["{oq:0}:q:stats", "{oq:0}:q:high"]
-    assert call.args[:9] == [0, b"", 1, 9, 9, 1, 0, 0, 1]
+    assert call.keys == ["{oq:0}:q:stats", "{oq:0}:q:high", "{oq:0}:q:gated:high"]
+    assert call.args[:11] == [0, b"", 0, 1, 9, 9, 1, 0, 0, 0, 1]
 
 
 def test_refusals_are_read_back_by_their_blocks() -> None:
     blocks = [("a", Lane.HIGH), ("b", Lane.LOW)]
-    assert refused_groups([0, 2, 7, 8, 0, 3, 1, 5, 5, 1], blocks) == [
+    assert refused_groups([[0, 2, 7, 8, 0, 3, 1, 5, 5, 1], []], blocks) == [
         Refused(0, "b", Lane.LOW, 7, 8, delayed=False),
         Refused(3, "a", Lane.HIGH, 5, 5, delayed=True),
     ]
-    assert refused_groups([], blocks) == []
+    assert refused_groups([[], []], blocks) == []
 
 
 def test_a_claim_reads_back_its_leases() -> None:
@@ -88,8 +105,10 @@ def test_a_claim_reads_back_its_leases() -> None:
         now_ms=1,
     )
     assert call.args == [1, "w", b"\0\0\0\5", 10, 2, 2, 1, 3]
-    leases = leases_from([[2, 1, payload(1), payload(2)]], WHOLE, ["a", "b"], b"\0\0\0\5")
-    assert leases == [Lease("b", 0, LeaseToken(ident(n) + b"\0\0\0\5"), payload(n)) for n in (1, 2)]
+    answer = [[2, 1, payload(1), payload(2)], [-1, 2, payload(3)]]
+    to_run, to_end = leases_from(answer, WHOLE, ["a", "b"], b"\0\0\0\5")
+    assert to_run == [Lease("b", 0, LeaseToken(ident(n) + b"\0\0\0\5"), payload(n)) for n in (1, 2)]
+    assert to_end == [Lease("a", 1, LeaseToken(ident(3) + b"\0\0\0\5"), payload(3))]
 
 
 def commit(
