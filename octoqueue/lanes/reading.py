@@ -13,20 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WAIT = "wait:"
-ENDED = ("acked", "retried", "dead", "released", "reclaimed", "snoozed", "cancelled")
-PAUSED = "paused"
-"""Not a counter, but a word in the same hash."""
+ENDED = ("acked", "retried", "dead", "released", "reclaimed", "snoozed", "cancelled", "expired")
+"""Counters of how a lease can end; `redis/lua/includes/queue_room.lua` adds up the same."""
+PAUSED, CAP = "paused", "cap"
+"""Not counters, but words in the same hash."""
 
 
 def stats_from(queue: str, answers: Sequence[Sequence[Any]]) -> QueueStats:
     """Return the sum of one answer a scope."""
-    counters: Counter[str] = Counter()
-    for answer in answers:
-        flat = answer[6]
-        for name, value in zip(flat[::2], flat[1::2], strict=True):
-            counters[name.decode()] += int(value)
+    counters = sum((_counters(answer) for answer in answers), Counter[str]())
     waits = tuple(counters.pop(f"{_WAIT}{bucket}", 0) for bucket in range(WAIT_BUCKETS))
     paused = counters.pop(PAUSED, 0) > 0
+    counters.pop(CAP, None)
     return QueueStats(
         queue=queue,
         depth={lane: sum(answer[lane] for answer in answers) for lane in Lane},
@@ -41,9 +39,21 @@ def stats_from(queue: str, answers: Sequence[Sequence[Any]]) -> QueueStats:
 
 
 def claimable(answer: Sequence[Any]) -> list[int]:
-    """Return what one scope has to claim in the lanes of a queue: nothing while it is paused."""
-    is_paused = PAUSED.encode() in answer[6][::2]
-    return [0, 0, 0] if is_paused else list(answer[:3])
+    """Return what one scope has to claim in the lanes of a queue.
+
+    Nothing while it is paused or has no room under its cap, and no messages that wait for gates.
+    """
+    counters = _counters(answer)
+    if PAUSED in counters or (CAP in counters and in_flight(counters) >= counters[CAP]):
+        return [0, 0, 0]
+    return [depth - closed for depth, closed in zip(answer[:3], answer[7], strict=True)]
+
+
+def _counters(answer: Sequence[Any]) -> Counter[str]:
+    flat, counters = answer[6], Counter[str]()
+    for name, value in zip(flat[::2], flat[1::2], strict=True):
+        counters[name.decode()] += int(value)
+    return counters
 
 
 def in_flight(counters: Counter[str]) -> int:

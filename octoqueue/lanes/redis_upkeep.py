@@ -15,6 +15,7 @@ from octoqueue.lanes.redis_events import RedisEvents
 from octoqueue.lanes.redis_reading import good, pairs
 from octoqueue.primitives.extension import FLOW_BYTES
 from octoqueue.primitives.messages import Lease, LeaseToken, SessionId
+from octoqueue.redis.calls.gates import define_call
 from octoqueue.redis.calls.upkeep import (
     expired_call,
     expiry_call,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from octoqueue.lanes.options import LaneOptions
+    from octoqueue.primitives.gates import Gates
     from octoqueue.redis.calls.scope import Scope
     from octoqueue.redis.client import RedisClient
 
@@ -48,6 +50,7 @@ class RedisUpkeep(RedisEvents):
     ) -> None:
         super().__init__(client, options, per_partition=per_partition, now_ms=now_ms)
         self._known_queues: set[str] = set()
+        self._gates: Gates | None = None
 
     async def _remember(self, queues: set[str]) -> None:
         new = queues - self._known_queues
@@ -69,7 +72,29 @@ class RedisUpkeep(RedisEvents):
             # New, expired, or the server was emptied: then the queue names are gone too.
             known, self._known_queues = self._known_queues, set()
             await self._remember(known)
+            if self._gates is not None:
+                await self.define(self._gates)
         return alive
+
+    async def define(self, gates: Gates) -> None:
+        """Define gates; written again whenever a session turns out to be new."""
+        self._gates = gates
+        queues = sorted({*await self.queues(), *self._known_queues, *gates.queue_caps})
+        shares, go_on = len(self._scopes), False
+        unfinished = list(enumerate(self._scopes))
+        while unfinished:
+            answers = good(
+                await self._client.call_each(
+                    [
+                        define_call(scope, gates, queues, index=n, shares=shares, go_on=go_on)
+                        for n, scope in unfinished
+                    ]
+                )
+            )
+            unfinished = [one for one, more in zip(unfinished, answers, strict=True) if more]
+            go_on = True
+        if shares > 1:
+            await self.ring(queues)
 
     async def retire(self, session: SessionId) -> None:
         """End a session at its own wish."""

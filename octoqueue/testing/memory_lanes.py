@@ -34,7 +34,8 @@ from octoqueue.primitives.messages import (
 )
 from octoqueue.primitives.schedules import Fired, Firing
 from octoqueue.testing.memory_life import MemoryLife
-from octoqueue.testing.memory_queue import MemoryQueue, restamped
+from octoqueue.testing.memory_queue import Claim, MemoryQueue, restamped
+from octoqueue.testing.memory_selection import gates_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,7 +120,7 @@ class MemoryLaneStore(MemoryLife):
                     return DelayedFull(message.queue, lane.label, depth=depth, bound=bound)
             else:
                 needs[message.queue, lane] += 1
-                depth, bound = len(queue.ready[lane]), self.options.bound(message.queue, lane)
+                depth, bound = queue.depth(lane), self.options.bound(message.queue, lane)
                 if depth + needs[message.queue, lane] > bound:
                     return LaneFull(message.queue, lane.label, depth=depth, bound=bound)
         return None
@@ -128,7 +129,7 @@ class MemoryLaneStore(MemoryLife):
         queue = self._queue(message.queue)
         queue.counters["enqueued"] += 1
         self._unique.take(message.payload, self._clock.now_ms())
-        self._place(queue, message.lane, message.payload, message.delay_ms)
+        self._place(queue, message.payload, message.delay_ms)
 
     # ── taking out ───────────────────────────────────────────────────────────────────────────────
 
@@ -141,10 +142,13 @@ class MemoryLaneStore(MemoryLife):
         turn = number % len(queues) if queues else 0
         leases: list[Lease] = []
         twins: list[tuple[deque[bytes], bytes]] = []
+        taking = Claim(self._clock.now_ms())
         for lane, name in itertools.product(Lane, [*queues[turn:], *queues[:turn]]):
             queue = self._queue(name)
-            while queue.ready[lane] and len(leases) < limit and not queue.paused:
-                payload = queue.ready[lane].popleft()
+            while len(leases) < limit and queue.room(self._gates) > 0:
+                payload = queue.take_next(lane, self._gates, taking)
+                if payload is None:
+                    break
                 try:
                     token = LeaseToken(unpack_header(payload).message_id + number.to_bytes(4))
                 except EnvelopeError:
@@ -154,6 +158,7 @@ class MemoryLaneStore(MemoryLife):
                     twins.append((queue.ready[lane], payload))
                     continue
                 lease = self._lease(queue, payload, session, token)
+                taking.taken[name].add(lease.message_id)
                 if self._is_cancelled(lease.message_id):
                     self._settle(session, Settlement(lease=lease, outcome=Outcome.CANCEL))
                 else:
@@ -161,10 +166,13 @@ class MemoryLaneStore(MemoryLife):
         for ready, payload in twins:
             ready.append(payload)
         if twins or 0 < limit <= len(leases):
-            for name in queues:
-                if self._queue(name).waiting and not self._queue(name).paused:
-                    self._ring(name)
+            self._pass_bells_on(queues)
         return leases
+
+    def _pass_bells_on(self, queues: Sequence[str]) -> None:
+        for name in queues:
+            if self._queue(name).waiting and self._queue(name).room(self._gates) > 0:
+                self._ring(name)
 
     def _lease(
         self, queue: MemoryQueue, payload: bytes, session: SessionId, token: LeaseToken
@@ -174,6 +182,9 @@ class MemoryLaneStore(MemoryLife):
         queue.waits[bucket_of(now - header.ready_at_ms)] += 1
         queue.leased[session][token] = payload
         self._unique.release(payload, reached=UniqueMode.STARTED)
+        extension = gates_of(payload)
+        if extension.gated:
+            self._gates.take(queue.name, extension, token, now)
         return Lease(queue.name, self._map.of_id(header.message_id), token, payload)
 
     async def held(self, session: SessionId, queues: Sequence[str]) -> list[Lease]:
@@ -197,9 +208,12 @@ class MemoryLaneStore(MemoryLife):
         """End leases."""
         refused_acks = 0
         for lease in acks:
-            if self._take(session, lease) is None:
+            payload = self._take(session, lease)
+            if payload is None:
                 refused_acks += 1
             else:
+                queue = self._queue(lease.queue)
+                self._leave_gates(queue, payload, lease.token, keeps_all=True)
                 self._tombstones.pop(lease.message_id, None)
                 self._queue(lease.queue).counters["acked"] += 1
         for name, run in (run_times or {}).items():
@@ -236,15 +250,22 @@ class MemoryLaneStore(MemoryLife):
         queue, now = self._queue(settlement.lease.queue), self._clock.now_ms()
         header = unpack_header(payload)
         queue.counters[_COUNTED[outcome]] += 1
+        self._leave_gates(
+            queue,
+            payload,
+            settlement.lease.token,
+            used=settlement.used,
+            keeps_all=outcome is Outcome.ACK,
+        )
         if outcome is Outcome.RETRY:
             again = restamped(payload, deliveries=0, attempt=header.attempt + 1)
-            self._place(queue, header.lane, again, settlement.delay_ms)
+            self._place(queue, again, settlement.delay_ms)
         elif outcome is Outcome.SNOOZE:
-            self._place(queue, header.lane, restamped(payload, deliveries=0), settlement.delay_ms)
+            self._place(queue, restamped(payload, deliveries=0), settlement.delay_ms)
         elif outcome is Outcome.DEAD_LETTER:
             queue.bury(payload, settlement.reason, now)
         elif outcome is Outcome.RELEASE:
-            queue.ready[header.lane].appendleft(payload)
+            queue.put(payload, self._gates, at_head=True)
             self._ring(queue.name)
         if outcome in _FINAL:
             self._unique.release(payload, reached=UniqueMode.DONE)

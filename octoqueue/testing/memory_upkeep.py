@@ -3,31 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from octoqueue.lanes.protocol import Promotion
-from octoqueue.primitives.envelope import unpack_header
 from octoqueue.primitives.lane import Lane
 from octoqueue.testing.memory_queue import MemoryQueue, ready_at_of, restamped
 from octoqueue.testing.memory_reading import MemoryReading
+from octoqueue.testing.memory_selection import gates_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from octoqueue.primitives.messages import SessionId
+    from octoqueue.primitives.gates import Gates
+    from octoqueue.primitives.messages import LeaseToken, SessionId
 
 
 class MemoryUpkeep(MemoryReading):
     """Keeps sessions alive and lanes tidy."""
 
-    def _place(self, queue: MemoryQueue, lane: Lane, payload: bytes, delay_ms: int) -> None:
+    def _place(self, queue: MemoryQueue, payload: bytes, delay_ms: int) -> None:
         now = self._clock.now_ms()
         if not delay_ms:
-            queue.ready[lane].append(restamped(payload, ready_at_ms=now))
+            queue.put(restamped(payload, ready_at_ms=now), self._gates)
         elif not queue.delay(payload, now + delay_ms):
             return
         self._ring(queue.name)
+
+    def _leave_gates(
+        self,
+        queue: MemoryQueue,
+        payload: bytes,
+        token: LeaseToken,
+        *,
+        used: Mapping[tuple[str, str], int] | None = None,
+        keeps_all: bool = False,
+    ) -> None:
+        """Give back what a lease took from the gates of its message."""
+        extension, now = gates_of(payload), self._clock.now_ms()
+        if extension.gated:
+            self._gates.give_back(
+                queue.name, extension, token, used=used or {}, keeps_all=keeps_all, now_ms=now
+            )
+            self._ring(queue.name)
 
     # ── sessions and bells ───────────────────────────────────────────────────────────────────────
 
@@ -37,6 +56,12 @@ class MemoryUpkeep(MemoryReading):
         alive = self._sessions.get(session, 0) > now
         self._sessions[session] = now + self.options.lease_ms
         return alive
+
+    async def define(self, gates: Gates) -> None:
+        """Define gates."""
+        self._gates.define(gates)
+        for queue in self._queues:
+            self._ring(queue)
 
     async def retire(self, session: SessionId) -> None:
         """End a session at its own wish."""
@@ -95,14 +120,31 @@ class MemoryUpkeep(MemoryReading):
             if ready_at_of(payload) is None:
                 here.ready[Lane.LOW].append(payload)  # where a claim buries it
             else:
-                lane = unpack_header(payload).lane
-                here.ready[lane].append(restamped(payload, ready_at_ms=at))
+                here.put(restamped(payload, ready_at_ms=at), self._gates)
+        aged = self._age(here, now)
         if due:
             here.counters["promoted"] += len(due)
+        if aged:
+            here.counters["aged"] += aged
+        opens = self._openings(here, now)
+        if due or aged or len(opens) < here.closed_before:
             self._ring(queue)
-        wait = min(here.delayed.values(), default=None)
-        next_due = None if wait is None else timedelta(milliseconds=wait - now)
+        here.closed_before = len(opens)
+        wait = min([*here.delayed.values(), *opens], default=None)
+        next_due = None if wait is None else timedelta(milliseconds=max(wait - now, 0))
         return Promotion(len(due), next_due)
+
+    def _age(self, queue: MemoryQueue, now: int) -> int:
+        aging, moved = self.options.aging, 0
+        for lane, age_ms in ((Lane.NORMAL, aging.normal_ms), (Lane.LOW, aging.low_ms)):
+            moved += queue.age(lane, now - age_ms, self._gates) if age_ms else 0
+        return moved
+
+    def _openings(self, queue: MemoryQueue, now: int) -> list[int]:
+        """Return when the limits open that lines of a queue wait for."""
+        heads = [line[0] for lines in queue.lines.values() for line in lines.waiting.values()]
+        closed = [self._gates.closed_limit(gates_of(payload), now) for payload in heads]
+        return [math.ceil(limit[1]) for limit in closed if limit is not None]
 
     async def next_expiry(self) -> timedelta | None:
         """Return when the next session expires."""
@@ -121,7 +163,9 @@ class MemoryUpkeep(MemoryReading):
         for session in [session for expires, session in ends if expires <= now]:
             for queue in self._queues.values():
                 held = queue.leased.pop(session, {})
-                queue.give_back(held.values())
+                for token, payload in held.items():
+                    self._leave_gates(queue, payload, token)
+                queue.give_back(held.values(), self._gates)
                 if held:
                     queue.counters["reclaimed"] += len(held)
                     self._ring(queue.name)

@@ -101,6 +101,9 @@ local function leave_line(lines, lane, member, extension)
   local was_first = head_of_line(lines, lane, flow) == member
   if redis.call('ZREM', lines.gated[lane], member) == 0 or not was_first then return end
   if not head_of_line(lines, lane, flow) then redis.call('ZREM', lines.ring[lane], flow) end
+  if redis.call('EXISTS', lines.gated[lane]) == 0 then
+    redis.call('DEL', lines.tags[lane], lines.ring[lane])
+  end
   for _, use in ipairs(extension.limits) do wake(lines, 'l' .. limit_key(use)) end
   wake_beside(lines, extension)
 end
