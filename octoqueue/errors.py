@@ -44,6 +44,7 @@
     │   ├── SentTooLate                 a call came after the time it was allowed to take effect
     │   ├── StoreConflict               another transaction won; the same call may succeed
     │   ├── StoreRefused                the server refused a statement; carries its SQLSTATE
+    │   ├── ObjectsRefused              the object store does not let us in
     │   ├── ObjectMissing               the object store has no object of that key (any more)
     │   ├── SchemaMismatch              the database's schema is not the one this code needs
     │   └── StoreProtocolError          a script answered what the client does not understand
@@ -450,6 +451,14 @@ class StoreRefused(StoreError):
         self.sqlstate = sqlstate
         self.constraint = constraint
         """Name of the violated constraint, when it was one."""
+
+
+class ObjectsRefused(StoreError):
+    """The object store does not let us in, or has no such bucket."""
+
+    def __init__(self, key: str, *, reason: str) -> None:
+        super().__init__(f"the object store refused {key!r}: {reason}")
+        self.key = key
 
 
 class ObjectMissing(StoreError):
