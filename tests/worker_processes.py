@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 LEASE = timedelta(seconds=1)
 MAX_DELIVERIES = 2
+STARTING_SECONDS = 90
+"""What many processes may take to start on a machine that is busy with other tests."""
 QUEUE = "crash"
 
 
@@ -44,7 +47,9 @@ class Crashes:
         return self.ran.read_text().splitlines() if self.ran.exists() else []
 
     @contextmanager
-    def worker(self, *, concurrency: int = 20) -> Generator[subprocess.Popen[bytes]]:
+    def worker(
+        self, *, concurrency: int = 20, module: str = "tests.crash_app", **environment: str
+    ) -> Generator[subprocess.Popen[bytes]]:
         """`octoqueue worker tests.crash_app` for the length of the block, then killed."""
         environ = os.environ | {
             "OCTOQUEUE_REDIS_URL": self.redis_url,
@@ -52,8 +57,9 @@ class Crashes:
             "OCTOQUEUE_LANES__LEASE": f"{LEASE.total_seconds():g}s",
             "OCTOQUEUE_LANES__MAX_DELIVERIES": str(MAX_DELIVERIES),
             "RAN": str(self.ran),
+            **environment,
         }
-        command = [sys.executable, "-m", "octoqueue", "worker", "tests.crash_app"]
+        command = [sys.executable, "-m", "octoqueue", "worker", module]
         process = subprocess.Popen(
             [*command, "--concurrency", str(concurrency)], cwd=ROOT, env=environ
         )
@@ -71,6 +77,13 @@ async def sessions(broker: LaneBroker) -> list[SessionId]:
     assert isinstance(store, RedisLaneStore)
     names = await store._client.command("ZRANGE", store._keys.workers(0), 0, -1)
     return [SessionId(name.decode()) for name in names]
+
+
+async def until_working(broker: LaneBroker, count: int) -> None:
+    """Return when so many workers live, and the sessions of the dead are over."""
+    async with asyncio.timeout(STARTING_SECONDS):
+        while len(await sessions(broker)) != count:  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0.05)
 
 
 async def held_by(broker: LaneBroker, pid: int) -> set[LeaseToken]:
