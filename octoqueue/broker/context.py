@@ -7,15 +7,19 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from octoqueue.broker.limiting import is_units
 from octoqueue.broker.telling import Telling, progress_data
-from octoqueue.errors import EventsNotKept, InvalidMessage
+from octoqueue.errors import EventsNotKept, InvalidMessage, UniqueCycle
+from octoqueue.primitives.envelope import Flag, extension_of
 from octoqueue.primitives.events import EventKind
+from octoqueue.primitives.extension import MOST_UNITS, UniqueMode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from octoqueue.primitives.body_json import Json
     from octoqueue.primitives.envelope import Call, Header
+    from octoqueue.primitives.extension import Extension
     from octoqueue.primitives.messages import Enqueue, Lease
 
 
@@ -43,6 +47,7 @@ class MessageContext:
         "_lease",
         "_sealed",
         "_started_at_ms",
+        "_used",
         "telling",
     )
 
@@ -53,6 +58,7 @@ class MessageContext:
         self._started_at_ms = started_at_ms
         self._follow_ups: list[Enqueue] = []
         self._sealed = False
+        self._used: dict[tuple[str, str], int] = {}
         self.telling: Telling | None = None
         """What the attempt tells; None when its actor was declared without `events=True`."""
 
@@ -143,6 +149,62 @@ class MessageContext:
                 message_id=self.message_id,
             )
         return self.telling
+
+    def settle(self, limit: str, *, units: int, key: str | None = None) -> None:
+        """Say how many units of a rate limit this attempt really used.
+
+        What was reserved and not used is given back when the attempt ends, and more than that is
+        taken from those who come later. It holds however the attempt ends; the last word counts.
+        Without it, what was reserved counts as used by an attempt that succeeds, and as not used by
+        any other.
+
+        Args:
+            limit: the limit's name.
+            units: what was used.
+            key: whose share, when the message uses the limit under more than one key.
+
+        Raises:
+            InvalidMessage: the message does not use that limit, or the units are impossible.
+        """
+        keys = [use.key for use in self._extension.limits if use.name == limit]
+        if key is None and len(keys) == 1:
+            key = keys[0]
+        if key is None or key not in keys:
+            shown = ", ".join(map(repr, keys)) or "none"
+            raise InvalidMessage(
+                "limits", f"the message uses {limit!r} with the keys {shown}, not with {key!r}"
+            )
+        if not is_units(units):
+            raise InvalidMessage("units", f"{units!r} is not 0 to {MOST_UNITS:,}")
+        self._used[limit, key] = units
+
+    @property
+    def used(self) -> Mapping[tuple[str, str], int]:
+        """What `settle` was told."""
+        return self._used
+
+    @property
+    def tenant(self) -> str | None:
+        """On whose behalf it was sent, None when nobody was named."""
+        return self._extension.tenant or None
+
+    @property
+    def _extension(self) -> Extension:
+        return extension_of(self._lease.payload)
+
+    def refuse_cycles(self, messages: Sequence[Enqueue]) -> None:
+        """Refuse to send a message with the key that this one holds until it is done.
+
+        Raises:
+            UniqueCycle: one of them has it.
+        """
+        own = self._extension.unique if self._header.flags & Flag.EXTENDED else None
+        if own is None or own.mode is not UniqueMode.DONE or self._sealed:
+            return
+        for message in messages:
+            key = extension_of(message.payload).unique
+            if key is not None and key.digest == own.digest:
+                raise UniqueCycle(self.actor, message_id=self.message_id)
 
     def keep(self, messages: list[Enqueue]) -> bool:
         """Keep what the actor sends for the commit; False once the attempt has ended.

@@ -98,6 +98,7 @@ class Enveloper:
             limit_bytes=self._limit_bytes(),
             beside=place,
             extension=extension,
+            refuse_duplicates=bool(extension) and _refuses_duplicates(actor),
         )
 
     def _admitted(
@@ -128,6 +129,10 @@ class Enveloper:
         """Return whether a message may tell events; of an actor elsewhere nobody knows here."""
         actor = self._find(message.actor_name)
         return actor is None or actor.options.events
+
+
+def _refuses_duplicates(actor: Executable | None) -> bool:
+    return actor is not None and actor.admission is not None and actor.admission.refuses_duplicates
 
 
 def _require_time_to_start(message: Message[Any], actor: Executable | None, due_ms: int) -> None:

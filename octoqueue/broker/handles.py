@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
@@ -123,6 +124,25 @@ class MessageHandle(Message[R_co]):
             )
         ident: MessageId = getattr(self, "_ident")  # noqa: B009 - set by `bound_to`
         return broker.events(text_from_id(ident), timeout=timeout, since=since)
+
+    def standing_for(self, existing: MessageId) -> MessageHandle[R_co]:
+        """Return the handle of the message that holds the unique key of this one."""
+        twin = replace(self, message_id=text_from_id(existing))
+        for name in ("_broker", "_waiter"):
+            if hasattr(self, name):
+                object.__setattr__(twin, name, getattr(self, name))
+        object.__setattr__(twin, "_ident", existing)
+        object.__setattr__(twin, "_duplicate", True)
+        return twin
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether another message held its unique key: then nothing was stored.
+
+        This handle is that message's: its id, its result. Of what a running actor sends it is only
+        known when the actor has ended, so there it is always False.
+        """
+        return bool(getattr(self, "_duplicate", False))
 
     async def result(self, *, timeout: timedelta = timedelta(seconds=60)) -> R_co:
         """Wait, without polling, for what the actor returned.

@@ -22,6 +22,7 @@ from octoqueue.broker.context import current_message
 from octoqueue.broker.enveloping import Enveloper
 from octoqueue.broker.executables import Executable, executable_from
 from octoqueue.broker.following import PATIENCE, following
+from octoqueue.broker.gating import Gatekeeper
 from octoqueue.broker.handles import MessageHandle, handle_from
 from octoqueue.broker.joining import LOOK_EVERY_MS, joined
 from octoqueue.broker.leased import LeasedMessage
@@ -38,6 +39,7 @@ from octoqueue.broker.sources import (
     lane_options_from,
 )
 from octoqueue.broker.stack import adjust, default_middleware, defaults_from
+from octoqueue.broker.unique import refusal_of
 from octoqueue.broker.translate import delay_of
 from octoqueue.errors import ActorUnknown
 from octoqueue.primitives.retry import RetryPolicy
@@ -50,10 +52,12 @@ if TYPE_CHECKING:
     from dramatiq.message import Message
     from dramatiq.middleware import Middleware
 
+    from octoqueue.lanes.answers import Duplicates
     from octoqueue.lanes.options import LaneOptions
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.primitives.envelope import Header
     from octoqueue.primitives.events import Event
+    from octoqueue.primitives.gates import Gates
     from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.messages import Enqueue
 
@@ -86,7 +90,10 @@ class LaneBroker(Broker):
     ) -> None:
         self.defaults = defaults or Defaults()
         self._executables: dict[str, Executable] = {}
-        self._enveloper = Enveloper(self._known, lambda: self.defaults.max_payload_bytes)
+        self._gatekeeper = Gatekeeper()
+        self._enveloper = Enveloper(
+            self._known, lambda: self.defaults.max_payload_bytes, self._gatekeeper.burst_of
+        )
         self._enqueue_hooks = EnqueueHooks(self)
         self._own_stack = default_middleware(self.defaults)
         super().__init__(middleware=self._own_stack if middleware is None else middleware)
@@ -96,7 +103,7 @@ class LaneBroker(Broker):
         self._source = source or (UrlSource(url, options) if url else None)
         self._stores = LoopStores(self.another_store)
         self._portal = Portal()
-        self._keeper = SessionKeeper(self.opened_store)
+        self._keeper = SessionKeeper(self.opened_store, gates=self.gates)
 
     # ── connecting ───────────────────────────────────────────────────────────────────────────────
 
@@ -117,6 +124,7 @@ class LaneBroker(Broker):
             max_event_bytes=settings.events.max_bytes,
             max_deliveries=lanes.max_deliveries,
         )
+        self._gatekeeper.configure(settings)
         adjust(self._own_stack, self.defaults)
         self._executables.clear()
         self._source = self._own_source or self._source_from(settings)
@@ -184,7 +192,8 @@ class LaneBroker(Broker):
         Raises:
             DeclarationError: an option has an impossible value.
         """
-        executable_from(self, actor, self.defaults)
+        executable = executable_from(self, actor, self.defaults)
+        self._gatekeeper.admit(actor.actor_name, executable.admission)
         self.emit_before("declare_actor", actor)
         self.declare_queue(actor.queue_name)
         self.actors[actor.actor_name] = actor
@@ -232,6 +241,11 @@ class LaneBroker(Broker):
             found = self._executables[actor_name] = executable_from(self, actor, defaults)
         return found
 
+    def gates(self) -> Gates:
+        """Return the caps, limits and shares that this process knows of."""
+        found = (self.executable(name).admission for name in self.get_declared_actors())
+        return self._gatekeeper.gates(admission for admission in found if admission is not None)
+
     def has_listeners(self, hook: str) -> bool:
         """Return whether some middleware of the program has a hook."""
         return bool(listeners(self.middleware, hook))
@@ -257,16 +271,19 @@ class LaneBroker(Broker):
         self, messages: Sequence[Message[Any]], *, delay: int | None = None
     ) -> list[MessageHandle[Any]]:
         """Enqueue messages, all or none; blocks until they are accepted; raises like `enqueue`."""
+        if self._source is None:
+            self._portal.run(self._configured())
         self._enqueue_hooks.before(messages, delay)
+        duplicates: Duplicates | None = None
         first: object = messages[0] if messages else None
         if isinstance(first, LeasedMessage):  # dramatiq's worker tries it again
             group = [first.again(delay or 0)]
         else:
             group = self._enveloper.prepared(messages, delay or 0)
             if not self._kept(group):
-                self._portal.run(self._send(group))
+                duplicates = self._portal.run(self._send(group))
         self._enqueue_hooks.after(messages, delay)
-        return self._handles(messages, group)
+        return self._handles(messages, group, duplicates)
 
     async def aenqueue(
         self, message: Message[R], *, delay: timedelta = timedelta(0)
@@ -278,13 +295,14 @@ class LaneBroker(Broker):
         self, messages: Sequence[Message[Any]], *, delay: timedelta = timedelta(0)
     ) -> list[MessageHandle[Any]]:
         """Enqueue messages, all or none; raises like `enqueue`."""
+        if self._source is None:
+            await self._configured()
         delay_ms = delay // _MILLISECOND
         self._enqueue_hooks.before(messages, delay_ms)
         group = self._enveloper.prepared(messages, delay_ms)
-        if not self._kept(group):
-            await self._send(group)
+        duplicates = None if self._kept(group) else await self._send(group)
         self._enqueue_hooks.after(messages, delay_ms)
-        return self._handles(messages, group)
+        return self._handles(messages, group, duplicates)
 
     async def aenqueue_through(
         self,
@@ -321,14 +339,21 @@ class LaneBroker(Broker):
         message: Message[Any] = build(args=args, kwargs=kwargs, lane=beside.lane.label)
         return self._enveloper.envelope(message, 0, beside.message_id)
 
-    async def _send(self, group: Sequence[Enqueue]) -> None:
-        if group:
-            await (await self._stores.here())[1].enqueue(group)
+    async def _send(self, group: Sequence[Enqueue]) -> Duplicates | None:
+        if not group:
+            return None
+        duplicates = await (await self._stores.here())[1].enqueue(group)
+        if duplicates is not None and duplicates.refused:
+            raise refusal_of(duplicates, group)
+        return duplicates
 
     def _kept(self, group: list[Enqueue]) -> bool:
         """Whether a running message keeps the group for its own commit."""
         context = current_message()
-        return context is not None and context.keep(group)
+        if context is None:
+            return False
+        context.refuse_cycles(group)
+        return context.keep(group)
 
     def _known(self, actor_name: str) -> Executable | None:
         return self.executable(actor_name) if actor_name in self.actors else None
@@ -336,14 +361,20 @@ class LaneBroker(Broker):
     # ── results ──────────────────────────────────────────────────────────────────────────────────
 
     def _handles(
-        self, messages: Sequence[Message[Any]], group: Sequence[Enqueue]
+        self,
+        messages: Sequence[Message[Any]],
+        group: Sequence[Enqueue],
+        duplicates: Duplicates | None,
     ) -> list[MessageHandle[Any]]:
         handles: list[MessageHandle[Any]] = []
         for message, sent in zip(messages, group, strict=True):
             handle = message if isinstance(message, MessageHandle) else handle_from(message)
             handle.made_for(self)
             waiter = self._wait_for_result if self._enveloper.keeps_result(message) else None
-            handles.append(handle.bound_to(waiter, sent.message_id))
+            handle = handle.bound_to(waiter, sent.message_id)
+            if duplicates is not None and sent.message_id in duplicates.existing:
+                handle = handle.standing_for(duplicates.existing[sent.message_id])
+            handles.append(handle)
         return handles
 
     async def _wait_for_result(self, ident: MessageId, timeout: timedelta) -> bytes | None:

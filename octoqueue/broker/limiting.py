@@ -54,7 +54,7 @@ class RateLimit:
             raise DeclarationError(
                 f"{owner}: per is {per!r}, it must be a timedelta of at least 1 ms"
             )
-        if self.burst is not None and not _is_units(self.burst, least=1):
+        if self.burst is not None and not is_units(self.burst, least=1):
             raise DeclarationError(
                 f"{owner}: burst is {self.burst!r}, it must be 1 to {MOST_UNITS:,}"
             )
@@ -91,7 +91,7 @@ class LimitedUse:
         owner = f"RateLimit {self.limit.name!r}"
         if callable(self.units):
             _require_plain(owner, "units", self.units)
-        elif not _is_units(self.units):
+        elif not is_units(self.units):
             raise DeclarationError(
                 f"{owner}: units is {self.units!r}, it must be 0 to {MOST_UNITS:,} or a function"
             )
@@ -111,7 +111,7 @@ class LimitedUse:
         units: object = self.units
         if callable(units):
             units = called("limits", f"the units of {name!r}", units, args, kwargs)
-        if not isinstance(units, int) or not _is_units(units):
+        if not isinstance(units, int) or not is_units(units):
             raise InvalidMessage(
                 "limits", f"the units of {name!r} are {units!r}, not 0 to {MOST_UNITS:,}"
             )
@@ -195,5 +195,6 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_units(value: object, *, least: int = 0) -> bool:
+def is_units(value: object, *, least: int = 0) -> bool:
+    """Return whether a number can be units of a limit."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= MOST_UNITS

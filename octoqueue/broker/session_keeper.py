@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from octoqueue.errors import StoreError
 from octoqueue.primitives.clock import Clock, SystemClock
+from octoqueue.primitives.gates import Gates
 from octoqueue.primitives.ids import new_message_id
 from octoqueue.primitives.messages import Lease, LeaseToken, Outcome, SessionId, Settlement
 
@@ -44,9 +45,18 @@ class SessionKeeper:
         self,
         opened_store: Callable[[], Awaitable[LaneStore]],
         *,
+        gates: Callable[[], Gates] = Gates,
         clock: Clock | None = None,
     ) -> None:
+        """Prepare.
+
+        Args:
+            opened_store: the store of the running loop.
+            gates: what this process knows of caps, limits and shares, for the store.
+            clock: for tests.
+        """
         self.opened_store = opened_store
+        self._gates = gates
         self.clock = clock or SystemClock()
         self._queues: set[str] = set()
         self._in_hand: dict[LeaseToken, str] = {}
@@ -65,7 +75,9 @@ class SessionKeeper:
         self._queues.add(queue)
         if self._task is None:
             self.session = new_session()
-            await (await self.opened_store()).extend(self.session)
+            store = await self.opened_store()
+            await store.extend(self.session)
+            await store.define(self._gates())
             self._task = asyncio.create_task(self._keep())
 
     # ── leases in use; called by any thread ──────────────────────────────────────────────────────

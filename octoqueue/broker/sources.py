@@ -11,6 +11,7 @@ from octoqueue.embedded.state_dir import default_state_dir
 from octoqueue.lanes.options import LaneBounds, LaneOptions
 from octoqueue.lanes.redis_store import RedisLaneStore
 from octoqueue.primitives.events import Keeping
+from octoqueue.primitives.gates import Aging
 from octoqueue.redis.client import RedisClient
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def lane_options_from(settings: Settings) -> LaneOptions:
         ),
         bounds={queue: bounds(queue) for queue in lanes.queues},
         delayed_bound=lanes.delayed_bound,
+        aging=Aging(normal=lanes.aging.normal, low=lanes.aging.low),
         events=Keeping(
             bound=settings.events.kept,
             ttl_ms=settings.events.ttl // timedelta(milliseconds=1),

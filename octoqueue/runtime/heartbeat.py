@@ -43,7 +43,7 @@ class Heartbeat:
         *,
         lease: timedelta,
         on_expired: Callable[[], None],
-        on_beat: Callable[[LaneStore, bool], Awaitable[None]] | None = None,
+        on_beat: Callable[[LaneStore], Awaitable[None]] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Prepare.
@@ -53,13 +53,11 @@ class Heartbeat:
             session: what is kept alive.
             lease: how long it lives without a beat.
             on_expired: called on the loop that starts the heartbeat.
-            on_beat: called in the thread after each beat, with its store and whether the session
-                was registered anew; what it raises is logged and tried again with the next beat.
+            on_beat: called in the thread of the heartbeat, with its store, after each beat.
             clock: for tests.
         """
         self._open_store = open_store
         self._on_beat = on_beat
-        self._owes_registration = True
         self._session = session
         self._lease_seconds = lease.total_seconds()
         self._every_seconds = self._lease_seconds / BEATS_A_LEASE
@@ -117,7 +115,7 @@ class Heartbeat:
                 log.warning("heartbeat_failed", extra={"reason": str(error)})
             self._down = True
             return min(self._every_seconds, 1.0)
-        await self._tell(store, registered=not alive)
+        await self._look_after(store)
         # A claim may have registered the session anew before this beat: silence tells, too.
         is_lost = self._is_known and not alive
         if is_lost or began - self._renewed_at >= self._lease_seconds:
@@ -126,17 +124,14 @@ class Heartbeat:
         self._is_known, self._down = True, False
         return self._every_seconds
 
-    async def _tell(self, store: LaneStore, *, registered: bool) -> None:
-        """Have done what belongs to a beat; a registration is told until that has worked once."""
+    async def _look_after(self, store: LaneStore) -> None:
+        """Do what belongs to a beat; a failure is logged, and the next beat tries again."""
         if self._on_beat is None:
             return
-        self._owes_registration = self._owes_registration or registered
         try:
-            await self._on_beat(store, self._owes_registration)
+            await self._on_beat(store)
         except Exception as error:  # noqa: BLE001 - the lease is extended, whatever this was
             log.warning("heartbeat_task_failed", extra={"reason": str(error)})
-        else:
-            self._owes_registration = False
 
     def _report_expired(self) -> None:
         log.warning("session_expired", extra={"session": self._session})

@@ -88,6 +88,7 @@ class Worker:
         self._hurry = asyncio.Event()
         self._idle = asyncio.Event()
         self._checking: asyncio.Task[None] | None = None
+        self._is_defined = self._heartbeat_defines = False
         self.started = asyncio.Event()
         """Set when the worker claims: for whoever waits for a fact, not for a while."""
 
@@ -116,6 +117,7 @@ class Worker:
             self.session,
             lease=store.options.lease,
             on_expired=lambda: self._check_leases(store, executor),
+            on_beat=self._beat,
             clock=self._clock,
         )
         await self._announce("after_process_boot")
@@ -184,7 +186,7 @@ class Worker:
                 if orphans.is_due:
                     await self._adopt(orphans, settler, executor)
                     continue
-                leases = await store.claim(self.session, queues, limit=wanted)
+                leases = await self._claimed(store, wanted)
             except StoreError as error:
                 if not down:
                     log.warning("claim_failed", extra={"reason": str(error)})
@@ -206,6 +208,13 @@ class Worker:
             # Somebody else must hear of what this worker will not claim any more.
             with contextlib.suppress(StoreError):
                 await store.ring(queues)
+
+    async def _claimed(self, store: LaneStore, wanted: int) -> list[Lease]:
+        """Claim, after the gates that this process knows of have been defined."""
+        if not self._is_defined:
+            await store.define(self._broker.gates())
+            self._is_defined = True
+        return await store.claim(self.session, self.options.queues, limit=wanted)
 
     async def _wait_for_room(self, settler: Settler, executor: Executor) -> None:
         self._room.clear()
@@ -229,6 +238,13 @@ class Worker:
             return bell.done() and not bell.cancelled() and bell.result()
         except StoreError:
             return False  # the next claim finds out and says so
+
+    async def _beat(self, store: LaneStore) -> None:
+        """Look after what cannot wait for the loop, in the thread of the heartbeat."""
+        if not self._heartbeat_defines:
+            # From now on its store writes them again when it registers the session anew.
+            await store.define(self._broker.gates())
+            self._heartbeat_defines = True
 
     # ── after trouble ────────────────────────────────────────────────────────────────────────────
 
