@@ -201,3 +201,48 @@ def test_a_delayed_message_outlives_the_worker_that_did_not_run_it(broker: LaneB
     with working(broker):
         broker.join("default", timeout=PATIENCE_MS)
     assert ran == [1]
+
+
+def test_what_only_pythons_json_can_write_reaches_the_actor(broker: LaneBroker) -> None:
+    ran: list[str] = []
+
+    @dramatiq.actor(broker=broker, max_retries=1, min_backoff=1, max_backoff=2)
+    def note(*args: object, **_kwargs: object) -> None:
+        ran.append(repr(args))
+        if len(ran) == 1:
+            raise ValueError
+
+    with working(broker):
+        note.send(float("nan"), float("-inf"), 2**70, {1: {None: "x"}}, "\ud800")
+        broker.join("default", timeout=PATIENCE_MS)
+    assert ran == ["(nan, -inf, 1180591620717411303424, {'1': {'null': 'x'}}, '\\ud800')"] * 2
+
+
+def test_a_programs_own_encoder_carries_what_it_can_through_dramatiqs_worker(
+    broker: LaneBroker,
+) -> None:
+    ran: list[object] = []
+
+    @dramatiq.actor(broker=broker, max_retries=1, min_backoff=1, max_backoff=2)
+    def first(delta: timedelta) -> timedelta:
+        ran.append("first")
+        if len(ran) == 1:
+            raise ValueError
+        return delta
+
+    @dramatiq.actor(broker=broker)
+    def second(delta: timedelta) -> None:
+        ran.append(delta)
+
+    before = dramatiq.get_encoder()
+    dramatiq.set_encoder(dramatiq.PickleEncoder())
+    try:
+        with working(broker):
+            any_arguments: Any = second
+            chain = [first.message(timedelta(days=2)), any_arguments.message()]
+            pipe: Any = dramatiq.pipeline(chain, broker=broker)
+            pipe.run()
+            broker.join("default", timeout=PATIENCE_MS)
+    finally:
+        dramatiq.set_encoder(before)
+    assert ran == ["first", "first", timedelta(days=2)]
