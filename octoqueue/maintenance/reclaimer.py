@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = timedelta(seconds=30)
-"""How long it sleeps at most; with a long lease, what else a look tidies up does not wait for it."""
+"""How long it sleeps at most, however long the lease: a look tidies up more than sessions."""
 AGAIN = timedelta(seconds=1.5)
 """How long it waits when the store is gone, or a session cannot be ended."""
 _MARGIN = timedelta(milliseconds=20)

@@ -47,8 +47,9 @@ async def test_each_tick_is_fired_once_whatever_the_clocks_say_and_whoever_dies(
 ) -> None:
     broker = crashes.broker()
 
-    def ticks() -> int:
-        return len(messages_of_ticks(crashes))
+    async def more_ticks() -> None:
+        goal = len(messages_of_ticks(crashes)) + MORE_TICKS
+        await until(lambda: len(messages_of_ticks(crashes)) >= goal)
 
     async with broker.connected():
         with contextlib.ExitStack() as stack:
@@ -61,14 +62,12 @@ async def test_each_tick_is_fired_once_whatever_the_clocks_say_and_whoever_dies(
             fleet = [worker(skew) for skew in SKEWS_MS]
             await until_working(broker, len(SKEWS_MS))
             for victims in (fleet[0:1], fleet[3:5]):
-                goal = ticks() + MORE_TICKS
-                await until(lambda goal=goal: ticks() >= goal)
+                await more_ticks()
                 for victim in victims:
                     victim.kill()
                     victim.wait()
             worker(-1_700)
-            goal = ticks() + MORE_TICKS
-            await until(lambda: ticks() >= goal)
+            await more_ticks()
         # Everybody is dead now; what was fired but did not run is run by the last.
         stands = await broker.store().last_tick("beat", DIGEST, begins=False)
         assert stands.fired_ms is not None
