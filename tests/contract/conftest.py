@@ -17,6 +17,7 @@ for _part in (
     "dead_letters",
     "enqueuing",
     "events",
+    "object_store",
     "life",
     "enqueuing_once",
     "reading",
