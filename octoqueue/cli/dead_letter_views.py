@@ -10,6 +10,7 @@ import orjson
 
 from octoqueue.cli.output import answers
 from octoqueue.errors import EnvelopeError
+from octoqueue.primitives.body_json import json_from
 from octoqueue.primitives.envelope import Call, decode_body, unpack_header
 from octoqueue.primitives.ids import text_from_id
 from octoqueue.primitives.messages import DeadLetter
@@ -64,6 +65,7 @@ def full_document(letter: DeadLetter) -> dict[str, Any]:
     return known | {
         "own_id": call.own_id,
         "options": call.options,
+        "encoder": None if call.encoded is None else call.encoded.encoder,
         "lane": header.lane.label,
         "attempt": header.attempt,
         "deliveries": header.deliveries,
@@ -118,6 +120,8 @@ def _fields(letter: dict[str, Any]) -> list[tuple[str, str]]:
         return [*fields, ("payload", f"{size} bytes that cannot be decoded: {letter['payload']}")]
     if letter["own_id"] is not None:
         fields.insert(1, ("sent as", letter["own_id"]))
+    if letter["encoder"] is not None:
+        fields.append(("encoded by", letter["encoder"]))
     return [
         *fields,
         ("actor", letter["actor"]),
@@ -146,4 +150,4 @@ def _reason(reason: dict[str, Any]) -> str:
 
 
 def _json(value: object) -> str:
-    return orjson.dumps(value).decode()
+    return json_from(value).decode().strip()

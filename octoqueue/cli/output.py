@@ -15,6 +15,7 @@ exit code is 1. Ctrl-C ends in exit code 130 without a word.
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +73,12 @@ def notices() -> Console:
 
 def print_json(value: object) -> None:
     """Write `value` as indented JSON on standard output."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    except TypeError:  # arguments of messages may be more than orjson can say
+        finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
+        text = json.dumps(finite, indent=2)
+    sys.stdout.write(text + "\n")
 
 
 @contextmanager

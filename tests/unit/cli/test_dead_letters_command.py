@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +16,7 @@ from octoqueue.cli import dead_letters
 from octoqueue.cli.main import main
 from octoqueue.lanes.options import LaneBounds, LaneOptions
 from octoqueue.primitives.clock import SystemClock
-from octoqueue.primitives.envelope import Call, Header, encode_body, pack_header
+from octoqueue.primitives.envelope import Call, Encoded, Header, encode_body, pack_header
 from octoqueue.primitives.ids import MessageId, new_message_id, text_from_id
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import DeadLetter
@@ -48,12 +49,17 @@ class Program:
         return cast("dict[str, Any]", orjson.loads(out))
 
     def bury(
-        self, actor: str = "write", error: str = "ValueError", *, age: timedelta = timedelta(0)
+        self,
+        actor: str = "write",
+        error: str = "ValueError",
+        *,
+        age: timedelta = timedelta(0),
+        **fields: Any,  # noqa: ANN401 - any field of a call
     ) -> str:
         """Put a dead letter into the store; return its id."""
         ident = new_message_id()
         header = Header(ident, Lane.HIGH, deliveries=1, attempt=2)
-        call = Call("coder", actor, [1], {"a": "[b]"}, {"max_retries": 2}, 7)
+        call = Call("coder", actor, [1], {"a": "[b]"}, {"max_retries": 2}, 7)._replace(**fields)
         body = encode_body(call, limit_bytes=1000)
         reason = {"error": error, "message": "no [red]", "traceback": "Traceback…\n  it broke\n"}
         self._put(ident, pack_header(header) + body, orjson.dumps(reason), age)
@@ -246,7 +252,7 @@ def test_a_letter_that_is_not_there_is_named(program: Program) -> None:
     ident = program.bury()
     for words in (["show", "coder"], ["replay", "coder", ident, "-y"], ["purge", "coder", "-y"]):
         code, out, err = program.run(*words, UNKNOWN)
-        assert (code, out) == (2, "")
+        assert (code, out) == (1, "")
         assert err == f"octoqueue: queue 'coder' has no dead letter {UNKNOWN}\n"
     assert program.dead == {ident}
     _, _, err = program.run("show", "coder", UNKNOWN, "--json")
@@ -283,3 +289,17 @@ def test_the_help_has_an_example(program: Program, verb: str) -> None:
     code, out, _ = program.run(verb, "--help")
     assert code == 0
     assert f"octoqueue dead-letters {verb} coder" in out
+
+
+def test_arguments_only_pythons_json_can_write_are_shown(program: Program) -> None:
+    ident = program.bury(args=[2**70, float("nan")])
+    code, out, _ = program.run("show", "coder", ident, "--json")
+    assert json.loads(out)["args"] == [2**70, None]
+    code, out, _ = program.run("show", "coder", ident)
+    assert (code, str(2**70) in out) == (0, True)
+
+
+def test_what_a_programs_own_encoder_wrote_is_named_and_not_shown(program: Program) -> None:
+    ident = program.bury(args=[], encoded=Encoded("PickleEncoder", b"\x80..."))
+    assert program.answer("show", "coder", ident)["encoder"] == "PickleEncoder"
+    assert "PickleEncoder" in program.run("show", "coder", ident)[1]
