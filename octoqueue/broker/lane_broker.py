@@ -7,24 +7,19 @@ is first needed there. Synchronous calls use the loop of the portal thread.
 from __future__ import annotations
 
 import asyncio
-import threading
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dramatiq.broker import Broker, Consumer
-from dramatiq.errors import ActorNotFound
 from dramatiq.middleware import AsyncIO
-from dramatiq.worker import WorkerThread
 
-from octoqueue.broker.consumer import LaneConsumer
+from octoqueue.broker.administration import AdministeredBroker
 from octoqueue.broker.context import current_message
 from octoqueue.broker.enveloping import Enveloper
 from octoqueue.broker.executables import Executable, executable_from
 from octoqueue.broker.following import PATIENCE, following
 from octoqueue.broker.gating import Gatekeeper
 from octoqueue.broker.handles import MessageHandle, handle_from
-from octoqueue.broker.joining import LOOK_EVERY_MS, joined
 from octoqueue.broker.leased import LeasedMessage
 from octoqueue.broker.loop_stores import LoopStores
 from octoqueue.broker.middleware import EnqueueHooks, listeners, logged
@@ -39,8 +34,8 @@ from octoqueue.broker.sources import (
     lane_options_from,
 )
 from octoqueue.broker.stack import adjust, default_middleware, defaults_from
-from octoqueue.broker.unique import refusal_of
 from octoqueue.broker.translate import delay_of
+from octoqueue.broker.unique import refusal_of
 from octoqueue.errors import ActorUnknown
 from octoqueue.primitives.retry import RetryPolicy
 from octoqueue.settings.root import Settings
@@ -66,7 +61,7 @@ R = TypeVar("R")
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class LaneBroker(Broker):
+class LaneBroker(AdministeredBroker):
     """The broker of octoqueue.
 
     Args:
@@ -76,8 +71,6 @@ class LaneBroker(Broker):
         middleware: instead of the default stack.
         source: where stores come from, instead of `url`.
     """
-
-    actors: dict[str, dramatiq.Actor[..., Any]]
 
     def __init__(
         self,
@@ -212,19 +205,6 @@ class LaneBroker(Broker):
         super().add_middleware(middleware, before=before, after=after)
         self._executables.clear()
         self._enqueue_hooks = EnqueueHooks(self)
-
-    def get_actor(self, actor_name: str) -> dramatiq.Actor[..., Any]:
-        """Return an actor by name, as dramatiq's middleware and worker want it.
-
-        Raises:
-            ActorNotFound: it is not declared in this process.
-        """
-        if actor_name not in self.actors:
-            raise ActorNotFound(actor_name)  # type: ignore[no-untyped-call] # dramatiq's
-        actor = self.actors[actor_name]
-        if isinstance(threading.current_thread(), WorkerThread):
-            return getattr(actor, "blocking", actor)
-        return actor
 
     def executable(self, actor_name: str) -> Executable:
         """Return how to run an actor.
@@ -409,56 +389,3 @@ class LaneBroker(Broker):
             if kept is not None:
                 await self._send([kept])
         return await self.opened_store()
-
-    # ── the stock dramatiq worker ────────────────────────────────────────────────────────────────
-
-    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5_000) -> Consumer:
-        """Return a consumer for dramatiq's own worker; `timeout` in milliseconds."""
-        self._portal.run(self._keeper.watch(queue_name))
-        return LaneConsumer(
-            self._portal,
-            self._keeper,
-            queue_name,
-            prefetch=prefetch,
-            timeout=timedelta(milliseconds=timeout),
-            max_deliveries=self.defaults.max_deliveries,
-            result_ttl_ms=self.defaults.result_ttl // _MILLISECOND,
-        )
-
-    def flush(self, queue_name: str) -> None:
-        """Drop all messages of a queue that do not run."""
-
-        async def flush() -> None:
-            await (await self.opened_store()).flush(queue_name)
-
-        self._portal.run(flush())
-
-    def flush_all(self) -> None:
-        """Drop all messages that do not run."""
-        for queue_name in self.queues:
-            self.flush(queue_name)
-
-    def join(
-        self,
-        queue_name: str,
-        *,
-        interval: int = LOOK_EVERY_MS,
-        timeout: int | None = None,
-        fail_fast: bool = False,
-    ) -> None:
-        """Wait until a queue has nothing waiting, delayed or running; for tests.
-
-        `interval` (between looks) and `timeout` in milliseconds.
-
-        Raises:
-            QueueJoinTimeout: it did not come to that in time.
-            ActorFailed: with `fail_fast`, the queue has a dead letter; `flush` drops old ones.
-        """
-        waiting = joined(
-            self.opened_store,
-            queue_name,
-            interval_ms=interval,
-            timeout_ms=timeout,
-            fail_fast=fail_fast,
-        )
-        self._portal.run(waiting)
