@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from octoqueue.cli.lazy import Entry, LazyGroup
-from octoqueue.cli.output import INTERRUPTED, REFUSED, complain, report
+from octoqueue.cli.output import INTERRUPTED, complain, exit_code_of, report
 from octoqueue.errors import OctoqueueError
 
 if TYPE_CHECKING:
@@ -46,14 +46,39 @@ COMMANDS: Final = (
         summary="Serve the HTTP application that the configuration names.",
     ),
     Entry(
-        name="stats",
-        target="octoqueue.cli.stats:app",
-        summary="Show what waits and what runs, a line a queue.",
+        name="queues",
+        target="octoqueue.cli.queues:app",
+        summary="Show what waits, what runs and how fast, a line a queue.",
+    ),
+    Entry(
+        name="top",
+        target="octoqueue.cli.top:app",
+        summary="Show the queues live.",
+    ),
+    Entry(
+        name="enqueue",
+        target="octoqueue.cli.enqueue:app",
+        summary="Send a message to an actor.",
+    ),
+    Entry(
+        name="pause",
+        target="octoqueue.cli.pausing:pause_app",
+        summary="Let nothing be claimed from some queues.",
+    ),
+    Entry(
+        name="resume",
+        target="octoqueue.cli.pausing:resume_app",
+        summary="Let paused queues be claimed from again.",
     ),
     Entry(
         name="dead-letters",
         target="octoqueue.cli.dead_letters:app",
         summary="Show, replay or purge messages that will not run again.",
+    ),
+    Entry(
+        name="dead",
+        target="octoqueue.cli.dead_letters:app",
+        summary="Short for dead-letters.",
     ),
     Entry(
         name="config",
@@ -117,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except OctoqueueError as error:
         report(error)
-        return REFUSED
+        return exit_code_of(error)
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     return result if isinstance(result, int) else 0

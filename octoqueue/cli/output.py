@@ -9,8 +9,9 @@ Answers go to standard output, everything else to standard error. A command is w
             run_async(serve(settings))
 
 `failures` turns an `OctoqueueError` into one line that says what to do (with `as_json`, into one
-JSON object) and exit code 2. Whatever else escapes is a defect: Python shows its traceback and the
-exit code is 1. Ctrl-C ends in exit code 130 without a word.
+JSON object) and exit code 2, or 1 when what was named is not there. Whatever else escapes is a
+defect: Python shows its traceback, and the exit code is 1, too. Ctrl-C ends in exit code 130
+without a word.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import orjson
 import typer
 
-from octoqueue.errors import ConfigRefused, OctoqueueError
+from octoqueue.errors import ConfigRefused, NotThere, OctoqueueError
 from octoqueue.telemetry.masking import mask_urls
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 T = TypeVar("T")
+
+NOT_THERE: Final = 1
+"""Exit code: what was named does not exist (any more)."""
 
 REFUSED: Final = 2
 """Exit code: what was asked for cannot be done as it was asked."""
@@ -83,12 +87,17 @@ def print_json(value: object) -> None:
 
 @contextmanager
 def failures(*, as_json: bool = False) -> Generator[None]:
-    """Report an `OctoqueueError` and end the command with exit code 2."""
+    """Report an `OctoqueueError` and end the command with exit code 2, or 1."""
     try:
         yield
     except OctoqueueError as error:
         report(error, as_json=as_json)
-        raise typer.Exit(REFUSED) from None
+        raise typer.Exit(exit_code_of(error)) from None
+
+
+def exit_code_of(error: OctoqueueError) -> int:
+    """Return the exit code of a command that ends with an error."""
+    return NOT_THERE if isinstance(error, NotThere) else REFUSED
 
 
 def report(error: OctoqueueError, *, as_json: bool = False) -> None:

@@ -26,15 +26,23 @@ async def store_of(settings: Settings) -> AsyncGenerator[LaneStore]:
     Raises:
         StoreUnavailable: no URL is configured, and no private Redis is running.
     """
-    if settings.redis.url is None:
-        url = await _private_redis(settings)
-        redis = settings.redis.model_copy(update={"url": url})
-        settings = settings.model_copy(update={"redis": redis})
-    store = await SettingsSource(settings).open()
+    store = await SettingsSource(await with_redis(settings)).open()
     try:
         yield store
     finally:
         await store.aclose()
+
+
+async def with_redis(settings: Settings) -> Settings:
+    """Return the settings with the URL of the private Redis when none is configured.
+
+    Raises:
+        StoreUnavailable: none is configured, and no private one is running.
+    """
+    if settings.redis.url is not None:
+        return settings
+    redis = settings.redis.model_copy(update={"url": await _private_redis(settings)})
+    return settings.model_copy(update={"redis": redis})
 
 
 async def _private_redis(settings: Settings) -> str:
