@@ -21,7 +21,8 @@
     ├── NotThere                        what was named does not exist (any more)
     │   ├── QueueUnknown                nothing was ever put into a queue of that name
     │   ├── MessageUnknown              no message of that id is kept anywhere
-    │   └── DeadLetterUnknown           a queue has no dead letter of that id
+    │   ├── DeadLetterUnknown           a queue has no dead letter of that id
+    │   └── ScheduleUnknown             no schedule of that name is declared
     ├── ActorUnknown                    a message names an actor this process has not imported
     ├── LeaseLost                       settling was refused: the lease belongs to nobody or another
     ├── ResultError                     a result cannot be given
@@ -279,6 +280,15 @@ class DeadLetterUnknown(NotThere):
         super().__init__(f"queue {queue!r} has no dead letter {message_id}")
         self.queue = queue
         self.message_id = message_id
+
+
+class ScheduleUnknown(NotThere):
+    """No schedule of that name is declared."""
+
+    def __init__(self, schedule: str, *, known: Sequence[str] = ()) -> None:
+        listed = ", ".join(known) or "none"
+        super().__init__(f"no schedule named {schedule!r} is declared here (declared: {listed})")
+        self.schedule = schedule
 
 
 class ActorUnknown(OctoqueueError):

@@ -81,6 +81,11 @@ COMMANDS: Final = (
         summary="Short for dead-letters.",
     ),
     Entry(
+        name="schedule",
+        target="octoqueue.cli.schedule:app",
+        summary="Show when periodic actors run next; run one by hand.",
+    ),
+    Entry(
         name="config",
         target="octoqueue.cli.config:app",
         summary="Show, check and describe the configuration.",
