@@ -17,6 +17,7 @@ from octoqueue.broker.lane_broker import LaneBroker
 from octoqueue.cli.modules import lifespans
 from octoqueue.errors import ModuleUnusable
 from octoqueue.fleet.lifeline import ChildEnd
+from octoqueue.maintenance.dead_letter_pruner import DeadLetterPruner
 from octoqueue.maintenance.promoter import Promoter
 from octoqueue.maintenance.reclaimer import Reclaimer
 from octoqueue.maintenance.scheduler import Scheduler
@@ -98,7 +99,9 @@ async def run_worker(
         has_begun = True
         store = broker.store()
         promoter = Promoter(store, claimed)
-        async with ServiceGroup([promoter, Reclaimer(store), Scheduler(broker)]):
+        ttl = settings.lanes.dead_letter_ttl
+        letters = DeadLetterPruner(store, claimed, older_than=ttl)
+        async with ServiceGroup([promoter, Reclaimer(store), Scheduler(broker), letters]):
             greeting = asyncio.create_task(_greet(worker, lifeline))
             try:
                 await worker.run()

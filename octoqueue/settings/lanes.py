@@ -77,6 +77,10 @@ class LaneSettings(Section):
     delayed_bound: PositiveCount = 100_000
     """Delayed messages of one queue, at most."""
 
+    dead_letter_ttl: PositiveDuration | None = timedelta(days=30)
+    """How long dead letters are kept; workers remove older ones of their queues for good. `null`
+    keeps them until somebody purges them."""
+
     bounds: LaneBounds = LaneBounds()
     """The bounds of every queue that `lanes.queues` does not name."""
 
