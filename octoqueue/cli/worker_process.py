@@ -64,17 +64,13 @@ async def run_worker(
     """
     broker = default_broker()
     claimed = queues_for(broker, modules, queues)
-    promoter: Promoter | None = None
-
-    def nudge() -> None:
-        if promoter is not None:
-            promoter.nudge()
-
-    def stir() -> None:
-        if promoter is not None:
-            promoter.stir()
-
-    worker = Worker(broker, _options(settings, claimed), on_bell=nudge, on_work=stir)
+    promoters: list[Promoter] = []  # none before the store is open
+    worker = Worker(
+        broker,
+        _options(settings, claimed),
+        on_bell=lambda: _tell(promoters, Promoter.nudge),
+        on_work=lambda: _tell(promoters, Promoter.stir),
+    )
     beginning = asyncio.timeout(None)
     has_begun = False
 
@@ -99,6 +95,7 @@ async def run_worker(
         has_begun = True
         store = broker.store()
         promoter = Promoter(store, claimed)
+        promoters.append(promoter)
         ttl = settings.lanes.dead_letter_ttl
         letters = DeadLetterPruner(store, claimed, older_than=ttl)
         async with ServiceGroup([promoter, Reclaimer(store), Scheduler(broker), letters]):
@@ -107,6 +104,11 @@ async def run_worker(
                 await worker.run()
             finally:
                 greeting.cancel()
+
+
+def _tell(promoters: Sequence[Promoter], verb: Callable[[Promoter], None]) -> None:
+    for promoter in promoters:
+        verb(promoter)
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:
