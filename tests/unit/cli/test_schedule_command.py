@@ -137,10 +137,8 @@ def test_a_schedule_that_is_not_declared_is_named(capsys: pytest.CaptureFixture[
 def test_without_a_store_the_next_runs_are_still_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    @asynccontextmanager
-    async def gone(settings: Settings) -> AsyncGenerator[MemoryLaneStore]:
+    def gone(settings: Settings) -> None:
         raise StoreUnavailable("Redis", reason="the test says so")
-        yield MemoryLaneStore()
 
     monkeypatch.setattr(schedule, "store_of", gone)
     code, out, err = run(capsys, "-m", "declares_schedules", "-n", "3", "--json")
