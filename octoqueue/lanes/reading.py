@@ -41,12 +41,17 @@ def stats_from(queue: str, answers: Sequence[Sequence[Any]]) -> QueueStats:
 def claimable(answer: Sequence[Any]) -> list[int]:
     """Return what one scope has to claim in the lanes of a queue.
 
-    Nothing while it is paused or has no room under its cap, and no messages that wait for gates.
+    Nothing while it is paused, no more than its cap leaves, and no messages that wait for gates.
     """
     counters = _counters(answer)
-    if PAUSED in counters or (CAP in counters and in_flight(counters) >= counters[CAP]):
-        return [0, 0, 0]
-    return [depth - closed for depth, closed in zip(answer[:3], answer[7], strict=True)]
+    room = counters[CAP] - in_flight(counters) if CAP in counters else sum(answer[:3])
+    if PAUSED in counters:
+        room = 0
+    found: list[int] = []
+    for depth, closed in zip(answer[:3], answer[7], strict=True):
+        found.append(max(0, min(depth - closed, room)))
+        room -= found[-1]
+    return found
 
 
 def _counters(answer: Sequence[Any]) -> Counter[str]:

@@ -20,6 +20,7 @@ from octoqueue.lanes.redis_life import RedisLife
 from octoqueue.lanes.redis_reading import good
 from octoqueue.lanes.redis_schedules import RedisSchedules
 from octoqueue.lanes.selection import allocate
+from octoqueue.primitives.envelope import is_extended
 from octoqueue.primitives.messages import (
     Enqueue,
     Lease,
@@ -77,7 +78,7 @@ class RedisLaneStore(RedisLife, RedisSchedules):
         await self._remember({message.queue for group in groups for message in group})
         placed = [[(self._map.of_id(m.message_id), m) for m in group] for group in groups]
         refusals: list[EnqueueAnswer] = [None] * len(groups)
-        if len(self._scopes) == 1:
+        if self.spans_partitions:
             await self._enqueue_in(self._scopes[0], placed, range(len(groups)), refusals, once)
         else:
             await self._enqueue_apart(placed, refusals, once)
@@ -162,7 +163,7 @@ class RedisLaneStore(RedisLife, RedisSchedules):
         """Lease up to `limit` messages, strictly in lane order."""
         names = tuple(queues)
         await self._remember(set(names))
-        if len(self._scopes) == 1:
+        if self.spans_partitions:
             return await self._claim_in(self._scopes[0], session, names, limit)
         return await self._claim_apart(session, names, limit)
 
@@ -255,7 +256,7 @@ class RedisLaneStore(RedisLife, RedisSchedules):
         run_times: Mapping[str, RunTime] | None = None,
     ) -> Refusals:
         """End leases."""
-        end = self._commit_in if len(self._scopes) == 1 else self._commit_apart
+        end = self._commit_in if self.spans_partitions else self._commit_apart
         refusals = await end(session, acks, settlements, run_times or {})
         # A full memory takes acks but no new name; whoever claims from the queue lists it too.
         with contextlib.suppress(StoreError):
@@ -279,7 +280,8 @@ class RedisLaneStore(RedisLife, RedisSchedules):
                 run_times = {}
         answers = await self._client.call_each(calls)
         follow_ups = {m.queue for s in settlements for m in s.follow_ups}
-        await self.ring(sorted(follow_ups | {s.lease.queue for s in settlements}))
+        gated = {lease.queue for lease in acks if is_extended(lease.payload)}
+        await self.ring(sorted(follow_ups | gated | {s.lease.queue for s in settlements}))
         return _refusals(good(answers))
 
     async def _commit_in(

@@ -152,10 +152,10 @@ class RedisUpkeep(RedisEvents):
             ]
         )
         reached = [answer for answer in answers if not isinstance(answer, StoreError)]
-        moved = sum(count for count, _ in reached)
-        if moved and not self._scopes[0].bells:
+        moved = sum(answer[0] for answer in reached)
+        if any(answer[0] + answer[2] for answer in reached) and not self._scopes[0].bells:
             await self.ring([queue])
-        waits = [wait_ms for _, wait_ms in good(answers) if wait_ms >= 0]
+        waits = [wait_ms for _, wait_ms, _ in good(answers) if wait_ms >= 0]
         return Promotion(moved, timedelta(milliseconds=min(waits)) if waits else None)
 
     async def reclaim(self) -> int:

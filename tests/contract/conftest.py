@@ -18,6 +18,7 @@ for _part in (
     "enqueuing",
     "events",
     "object_store",
+    "gating",
     "life",
     "enqueuing_once",
     "reading",

@@ -13,6 +13,7 @@ from tests.contract.dead_letters import Purging, Replaying
 from tests.contract.enqueuing import Bounding, Enqueuing, GroupingOverPartitions
 from tests.contract.enqueuing_once import EnqueuingOnce
 from tests.contract.events import Emitting, Ending, Keeps
+from tests.contract.gating import Capping, CappingQueues, GrowingOld, Limiting, TakingTurns
 from tests.contract.life import Pausing, Snoozing
 from tests.contract.reading import Flushing, Reading
 from tests.contract.results import Closing, Results
@@ -48,6 +49,11 @@ class LaneStoreContract(
     Releasing,
     FollowingUniquely,
     ReplayingUniquely,
+    TakingTurns,
+    Capping,
+    CappingQueues,
+    Limiting,
+    GrowingOld,
     Results,
     Emitting,
     Ending,

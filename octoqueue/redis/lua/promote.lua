@@ -10,6 +10,7 @@
 --            [5] ms after which a message moves from normal to high, 0 for never
 --            [6] ms after which it moves from low to normal   [7] line to begin with, 8 bytes
 -- Returns    [1] messages moved   [2] ms until the next is due, -1 when none is delayed; a limit that opens counts
+--            [3] limits that have opened and messages moved up a lane
 --#include now
 --#include header
 --#include doorbell
@@ -73,4 +74,4 @@ end
 if moved > 0 then redis.call('HINCRBY', KEYS[1], 'promoted', moved) end
 if aged > 0 then redis.call('HINCRBY', KEYS[1], 'aged', aged) end
 if moved + opened + aged > 0 and bells == 1 then ring(KEYS[2]) end
-return { moved, next_due }
+return { moved, next_due, opened + aged }
