@@ -39,7 +39,7 @@ async def counters_when(store: WatchedStore, counter: str) -> dict[str, int]:
     """The counters of the default queue once one of them has begun to count."""
 
     async def counts() -> bool:
-        return (await store.stats("default")).counters.get(counter, 0) > 0
+        return bool((await store.stats("default")).counters.get(counter, 0))
 
     await until(counts)
     return dict((await store.stats("default")).counters)
@@ -57,11 +57,13 @@ async def is_past(moment: datetime) -> None:
 async def test_a_message_that_expired_before_it_was_begun_is_dropped(whose: str) -> None:
     store, told = WatchedStore(), list[dict[str, Any]]()
     broker = broker_on(store)
-    own = {"expires": timedelta(milliseconds=20)} if whose == "actor" else {}
+    own: dict[str, Any] = {"expires": timedelta(milliseconds=20)} if whose == "actor" else {}
 
-    @octoqueue.actor(broker=broker, results=True, on_dead_letter="bury", **own)
-    async def work() -> None:
+    async def run() -> None:
         told.append({"work": "ran"})
+
+    declare: Any = octoqueue.actor
+    work: Any = declare(broker=broker, results=True, on_dead_letter="bury", **own)(run)
 
     @octoqueue.actor(broker=broker)
     async def bury(**facts: Any) -> None:  # noqa: ANN401 - whatever it is told
