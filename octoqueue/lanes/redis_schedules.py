@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from octoqueue.errors import DelayedFull, LaneFull
 from octoqueue.lanes.redis_dead_letters import RedisDeadLetters
 from octoqueue.primitives.schedules import Fired, Firing, LastTick
-from octoqueue.redis.calls.enqueue import enqueue_call, refused_groups
+from octoqueue.redis.calls.enqueue import duplicates, enqueue_call, refused_groups
 from octoqueue.redis.calls.schedules import begin_call, fire_call
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class RedisSchedules(RedisDeadLetters):
         for refused in refused_groups(answer, blocks):
             kind = DelayedFull if refused.delayed else LaneFull
             raise kind(refused.queue, refused.lane.label, depth=refused.depth, bound=refused.bound)
-        if outcome == Fired.FIRED and not scope.bells:
+        if duplicates(answer):
+            outcome = Fired.DUPLICATE
+        elif outcome == Fired.FIRED and not scope.bells:
             await self.ring([message.queue])
         return Firing(Fired(outcome), last, now)

@@ -129,8 +129,9 @@ class Scheduler:
             if due.drops_older and number == 0:
                 limit = periodic.schedule.catch_up_limit
                 log.warning("schedule_ticks_dropped", extra=facts | {"limit": limit})
-            late_ms = firing.now_ms - tick_ms
-            log.info("schedule_fired", extra=facts | {"late_ms": late_ms})
+            is_duplicate = firing.outcome is Fired.DUPLICATE
+            event = "schedule_skipped" if is_duplicate else "schedule_fired"
+            log.info(event, extra=facts | {"late_ms": firing.now_ms - tick_ms})
         return last_ms
 
     async def _due(self, periodic: Periodic, last_ms: int) -> Due:

@@ -103,11 +103,11 @@ class MemoryLaneStore(MemoryLife):
         refused = self._schedules.refusal(tick, now)
         if refused is not None:
             return Firing(*refused, now)
-        (full,) = await self.enqueue([[message]])
-        if isinstance(full, LaneFull):
-            raise full
+        (answer,) = await self.enqueue([[message]])
+        if isinstance(answer, LaneFull):
+            raise answer
         self._schedules.record(tick)
-        return Firing(Fired.FIRED, tick.tick_ms, now)
+        return Firing(Fired.FIRED if answer is None else Fired.DUPLICATE, tick.tick_ms, now)
 
     def _refusal(self, group: Sequence[Enqueue]) -> LaneFull | None:
         needs = Counter[tuple[str, Lane | None]]()

@@ -11,11 +11,13 @@ from octoqueue.errors import LaneFull
 from octoqueue.primitives.cron import Every
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.schedules import Fired, Schedule, Tick
+from tests.contract.unique import unique
 from tests.contract.world import (
     ONE_PARTITION,
     SOON,
     MakesStores,
     World,
+    ack,
     ids,
     message,
 )
@@ -129,6 +131,25 @@ class Firing:
         fired = await world.store.fire(tick(begun, begun + 1_000), sent)
         assert fired.outcome is Fired.FIRED
         assert ids(await world.claim(queues=["narrow"])) == [sent.message_id]
+
+    @pytest.mark.parametrize("refuse", [False, True])
+    async def test_a_tick_whose_message_is_a_duplicate_is_recorded_and_sends_nothing(
+        self, world: World, refuse: bool
+    ) -> None:
+        """Whatever the actor wants of its duplicates: nobody is there to be told."""
+        begun = world.clock.now_ms()
+        first, second, third = (
+            unique(beside=NIGHTLY.place, refuse=refuse, queue="coder") for _ in range(3)
+        )
+        world.clock.advance(3_000)
+        fired = await world.store.fire(tick(begun, begun + 1_000), first)
+        assert fired.outcome is Fired.FIRED
+        fired = await world.store.fire(tick(begun + 1_000, begun + 2_000), second)
+        assert (fired.outcome, fired.last_ms) == (Fired.DUPLICATE, begun + 2_000)
+        await world.settle(ack(await world.claim_one()))
+        fired = await world.store.fire(tick(begun + 2_000, begun + 3_000), third)
+        assert (fired.outcome, fired.last_ms) == (Fired.FIRED, begun + 3_000)
+        assert ids(await world.claim()) == [third.message_id]
 
     async def test_firing_rings(self, world: World) -> None:
         begun = world.clock.now_ms()

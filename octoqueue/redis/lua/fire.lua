@@ -1,8 +1,9 @@
 -- Purpose    Enqueue the message of one tick of a schedule, and record the tick.
 -- Guarantee  Both or neither. The tick that was fired last is the lock: who knows another one is
 --            refused, so each tick is fired once and in order, however many ask. A tick that is not
---            due by this server's clock is refused. One whose message is a duplicate is fired. Of a schedule that was forgotten (the server
---            was emptied) a worker that knows it fires the tick that is due.
+--            due by this server's clock is refused. One whose message is a duplicate is recorded.
+--            Of a schedule that was forgotten (the server was emptied) a worker that knows it fires
+--            the tick that is due.
 -- KEYS       those of enqueue.lua for one message, then [1] hash of schedules
 -- ARGV       those of enqueue.lua, then [1] name [2] digest of its ticks [3] the last tick the
 --            caller knows of [4] the tick

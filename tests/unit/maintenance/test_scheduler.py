@@ -52,6 +52,7 @@ class Fleet:
         self.clock = FakeClock(BEGIN_MS)
         self.inner = MemoryLaneStore(OPTIONS, clock=self.clock)
         self.store = WatchedStore(self.inner)
+        self.actor_options: dict[str, Any] = {}
         self.options: dict[str, Any] = {"every": timedelta(seconds=1)} | options
 
     @asynccontextmanager
@@ -60,7 +61,7 @@ class Fleet:
         broker = broker_on(self.store)
 
         @octoqueue.periodic(**self.options)
-        @octoqueue.actor(broker=broker)
+        @octoqueue.actor(broker=broker, **self.actor_options)
         async def report() -> None: ...
 
         scheduler = Scheduler(broker, clock=clock or self.clock)
@@ -159,6 +160,19 @@ async def test_a_full_lane_delays_ticks_and_loses_none() -> None:
         low.clear()
         await fleet.pass_time(5_000)
         assert fleet.ticks() == [3, 4]
+
+
+async def test_a_tick_whose_message_is_a_duplicate_is_skipped_and_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    fleet = Fleet(missed="catch_up")
+    fleet.actor_options = {"unique": octoqueue.Unique(until="done")}
+    async with fleet.scheduler():
+        await fleet.pass_time(3_000)
+        assert fleet.ticks() == [1]
+    told = [r.message for r in caplog.records if r.name.endswith("scheduler")]
+    assert told == ["schedule_fired", "schedule_skipped", "schedule_skipped"]
 
 
 async def test_an_outage_of_the_store_delays_ticks_and_loses_none() -> None:
