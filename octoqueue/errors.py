@@ -273,6 +273,16 @@ class MessageUnknown(NotThere):
         self.message_id = message_id
 
 
+class NotWaiting(OctoqueueError):
+    """A message does not wait and is not delayed, so it cannot be moved."""
+
+    def __init__(self, message_id: str, *, state: str) -> None:
+        super().__init__(f"message {message_id} cannot be moved: it is {state}")
+        self.message_id = message_id
+        self.state = state
+        """Where it is instead: running, dead, finished or unknown."""
+
+
 class DeadLetterUnknown(NotThere):
     """A queue has no dead letter of that id (any more)."""
 
@@ -352,10 +362,10 @@ class ActorFailed(ResultError):
 class ResultTooLarge(OctoqueueError):
     """An actor returned more than may be kept."""
 
-    def __init__(self, actor: str, *, result_bytes: int, limit_bytes: int) -> None:
+    def __init__(self, actor: str, *, result_bytes: int, limit_bytes: int, setting: str) -> None:
         super().__init__(
             f"actor {actor!r} returned {result_bytes} bytes, the limit is {limit_bytes} "
-            "(results.max_object_bytes); return a reference to the data instead of the data"
+            f"({setting}); return a reference to the data instead of the data"
         )
         self.actor = actor
         self.result_bytes = result_bytes

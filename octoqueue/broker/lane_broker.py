@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dramatiq.middleware import AsyncIO
 
 from octoqueue.broker.administration import AdministeredBroker
+from octoqueue.broker.claim_checks import ClaimChecks, claim_checks_from
 from octoqueue.broker.context import current_message
 from octoqueue.broker.enveloping import Enveloper
 from octoqueue.broker.executables import Executable, executable_from
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from octoqueue.primitives.events import Event
     from octoqueue.primitives.gates import Gates
     from octoqueue.primitives.ids import MessageId
-    from octoqueue.primitives.messages import Enqueue
+    from octoqueue.primitives.messages import Enqueue, ResultRecord
 
 R = TypeVar("R")
 
@@ -82,6 +83,7 @@ class LaneBroker(AdministeredBroker):
         source: StoreSource | None = None,
     ) -> None:
         self.defaults = defaults or Defaults()
+        self.claim_checks = ClaimChecks()
         self._executables: dict[str, Executable] = {}
         self._gatekeeper = Gatekeeper()
         self._enveloper = Enveloper(
@@ -117,6 +119,8 @@ class LaneBroker(AdministeredBroker):
             max_event_bytes=settings.events.max_bytes,
             max_deliveries=lanes.max_deliveries,
         )
+        private = self._url is None and self._own_source is None
+        self.claim_checks = claim_checks_from(settings, private=private)
         self._gatekeeper.configure(settings)
         adjust(self._own_stack, self.defaults)
         self._executables.clear()
@@ -358,7 +362,20 @@ class LaneBroker(AdministeredBroker):
         return handles
 
     async def _wait_for_result(self, ident: MessageId, timeout: timedelta) -> bytes | None:
-        return await (await self._store_of(ident)).wait_for_result(ident, timeout=timeout)
+        body = await (await self._store_of(ident)).wait_for_result(ident, timeout=timeout)
+        return None if body is None else await self.claim_checks.redeemed(body)
+
+    def kept_result(self, actor_name: str, record: ResultRecord, ident: MessageId) -> ResultRecord:
+        """Return what is kept of a result in dramatiq's worker; blocks when it is large.
+
+        Raises:
+            ResultTooLarge: it can be kept nowhere.
+            StoreError: the object store does not take it.
+        """
+        self.claim_checks.require_fitting(actor_name, record.body)
+        if not self.claim_checks.is_too_large(record):
+            return record
+        return self._portal.run(self.claim_checks.deposited(record, ident))
 
     def events(
         self, message_id: str, *, timeout: timedelta | None = PATIENCE, since: str | None = None

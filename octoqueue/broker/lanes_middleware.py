@@ -10,7 +10,7 @@ from dramatiq.middleware import Middleware
 from octoqueue.broker.leased import LeasedMessage
 from octoqueue.broker.options import OWN_OPTIONS
 from octoqueue.broker.records import dead_letter_kwargs, reason_of, result_body
-from octoqueue.errors import MessageRejected, OctoqueueError, PayloadNotSerializable
+from octoqueue.errors import MessageRejected, OctoqueueError
 from octoqueue.primitives.messages import ResultRecord
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from octoqueue.broker.executables import Executable
     from octoqueue.primitives.envelope import Header
+    from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.messages import Enqueue
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,12 @@ class Registry(Protocol):
 
     def executable(self, actor_name: str) -> Executable:
         """Return how to run an actor."""
+        ...
+
+    def kept_result(
+        self, actor_name: str, record: ResultRecord, message_id: MessageId
+    ) -> ResultRecord:
+        """Return what is kept of a result; blocks when it is large."""
         ...
 
     def follow_up(
@@ -67,14 +74,16 @@ class Lanes(Middleware):
             return
         if not isinstance(message, LeasedMessage) or not message.keeps_result:
             return
-        ttl_ms = cast("Registry", broker).executable(message.actor_name).options.result_ttl_ms
+        registry = cast("Registry", broker)
+        ttl_ms = registry.executable(message.actor_name).options.result_ttl_ms
         try:
-            body = result_body(message.actor_name, result)
-        except PayloadNotSerializable as refused:
+            record = ResultRecord(body=result_body(message.actor_name, result), ttl_ms=ttl_ms)
+            message.result = registry.kept_result(
+                message.actor_name, record, message.header.message_id
+            )
+        except OctoqueueError as refused:
             message.stuff_exception(refused)
             message.fail()
-        else:
-            message.result = ResultRecord(body=body, ttl_ms=ttl_ms)
 
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
         """A message that was skipped has no result but that."""

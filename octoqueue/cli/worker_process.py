@@ -20,6 +20,7 @@ from octoqueue.fleet.lifeline import ChildEnd
 from octoqueue.maintenance.dead_letter_pruner import DeadLetterPruner
 from octoqueue.maintenance.promoter import Promoter
 from octoqueue.maintenance.reclaimer import Reclaimer
+from octoqueue.maintenance.result_pruner import ResultPruner
 from octoqueue.maintenance.scheduler import Scheduler
 from octoqueue.primitives.service import ServiceGroup
 from octoqueue.runtime.worker import Worker, WorkerOptions
@@ -98,7 +99,8 @@ async def run_worker(
         promoters.append(promoter)
         ttl = settings.lanes.dead_letter_ttl
         letters = DeadLetterPruner(store, claimed, older_than=ttl)
-        async with ServiceGroup([promoter, Reclaimer(store), Scheduler(broker), letters]):
+        results = ResultPruner(lambda: broker.claim_checks.objects)
+        async with ServiceGroup([promoter, Reclaimer(store), Scheduler(broker), letters, results]):
             greeting = asyncio.create_task(_greet(worker, lifeline))
             try:
                 await worker.run()

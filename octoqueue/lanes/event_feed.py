@@ -32,6 +32,7 @@ _BOUND = 1_000
 _AT_ONCE = 250
 """Events in one read."""
 
+
 class EventFeed:
     """Follows one stream from a place in it."""
 

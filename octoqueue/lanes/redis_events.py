@@ -106,9 +106,7 @@ class RedisEvents(RedisReading):
         while True:
             try:
                 async with self._hub.reading:
-                    found = await self._client.command(
-                        "XRANGE", stream, after, "+", "COUNT", limit
-                    )
+                    found = await self._client.command("XRANGE", stream, after, "+", "COUNT", limit)
             except StoreError as error:
                 if not error.retryable:
                     raise

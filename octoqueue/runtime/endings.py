@@ -23,6 +23,7 @@ from octoqueue.errors import (
     MessageRejected,
     OctoqueueError,
     PayloadNotSerializable,
+    ResultTooLarge,
     TimeLimitExceeded,
 )
 from octoqueue.primitives.clock import Clock, SystemClock
@@ -91,8 +92,10 @@ class Endings:
         if not _keeps_result(attempt.header):
             return Ending(ACKED)
         try:
-            return Ending(ACKED, body=result_body(attempt.call.actor, result))
-        except PayloadNotSerializable as refused:
+            body = result_body(attempt.call.actor, result)
+            self._broker.claim_checks.require_fitting(attempt.call.actor, body)
+            return Ending(ACKED, body=body)
+        except (PayloadNotSerializable, ResultTooLarge) as refused:
             attempt.context.drop()
             return Ending(DEAD, refused)
 

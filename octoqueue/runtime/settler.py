@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.primitives.clock import Clock
+    from octoqueue.runtime.offloading import Offloader
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +52,21 @@ class Settler:
         *,
         clock: Clock,
         sealed: Callable[[Settlement], Settlement] | None = None,
+        offloader: Offloader | None = None,
     ) -> None:
-        """Commit to `store`; `sealed` adds the events of a message that tells some."""
+        """Commit to `store`.
+
+        Args:
+            store: where leases end.
+            session: the name of the session that holds them.
+            clock: for the wait between two tries.
+            sealed: adds the events of a message that tells some.
+            offloader: puts large results away before they are committed.
+        """
         self._store = store
         self._sealed = sealed
+        self._offloader = offloader
+        self._offloading: dict[LeaseToken, asyncio.Task[None]] = {}
         self._session = session
         self._clock = clock
         self._acks: list[Lease] = []
@@ -66,13 +78,13 @@ class Settler:
     @property
     def pending(self) -> int:
         """Settlements not yet committed."""
-        return len(self._acks) + len(self._settlements) + len(self._tokens)
+        return len(self._acks) + len(self._settlements) + len(self._tokens) + len(self._offloading)
 
     def tokens(self) -> set[LeaseToken]:
         """Return the tokens of all leases on their way to being settled."""
         waiting = {lease.token for lease in self._acks}
         waiting.update(settlement.lease.token for settlement in self._settlements)
-        return waiting | self._tokens
+        return waiting.union(self._tokens, self._offloading)
 
     def ack(self, lease: Lease) -> None:
         """Acknowledge a message that left nothing else behind."""
@@ -81,6 +93,18 @@ class Settler:
 
     def settle(self, settlement: Settlement) -> None:
         """End a lease with all that belongs to it."""
+        if self._offloader is not None and self._offloader.takes(settlement):
+            work = self._offload(settlement, self._offloader)
+            self._offloading[settlement.lease.token] = asyncio.ensure_future(work)
+            return
+        self._settle(settlement)
+
+    async def _offload(self, settlement: Settlement, offloader: Offloader) -> None:
+        lighter = await offloader.offloaded(settlement)
+        del self._offloading[settlement.lease.token]
+        self._settle(lighter)
+
+    def _settle(self, settlement: Settlement) -> None:
         if self._sealed is not None and tells_events(settlement.lease.payload):
             settlement = self._sealed(settlement)
         self._settlements.append(settlement)
@@ -186,10 +210,15 @@ class Settler:
 
     async def drained(self) -> None:
         """Return when everything is committed."""
-        while self._sending is not None:
-            await asyncio.shield(self._sending)
+        while self._sending is not None or self._offloading:
+            if self._sending is not None:
+                await asyncio.shield(self._sending)
+            else:
+                await asyncio.wait(self._offloading.values())
 
     def abandon(self) -> None:
         """Stop trying; what is not committed will be reclaimed and run again."""
         if self._sending is not None:
             self._sending.cancel()
+        for task in self._offloading.values():
+            task.cancel()

@@ -21,6 +21,7 @@ from octoqueue.primitives.messages import Lease, Outcome, SessionId, Settlement
 from octoqueue.runtime.event_sender import EventSender
 from octoqueue.runtime.executor import Executor
 from octoqueue.runtime.heartbeat import Heartbeat
+from octoqueue.runtime.offloading import Offloader
 from octoqueue.runtime.orphans import Orphans
 from octoqueue.runtime.settler import Settler
 
@@ -101,7 +102,13 @@ class Worker:
             max_event_bytes=self._broker.defaults.max_event_bytes,
             clock=self._clock,
         )
-        settler = Settler(store, lambda: self.session, clock=self._clock, sealed=events.sealed)
+        settler = Settler(
+            store,
+            lambda: self.session,
+            clock=self._clock,
+            sealed=events.sealed,
+            offloader=Offloader(self._broker.claim_checks, clock=self._clock),
+        )
         executor = Executor(
             self._broker,
             settler,

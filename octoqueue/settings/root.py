@@ -28,8 +28,10 @@ from octoqueue.settings.overrides import read_overrides
 from octoqueue.settings.postgres import PostgresSettings
 from octoqueue.settings.redis import RedisSettings
 from octoqueue.settings.refusals import problems_from
+from octoqueue.settings.results import ResultSettings
 from octoqueue.settings.runtime import RuntimeSettings
 from octoqueue.settings.section import empty_if_none
+from octoqueue.settings.storage import StorageSettings
 from octoqueue.settings.yaml_file import find_file, read_file
 
 if TYPE_CHECKING:
@@ -74,6 +76,12 @@ class Settings(BaseSettings):
         default_factory=dict
     )
     """Shares of tenants, by name; `default` for those without one of their own."""
+
+    results: ResultSettings = ResultSettings()
+    """How large results may be."""
+
+    storage: StorageSettings = StorageSettings()
+    """The object store, for what is too large for Redis."""
 
     events: EventSettings = EventSettings()
     """What messages tell while they run."""
