@@ -134,7 +134,7 @@ class Firing:
 
     @pytest.mark.parametrize("refuse", [False, True])
     async def test_a_tick_whose_message_is_a_duplicate_is_recorded_and_sends_nothing(
-        self, world: World, refuse: bool
+        self, world: World, *, refuse: bool
     ) -> None:
         """Whatever the actor wants of its duplicates: nobody is there to be told."""
         begun = world.clock.now_ms()
