@@ -29,6 +29,7 @@ from octoqueue.cli.output import (
     print_json,
     run_async,
 )
+from octoqueue.cli.pace import Pace, pace_from, progress, worked_off
 from octoqueue.cli.reading import store_of
 from octoqueue.errors import DeadLetterUnknown, NotReplayable, OctoqueueError
 from octoqueue.lanes.protocol import LaneStore
@@ -64,6 +65,9 @@ Shows what would be replayed; does it with --yes.
     octoqueue dead-letters replay coder 01890a5d-ac96-774b-bcce-b302099a8057 --yes
     octoqueue dead-letters replay coder --actor write --error TimeoutError
     octoqueue dead-letters replay coder --all --limit 100 --yes
+    octoqueue dead-letters replay coder --all --rate 50/s --yes
+
+With --rate it can be interrupted; the same command takes up the rest.
 """
 _PURGE_HELP: Final = """
 Remove dead letters for good.
@@ -166,6 +170,12 @@ def replay(
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="At most N, the oldest.")
     ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            "--rate", metavar="N/TIME", help="No faster than that: 50/s, 100/m.", show_default=False
+        ),
+    ] = None,
     over_bound: Annotated[
         bool, typer.Option("--over-bound", help="Also into lanes that are full.")
     ] = False,
@@ -178,11 +188,14 @@ def replay(
         context, ids or (), everything=everything, actor=actor, error=error, limit=limit
     )
 
+    pace = pace_from(context, rate)
+
     async def act(store: LaneStore, plan: _Plan) -> None:
         async def again(some: Sequence[MessageId]) -> int:
             return len(await store.replay(queue, some, over_bound=over_bound))
 
-        await _in_slices(plan, again)
+        with progress("replaying", len(plan.letters), shown=not as_json) as tell:
+            await _in_slices(plan, again, pace=pace, tell=tell)
 
     plan = _Plan(queue=queue, verb="replay", choice=choice, done=yes)
     _carry_out(plan, act, config=config, as_json=as_json)
@@ -304,6 +317,13 @@ def _carry_out(plan: _Plan, act: _Act, *, config: Path | None, as_json: bool) ->
             if plan.count and not as_json:
                 complain(f"{plan.count:,} of {len(plan.letters):,} were {plan.past}, but then:")
             raise
+        except KeyboardInterrupt:
+            if plan.done and not as_json:
+                complain(
+                    f"interrupted: {plan.count:,} of {len(plan.letters):,} were {plan.past}; "
+                    "the same command takes up the rest"
+                )
+            raise
     plan.tell(as_json=as_json)
 
 
@@ -314,7 +334,16 @@ async def _make_and_do(settings: Settings, plan: _Plan, act: _Act) -> None:
             await act(store, plan)
 
 
-async def _in_slices(plan: _Plan, act: Callable[[Sequence[MessageId]], Awaitable[int]]) -> None:
-    for first in range(0, len(plan.letters), _AT_ONCE):
-        some = plan.letters[first : first + _AT_ONCE]
-        plan.count += await act([letter.message_id for letter in some])
+async def _in_slices(
+    plan: _Plan,
+    act: Callable[[Sequence[MessageId]], Awaitable[int]],
+    *,
+    pace: Pace | None = None,
+    tell: Callable[[int], None] = lambda _: None,
+) -> None:
+    async def some(idents: Sequence[MessageId]) -> None:
+        plan.count += await act(idents)
+        tell(plan.count)
+
+    idents = [letter.message_id for letter in plan.letters]
+    await worked_off(idents, some, most=_AT_ONCE, pace=pace)
