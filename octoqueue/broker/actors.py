@@ -30,8 +30,8 @@ from octoqueue.broker.handles import MessageHandle
 from octoqueue.broker.lane_broker import LaneBroker
 from octoqueue.broker.options import checked
 from octoqueue.broker.sending import Send, SendOptions
+from octoqueue.broker.sending_clock import SENDING_CLOCK
 from octoqueue.errors import DeclarationError
-from octoqueue.primitives.clock import SystemClock
 from octoqueue.primitives.ids import new_message_id, text_from_id
 from octoqueue.primitives.lane import Lane, lane_from
 
@@ -49,7 +49,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 _MILLISECOND = timedelta(milliseconds=1)
-_clock = SystemClock()
+_clock = SENDING_CLOCK
 
 
 class Actor(dramatiq.Actor[P, R]):

@@ -9,9 +9,9 @@ from octoqueue.broker.admission import affinity_from, extension_from
 from octoqueue.broker.batch_option import check_batch_call
 from octoqueue.broker.context import current_message
 from octoqueue.broker.expiring import MOMENTS, moment_in, with_moments
+from octoqueue.broker.sending_clock import SENDING_CLOCK
 from octoqueue.broker.translate import delay_of, enqueue_from
 from octoqueue.errors import InvalidMessage
-from octoqueue.primitives.clock import SystemClock
 from octoqueue.primitives.envelope import Flag
 from octoqueue.primitives.extension import pack_extension
 from octoqueue.primitives.lane import Lane, lane_from
@@ -52,7 +52,7 @@ class Enveloper:
         self._find = find
         self._limit_bytes = limit_bytes
         self._burst_of = burst_of
-        self._clock = clock or SystemClock()
+        self._clock = clock or SENDING_CLOCK
 
     def prepared(self, messages: Iterable[Message[Any]], delay_ms: int) -> list[Enqueue]:
         """Return the envelopes of messages that are sent here and now.

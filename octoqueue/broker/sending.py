@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from octoqueue.broker.admission import tenant_of, unique_key_of
 from octoqueue.broker.expiring import require_time_left, with_moments
+from octoqueue.broker.sending_clock import SENDING_CLOCK
 from octoqueue.errors import InvalidMessage
-from octoqueue.primitives.clock import SystemClock
 from octoqueue.primitives.ids import id_from_text
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _MILLISECOND = timedelta(milliseconds=1)
-_clock = SystemClock()
+_clock = SENDING_CLOCK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

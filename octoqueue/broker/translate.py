@@ -5,10 +5,11 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any, TypeGuard
 
-from dramatiq.common import current_millis, q_name
+from dramatiq.common import q_name
 from dramatiq.message import Message
 
 from octoqueue.broker.encoding import sealed
+from octoqueue.broker.sending_clock import SENDING_CLOCK
 from octoqueue.errors import InvalidMessage
 from octoqueue.primitives.envelope import Call, Flag, Header, encode_body, pack_header
 from octoqueue.primitives.ids import MessageId, id_from_text, new_message_id
@@ -49,7 +50,7 @@ def delay_of(message: Message[Any], delay_ms: int) -> int:
     own_ms, eta = message.options.get("delay"), message.options.get("eta")
     if own_ms:
         delay_ms = max(delay_ms, own_ms)
-    return max(delay_ms, round(eta) - current_millis()) if _is_time(eta) else delay_ms
+    return max(delay_ms, round(eta) - SENDING_CLOCK.now_ms()) if _is_time(eta) else delay_ms
 
 
 def _is_time(eta: object) -> TypeGuard[float]:

@@ -1,0 +1,42 @@
+"""The clock of whoever sends: actors are declared before there is anything to hand them one."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from octoqueue.primitives.clock import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+class SendingClock:
+    """This machine's clock, or what a test has put in its place."""
+
+    def __init__(self) -> None:
+        self._clock: Clock = SystemClock()
+
+    def now_ms(self) -> int:
+        """Return wall time in milliseconds since the epoch."""
+        return self._clock.now_ms()
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never goes back."""
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after at least `seconds`."""
+        await self._clock.sleep(seconds)
+
+    @contextmanager
+    def replaced_by(self, clock: Clock) -> Generator[None]:
+        """Tell the time of another clock for the length of the block: for tests."""
+        before, self._clock = self._clock, clock
+        try:
+            yield
+        finally:
+            self._clock = before
+
+
+SENDING_CLOCK = SendingClock()
