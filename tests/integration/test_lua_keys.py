@@ -14,6 +14,7 @@ import redis
 from octoqueue.primitives.lane import Lane
 from octoqueue.redis.scripts import SCRIPT_NAMES, script
 from tests.contract.redis_worlds import redis_worlds
+from tests.contract.schedules import NIGHTLY, tick, tick_message
 from tests.contract.world import (
     AT_ONCE,
     ONE_PARTITION,
@@ -68,13 +69,16 @@ async def test_scripts_touch_the_keys_they_are_given_and_no_other(
 
 
 ALL = {
+    "begin": {"HGET", "HSET"},
     "claim": {"ZSCORE", "LPOP", "HSET", "HINCRBY", "ZADD", "LLEN", "RPUSH"},
     "commit": {
         "HDEL", "HGET", "HINCRBY", "RPUSH", "LPUSH", "ZADD", "ZRANGE", "HSET", "SET", "LLEN",
     },
     "enqueue": {"LLEN", "ZCARD", "RPUSH", "HINCRBY", "ZADD", "ZRANGE"},
     "expired": {"ZRANGEBYSCORE"},
+    "expiry": {"ZRANGE"},
     "extend": {"ZSCORE", "ZADD"},
+    "fire": {"HGET", "HSET", "LLEN", "ZCARD", "RPUSH", "HINCRBY"},
     "promote": {"ZRANGEBYSCORE", "ZREM", "RPUSH", "ZRANGE", "HINCRBY", "LLEN"},
     "purge": {"ZREM", "HDEL", "ZRANGEBYSCORE", "HINCRBY"},
     "reclaim": {"ZSCORE", "HVALS", "LPUSH", "DEL", "HINCRBY", "LLEN", "RPUSH"},
@@ -123,6 +127,9 @@ async def use_everything(world: World) -> None:
         bury(four),
         release(five),
     )
+    stands = await world.store.last_tick("nightly", NIGHTLY.ticks.digest)
+    await world.store.fire(tick(stands.now_ms, stands.now_ms - 1), tick_message())
+    await world.store.next_expiry()
     await world.store.replay("coder", [four.message_id])
     await world.store.replay("narrow", [four.message_id])
     garbage = [letter.message_id for letter in await world.store.dead_letters("coder")]

@@ -24,14 +24,17 @@ from octoqueue.primitives.messages import (
     SessionId,
     Settlement,
 )
+from octoqueue.primitives.schedules import Tick
 from octoqueue.redis.calls.claim import claim_call, claim_keys
 from octoqueue.redis.calls.commit import commit_call
 from octoqueue.redis.calls.dead_letters import purge_call, replay_call
 from octoqueue.redis.calls.enqueue import Bounds, enqueue_call
 from octoqueue.redis.calls.life import flush_call, pause_call
+from octoqueue.redis.calls.schedules import begin_call, fire_call
 from octoqueue.redis.calls.scope import Scope, scopes
 from octoqueue.redis.calls.upkeep import (
     expired_call,
+    expiry_call,
     extend_call,
     promote_call,
     reclaim_call,
@@ -178,6 +181,7 @@ def test_upkeep_stays_in_its_slot(scope: Scope, session: SessionId, queue: str) 
     for call in (
         extend_call(scope, session, lease_ms=1),
         expired_call(scope, limit=1),
+        expiry_call(scope),
         retire_call(scope, session, own_wish=True),
         reclaim_call(scope, session, queue),
         promote_call(scope, queue, limit=1),
@@ -186,6 +190,20 @@ def test_upkeep_stays_in_its_slot(scope: Scope, session: SessionId, queue: str) 
         flush_call(scope, queue, limit=1),
     ):
         assert_one_slot(call)
+
+
+@given(scope_of_any, names, names, lanes, st.integers(0, 3))
+def test_a_tick_stays_in_its_slot(
+    scope: Scope, schedule: str, queue: str, lane: Lane, seed: int
+) -> None:
+    payload = envelope(id_in(scope.home, seed), lane)
+    sent = Enqueue(queue=queue, lane=lane, payload=payload)
+    call, _ = enqueue_call(
+        scope, [[(scope.home, sent)]], bounds=lambda *_: Bounds(lane=9, delayed=9)
+    )
+    tick = Tick(schedule=schedule, digest="0" * 16, after_ms=0, tick_ms=1)
+    assert_one_slot(fire_call(scope, call, tick))
+    assert_one_slot(begin_call(scope, schedule, "0" * 16, begins=True))
 
 
 @given(scope_of_any, names, st.lists(ids, max_size=5, unique=True))
