@@ -28,15 +28,18 @@ if TYPE_CHECKING:
     from octoqueue.errors import Discard as Discard
     from octoqueue.errors import Retry as Retry
     from octoqueue.errors import Snooze as Snooze
+    from octoqueue.primitives.events import Event as Event
     from octoqueue.primitives.lane import Lane as Lane
     from octoqueue.producer.batch import asend_many as asend_many
     from octoqueue.producer.batch import send_many as send_many
+    from octoqueue.producer.gathering import gather as gather
     from octoqueue.producer.outbox import enqueue_in as enqueue_in
 
 __all__ = [
     "Actor",
     "Batch",
     "Discard",
+    "Event",
     "Lane",
     "LaneBroker",
     "MessageContext",
@@ -52,6 +55,7 @@ __all__ = [
     "current_message",
     "enqueue_in",
     "errors",
+    "gather",
     "get_broker",
     "periodic",
     "send_many",
@@ -62,6 +66,7 @@ _HOMES = {
     "Actor": ("octoqueue.broker.actors", "Actor"),
     "Batch": ("octoqueue.broker.batch_option", "Batch"),
     "Discard": ("octoqueue.errors", "Discard"),
+    "Event": ("octoqueue.primitives.events", "Event"),
     "Lane": ("octoqueue.primitives.lane", "Lane"),
     "LaneBroker": ("octoqueue.broker.lane_broker", "LaneBroker"),
     "MessageContext": ("octoqueue.broker.context", "MessageContext"),
@@ -75,6 +80,7 @@ _HOMES = {
     "current_batch": ("octoqueue.broker.context", "current_batch"),
     "current_message": ("octoqueue.broker.context", "current_message"),
     "enqueue_in": ("octoqueue.producer.outbox", "enqueue_in"),
+    "gather": ("octoqueue.producer.gathering", "gather"),
     "get_broker": ("octoqueue.broker.default", "default_broker"),
     "periodic": ("octoqueue.broker.periodic", "periodic"),
     "send_many": ("octoqueue.producer.batch", "send_many"),

@@ -349,7 +349,15 @@ class EventTimeout(ResultError):
 class ActorFailed(ResultError):
     """The actor raised on its last attempt."""
 
-    def __init__(self, *, message_id: str, error: str, detail: str, trace: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        message_id: str,
+        error: str,
+        detail: str,
+        trace: str = "",
+        types: Sequence[str] = (),
+    ) -> None:
         super().__init__(f"message {message_id} failed: {error}: {detail}", message_id=message_id)
         self.error = error
         """Class name of what the actor raised."""
@@ -357,6 +365,14 @@ class ActorFailed(ResultError):
         """Its message."""
         self.trace = trace
         """Its traceback as text, empty when unknown (a poison stop has none)."""
+        self.types = tuple(types)
+        """Full names of its class and the classes above, empty when unknown."""
+
+    def is_a(self, error: type[BaseException]) -> bool:
+        """Whether what the actor raised was one of these, as `except` would have it."""
+        if self.types:
+            return f"{error.__module__}.{error.__qualname__}" in self.types
+        return error.__name__ == self.error and error.__module__ == __name__
 
 
 class ResultTooLarge(OctoqueueError):

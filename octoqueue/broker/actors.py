@@ -290,6 +290,7 @@ def actor(
     throws: type[BaseException] | tuple[type[BaseException], ...] = ...,
     retry_when: Callable[[int, BaseException], bool] = ...,
     results: bool = ...,
+    events: bool = ...,
     result_ttl: timedelta = ...,
     on_dead_letter: str = ...,
     broker: LaneBroker | None = ...,
@@ -314,6 +315,7 @@ def actor(
     throws: type[BaseException] | tuple[type[BaseException], ...] = ...,
     retry_when: Callable[[int, BaseException], bool] = ...,
     results: bool = ...,
+    events: bool = ...,
     result_ttl: timedelta = ...,
     on_dead_letter: str = ...,
     broker: LaneBroker | None = ...,
@@ -338,8 +340,8 @@ def actor(
         name: its name; the function's own by default. It must be unique in the process.
         broker: the broker to declare it on; the process-wide one by default.
         options: `lane`, `max_retries`, `min_backoff`, `max_backoff`, `time_limit`, `max_age`,
-            `throws`, `retry_when`, `results`, `result_ttl`, `on_dead_letter`, `batch`, and whatever
-            the broker's middleware owns.
+            `throws`, `retry_when`, `results`, `result_ttl`, `events`, `on_dead_letter`,
+            `batch`, and whatever the broker's middleware owns.
 
     Raises:
         UnknownOption: an option nobody owns; names the nearest known one.

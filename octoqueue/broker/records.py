@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MAX_MESSAGE_CHARACTERS = 4_096
 MAX_TRACE_CHARACTERS = 8_192
 _FRAMES = 30
+_MOST_TYPES = 20
 
 
 def result_body(actor: str, value: Json) -> bytes:
@@ -35,10 +36,20 @@ def reason_of(error: BaseException) -> dict[str, str]:
     return {"error": storable(type(error).__name__), "message": message_of(error)}
 
 
-def error_record(error: BaseException) -> dict[str, str]:
-    """Return what is kept of an error: class name, message, the end of its traceback."""
+def error_record(error: BaseException) -> dict[str, Json]:
+    """Return what is kept of an error: class and its bases, message, the end of its traceback."""
     trace = "".join(traceback.format_exception(error, limit=-_FRAMES))
-    return reason_of(error) | {"traceback": storable(trace[-MAX_TRACE_CHARACTERS:])}
+    return {
+        **reason_of(error),
+        "traceback": storable(trace[-MAX_TRACE_CHARACTERS:]),
+        "types": types_of(error),
+    }
+
+
+def types_of(error: BaseException) -> list[str]:
+    """Return the full names of an error's class and the classes above it."""
+    types = type(error).__mro__[:_MOST_TYPES]
+    return [storable(f"{each.__module__}.{each.__qualname__}") for each in types]
 
 
 def message_of(error: BaseException) -> str:

@@ -117,4 +117,5 @@ class RedisEvents(RedisReading):
 
 
 def _body(fields: object) -> bytes:
-    return next(value for name, value in pairs(fields) if name == b"e")
+    body: bytes = next(value for name, value in pairs(fields) if name == b"e")
+    return body

@@ -72,26 +72,29 @@ class Event:
     @property
     def fraction(self) -> float | None:
         """PROGRESS: how much is done, 0 to 1."""
-        return _fact(self.data, EventKind.PROGRESS, self.kind, "fraction")
+        found: float | None = self._fact(EventKind.PROGRESS, "fraction")
+        return found
 
     @property
     def note(self) -> str | None:
         """PROGRESS: what is being done."""
-        return _fact(self.data, EventKind.PROGRESS, self.kind, "note")
+        found: str | None = self._fact(EventKind.PROGRESS, "note")
+        return found
 
     @property
     def outcome(self) -> str | None:
         """ENDED: `succeeded`, `dead`, `cancelled` or `expired`."""
-        return _fact(self.data, EventKind.ENDED, self.kind, "outcome")
+        found: str | None = self._fact(EventKind.ENDED, "outcome")
+        return found
 
     @property
     def missed(self) -> int | None:
         """GAP: how many events were lost, None when nobody knows."""
-        return _fact(self.data, EventKind.GAP, self.kind, "missed")
+        found: int | None = self._fact(EventKind.GAP, "missed")
+        return found
 
-
-def _fact(data: Json, wanted: EventKind, kind: EventKind, name: str) -> Json:
-    return data.get(name) if kind is wanted else None
+    def _fact(self, kind: EventKind, name: str) -> Json:
+        return self.data.get(name) if self.kind is kind else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

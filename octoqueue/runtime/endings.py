@@ -217,7 +217,7 @@ class Endings:
         record: dict[str, Any],
         follow_ups: tuple[Enqueue, ...] = (),
     ) -> Settlement:
-        reason = dict(record)
+        reason = {name: value for name, value in record.items() if name != "types"}
         result = None if header is None else _failed(header, options, record)
         if header is not None and call is not None:
             reason |= {"actor": call.actor, "attempt": header.attempt}

@@ -170,7 +170,8 @@ class Emitting:
         assert await emit(world, lease, "b") == 1
         again = await world.claim_one(B)
         await emit(world, again, "c", session=B)
-        assert await world.store.commit(A, settlements=[ack(lease)])
+        refusals = await world.store.commit(A, settlements=[ack(lease)])
+        assert refusals.tokens == (lease.token,)
         await world.settle(ack(again), session=B)
         assert await Following(world, lease.message_id).all() == ["c", "ended succeeded"]
 

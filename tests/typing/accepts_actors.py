@@ -97,6 +97,19 @@ async def use() -> None:
         assert_type(message.message_id, str)
 
 
+async def wait() -> None:
+    """Gather results and follow events."""
+    first, second = await declared.asend("a b"), await plain.asend()
+    assert_type(await octoqueue.gather(first, second), tuple[list[str], int])
+    assert_type(await octoqueue.gather(first, second, first), tuple[list[str], int, list[str]])
+    assert_type(await octoqueue.gather(*[second, second]), tuple[int, ...])
+    answers = await octoqueue.gather(second, return_exceptions=True)
+    assert_type(answers, tuple[int | BaseException, ...])
+    async for event in first.events(timeout=None):
+        assert_type(event, octoqueue.Event)
+        assert_type(event.fraction, float | None)
+
+
 def kinds() -> tuple[AsyncActor[[str], list[str]], Actor[..., int], Awaitable[float]]:
     """Name the types."""
     sending: Send[[str], list[str]] = declared.using()
