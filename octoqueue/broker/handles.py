@@ -179,5 +179,6 @@ class MessageHandle(Message[R_co]):
                 error=record["error"],
                 detail=record.get("message", ""),
                 trace=record.get("traceback", ""),
+                types=record.get("types", ()),
             )
         return cast("R_co", record["ok"])
