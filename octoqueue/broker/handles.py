@@ -8,10 +8,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import orjson
+from dramatiq.common import q_name
 from dramatiq.message import Message
 
 from octoqueue.broker.following import PATIENCE
-from octoqueue.errors import ActorFailed, EventsNotKept, ResultNotKept, ResultTimeout
+from octoqueue.errors import (
+    ActorFailed,
+    EventsNotKept,
+    InvalidMessage,
+    ResultNotKept,
+    ResultTimeout,
+)
 from octoqueue.primitives.ids import MessageId, text_from_id
 
 if TYPE_CHECKING:
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
 
     from dramatiq.broker import Broker
 
+    from octoqueue.lanes.answers import CancelOutcome
     from octoqueue.primitives.events import Event
 
 R_co = TypeVar("R_co", covariant=True)
@@ -50,6 +58,26 @@ class Follows(Protocol):
 
     def tells_events(self, message: Message[Any]) -> bool:
         """Return whether a message may tell events."""
+        ...
+
+
+class Cancels(Protocol):
+    """What a handle needs of its broker to cancel its message."""
+
+    async def acancel_stored(
+        self, ident: MessageId, reason: str, *, queue: str | None, result_ttl: timedelta
+    ) -> CancelOutcome:
+        """Cancel a message."""
+        ...
+
+    def cancel_stored(
+        self, ident: MessageId, reason: str, *, queue: str | None, result_ttl: timedelta
+    ) -> CancelOutcome:
+        """Cancel a message; blocks."""
+        ...
+
+    def result_ttl_of(self, actor_name: str) -> timedelta:
+        """Return how long the results of an actor are kept."""
         ...
 
 
@@ -143,6 +171,34 @@ class MessageHandle(Message[R_co]):
         known when the actor has ended, so there it is always False.
         """
         return bool(getattr(self, "_duplicate", False))
+
+    async def acancel(self, reason: str = "") -> CancelOutcome:
+        """Let the message never start, or stop it where it runs; say what that did.
+
+        See `LaneBroker.acancel`.
+
+        Raises:
+            InvalidMessage: it was built, but not sent.
+            StoreUnavailable: the store cannot be reached.
+        """
+        broker, ident, queue, ttl = self._cancellable()
+        return await broker.acancel_stored(ident, reason, queue=queue, result_ttl=ttl)
+
+    def cancel(self, reason: str = "") -> CancelOutcome:
+        """Cancel the message; blocks. See `acancel`."""
+        broker, ident, queue, ttl = self._cancellable()
+        return broker.cancel_stored(ident, reason, queue=queue, result_ttl=ttl)
+
+    def _cancellable(self) -> tuple[Cancels, MessageId, str, timedelta]:
+        broker = cast("Cancels | None", self.broker)
+        ident: MessageId | None = getattr(self, "_ident", None)
+        if broker is None or ident is None:
+            raise InvalidMessage(
+                "message_id",
+                f"message {self.message_id} was built here but not sent: "
+                "cancel the handle that sending it returned",
+            )
+        return broker, ident, q_name(self.queue_name), broker.result_ttl_of(self.actor_name)
 
     async def result(self, *, timeout: timedelta = timedelta(seconds=60)) -> R_co:
         """Wait, without polling, for what the actor returned.

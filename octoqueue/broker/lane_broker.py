@@ -393,6 +393,12 @@ class LaneBroker(AdministeredBroker):
         """
         return following(self._store_of, message_id, timeout=timeout, since=since)
 
+    def result_ttl_of(self, actor_name: str) -> timedelta:
+        """Return how long the results of an actor are kept."""
+        actor = self._known(actor_name)
+        ttl_ms = None if actor is None else actor.options.result_ttl_ms
+        return self.defaults.result_ttl if ttl_ms is None else timedelta(milliseconds=ttl_ms)
+
     def tells_events(self, message: Message[Any]) -> bool:
         """Return whether a message may tell events."""
         return self._enveloper.tells_events(message)

@@ -334,6 +334,14 @@ class Executor:
                 self._loop.call_soon(self._interrupt_if_running, attempt)
         return bool(found)
 
+    def message_ids(self) -> list[MessageId]:
+        """Return the ids of the messages that run here and nobody has stopped yet."""
+        return [
+            attempt.lease.message_id
+            for attempt in self.running.values()
+            if attempt.cancelled is None
+        ]
+
     def _interrupt_if_running(self, attempt: Attempt) -> None:
         if attempt.lease.token in self.running:
             self._interrupt(attempt)

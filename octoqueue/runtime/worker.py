@@ -18,6 +18,7 @@ from octoqueue.broker.session_keeper import new_session
 from octoqueue.errors import StoreError
 from octoqueue.primitives.clock import Clock, SystemClock
 from octoqueue.primitives.messages import Lease, Outcome, SessionId, Settlement
+from octoqueue.runtime.cancels import Cancels
 from octoqueue.runtime.event_sender import EventSender
 from octoqueue.runtime.executor import Executor
 from octoqueue.runtime.heartbeat import Heartbeat
@@ -138,6 +139,8 @@ class Worker:
                 "session": self.session,
             },
         )
+        cancels = Cancels(store, executor, self.options.queues, clock=self._clock)
+        listening = asyncio.create_task(cancels.run())
         try:
             await self._announce("after_worker_boot", self)
             await self._claim_until_quiet(store, settler, executor)
@@ -154,6 +157,8 @@ class Worker:
         finally:
             if self._checking is not None:
                 self._checking.cancel()
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
             executor.close()
             settler.abandon()
             events.close()
