@@ -71,6 +71,26 @@ COMMANDS: Final = (
         summary="Let paused queues be claimed from again.",
     ),
     Entry(
+        name="inspect",
+        target="octoqueue.cli.messages:inspect_app",
+        summary="Show a message: where it is, what it calls, how it ended.",
+    ),
+    Entry(
+        name="explain",
+        target="octoqueue.cli.messages:explain_app",
+        summary="Say why a message does not run.",
+    ),
+    Entry(
+        name="cancel",
+        target="octoqueue.cli.messages:cancel_app",
+        summary="Let a message never start, or stop it.",
+    ),
+    Entry(
+        name="move",
+        target="octoqueue.cli.messages:move_app",
+        summary="Put a waiting message into another lane.",
+    ),
+    Entry(
         name="dead-letters",
         target="octoqueue.cli.dead_letters:app",
         summary="Show, replay or purge messages that will not run again.",
