@@ -53,6 +53,9 @@
     ├── SandboxUnavailable              the launcher of isolated commands is gone or cannot start
     ├── EmbeddedError                   a private server could not be started
     │   └── ServerNotFound              no server binary on this machine; says what to install
+    ├── DrainError                      a test's drain did not come to its end
+    │   ├── DrainTimeout                actors were still running; names them
+    │   └── DrainEndless                messages send messages without end
     ├── ProcessError                    a process beside this one cannot do its work
     │   ├── ProcessGivenUp              it ended too often, or before it was ever ready
     │   └── PortTaken                   another program listens where it was to listen
@@ -519,6 +522,31 @@ class EmbeddedError(OctoqueueError):
 
 class ServerNotFound(EmbeddedError):
     """No server binary was found on this machine."""
+
+
+class DrainError(OctoqueueError):
+    """A test's drain did not come to its end."""
+
+
+class DrainTimeout(DrainError):
+    """Actors were still running when the time of a drain was over."""
+
+    def __init__(self, running: Sequence[str], *, timeout: timedelta) -> None:
+        names = ", ".join(sorted(running)) or "nothing"
+        super().__init__(
+            f"after {timeout} still running: {names}; an actor that waits for another message "
+            "needs concurrency=2 or more"
+        )
+        self.running = tuple(sorted(running))
+
+
+class DrainEndless(DrainError):
+    """More messages ran in one drain than a test means: do they send each other without end?"""
+
+    def __init__(self, actors: Sequence[str], *, limit: int) -> None:
+        names = ", ".join(sorted(set(actors)))
+        super().__init__(f"{limit} messages ran and more wait; the last were of {names}")
+        self.limit = limit
 
 
 class ProcessError(OctoqueueError):

@@ -265,6 +265,7 @@ class Executor:
     ) -> Settlement:
         try:
             ending = attempt.ending or self._endings.judge(attempt, result, error)
+            attempt.ending = ending
             settlement = self._endings.settlement(attempt, ending, attempt.context.seal())
             used = attempt.context.used
             return replace(settlement, used=dict(used)) if used else settlement

@@ -18,7 +18,7 @@ from octoqueue.testing.memory_gates import LimitKey
 from octoqueue.testing.memory_selection import PLAIN, MemoryLines, gates_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from octoqueue.testing.memory_gates import MemoryGates
 
@@ -72,6 +72,13 @@ class MemoryQueue:
     def depth(self, lane: Lane) -> int:
         """Return how many messages wait in a lane."""
         return len(self.ready[lane]) + len(self.lines[lane])
+
+    def messages(self) -> Iterator[tuple[bytes, int | None]]:
+        """Give all that waits, lane by lane, then what is delayed, with the time it is due."""
+        for lane in Lane:
+            yield from ((payload, None) for payload in (*self.ready[lane], *self.lines[lane]))
+        for payload, due_ms in sorted(self.delayed.items(), key=lambda entry: entry[1]):
+            yield payload, due_ms
 
     def room(self, gates: MemoryGates) -> float:
         """Return how many more of its messages may run."""

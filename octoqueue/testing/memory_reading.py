@@ -76,6 +76,10 @@ class MemoryReading:
             paused=here.paused,
         )
 
+    def waiting(self) -> list[tuple[bytes, int | None]]:
+        """Return all that waits or is delayed, with the time it is due."""
+        return [each for name in sorted(self._queues) for each in self._queues[name].messages()]
+
     async def queues(self) -> list[str]:
         """Return the names of all queues ever used."""
         return sorted(self._used)
