@@ -12,7 +12,9 @@ import pytest
 import redis
 
 from octoqueue.primitives.lane import Lane
+from octoqueue.primitives.messages import Emission
 from octoqueue.redis.scripts import SCRIPT_NAMES, script
+from tests.contract.events import teller, told
 from tests.contract.redis_worlds import redis_worlds
 from tests.contract.schedules import NIGHTLY, tick, tick_message
 from tests.contract.world import (
@@ -73,7 +75,9 @@ ALL = {
     "claim": {"ZSCORE", "LPOP", "HSET", "HINCRBY", "ZADD", "LLEN", "RPUSH"},
     "commit": {
         "HDEL", "HGET", "HINCRBY", "RPUSH", "LPUSH", "ZADD", "ZRANGE", "HSET", "SET", "LLEN",
+        "XREVRANGE", "XADD", "PEXPIRE",
     },
+    "emit": {"HEXISTS", "XREVRANGE", "XADD", "PEXPIRE"},
     "enqueue": {"LLEN", "ZCARD", "RPUSH", "HINCRBY", "ZADD", "ZRANGE"},
     "expired": {"ZRANGEBYSCORE"},
     "expiry": {"ZRANGE"},
@@ -127,6 +131,10 @@ async def use_everything(world: World) -> None:
         bury(four),
         release(five),
     )
+    await world.put(teller())
+    (talking,) = await world.claim(1)
+    await world.store.emit(A, [Emission(lease=talking, told=told("a"))])
+    await world.settle(ack(talking))
     stands = await world.store.last_tick("nightly", NIGHTLY.ticks.digest)
     await world.store.fire(tick(stands.now_ms, stands.now_ms - 1), tick_message())
     await world.store.next_expiry()

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from octoqueue.primitives.envelope import Header, pack_header
+from octoqueue.primitives.envelope import Flag, Header, pack_header
+from octoqueue.primitives.events import Keeping, Told
 from octoqueue.primitives.ids import MessageId, new_message_id
 from octoqueue.primitives.lane import LANES, Lane
 from octoqueue.primitives.messages import (
+    Emission,
     Enqueue,
     Lease,
     LeaseToken,
@@ -29,7 +31,17 @@ from octoqueue.redis.calls.claim import claim_call, claim_keys
 from octoqueue.redis.calls.commit import commit_call
 from octoqueue.redis.calls.dead_letters import purge_call, replay_call
 from octoqueue.redis.calls.enqueue import Bounds, enqueue_call
-from octoqueue.redis.calls.life import flush_call, pause_call
+from octoqueue.redis.calls.events import emit_call
+from octoqueue.redis.calls.life import (
+    IN_LINE,
+    IN_LIST,
+    IN_ZSET,
+    cancel_call,
+    flush_call,
+    move_call,
+    pause_call,
+    withdraw_call,
+)
 from octoqueue.redis.calls.schedules import begin_call, fire_call
 from octoqueue.redis.calls.scope import Scope, scopes
 from octoqueue.redis.calls.upkeep import (
@@ -72,8 +84,8 @@ def id_in(partition: int, seed: int) -> MessageId:
         seed += 1
 
 
-def envelope(ident: MessageId, lane: Lane) -> bytes:
-    return pack_header(Header(lane=lane, message_id=ident)) + b"{}"
+def envelope(ident: MessageId, lane: Lane, flags: Flag = Flag.NONE) -> bytes:
+    return pack_header(Header(lane=lane, message_id=ident, flags=flags)) + b"{}"
 
 
 def slots(call: ScriptCall) -> set[int]:
@@ -134,7 +146,8 @@ def settlements(draw: st.DrawFn) -> tuple[Scope, list[Lease], list[Settlement]]:
     def lease() -> Lease:
         ident = id_in(scope.home, draw(st.integers(0, 10_000)))
         token = LeaseToken(ident + b"\0\0\0\1")
-        return Lease(draw(names), scope.home, token, envelope(ident, draw(lanes)))
+        flags = draw(st.sampled_from([Flag.NONE, Flag.EVENTS]))
+        return Lease(draw(names), scope.home, token, envelope(ident, draw(lanes), flags))
 
     def follow_up(beside: MessageId) -> Enqueue:
         ident, lane = new_message_id(beside=beside), draw(lanes)
@@ -176,6 +189,20 @@ def test_a_commit_stays_in_its_slot_with_all_that_follows_from_it(
         assert_one_slot(call)
 
 
+@given(settlements(), sessions)
+def test_an_emission_stays_in_its_slot(
+    drawn: tuple[Scope, list[Lease], list[Settlement]], session: SessionId
+) -> None:
+    scope, leases, _ = drawn
+    told = Told(sender="a", first=1, events=(b"{}",))
+    emissions = [
+        (MAP.of_id(lease.message_id), Emission(lease=lease, told=told)) for lease in leases
+    ]
+    call = emit_call(scope, session=session, emissions=emissions, keeping=Keeping())
+    if call.keys:
+        assert_one_slot(call)
+
+
 @given(scope_of_any, sessions, names)
 def test_upkeep_stays_in_its_slot(scope: Scope, session: SessionId, queue: str) -> None:
     for call in (
@@ -213,6 +240,44 @@ def test_a_decision_about_dead_letters_stays_in_its_slot(
     places = dict.fromkeys(dead, scope.home)
     assert_one_slot(replay_call(scope, queue, places, bounds=(1, 1, 1)))
     assert_one_slot(purge_call(scope, queue, places))
+
+
+@given(scope_of_any, names, lanes, st.sampled_from([IN_LIST, IN_ZSET, IN_LINE]))
+def test_a_decision_about_a_message_stays_in_its_slot(
+    scope: Scope, queue: str, lane: Lane, kind: int
+) -> None:
+    ident, home = id_in(scope.home, 1), scope.home
+    payload = envelope(ident, lane)
+    places = {
+        IN_LIST: scope.keys.lane(home, queue, lane),
+        IN_ZSET: scope.keys.delayed(home, queue),
+        IN_LINE: scope.keys.gated(home, queue, lane),
+    }
+    withdrawn = withdraw_call(
+        scope,
+        queue,
+        ident,
+        partition=home,
+        place=places[kind],
+        kind=kind,
+        member=payload,
+        payload=payload,
+        result_channel="",
+        events=("", 0, 0, "", b""),
+    )
+    moved = move_call(
+        scope,
+        queue,
+        lane,
+        partition=home,
+        place=places[kind],
+        kind=kind,
+        member=payload,
+        payload=payload,
+        bound=1,
+    )
+    for call in (withdrawn, moved, cancel_call(scope, ident, stone=b"1", life_ms=1)):
+        assert len(slots(call)) == 1
 
 
 @given(namespaces, names)
