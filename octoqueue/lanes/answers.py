@@ -21,7 +21,7 @@ class Duplicates:
     """The message that holds the key, by the id of the one that was not stored. They are equal when
     a message was sent again that is still there."""
     refused: bool = False
-    """Whether nothing of the group was stored, because one of them was not wanted as a duplicate."""
+    """Whether nothing of the group was stored, because it wants no duplicates."""
 
     def joined(self, other: Duplicates) -> Duplicates:
         """Return what both say of one group."""

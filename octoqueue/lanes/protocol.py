@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from octoqueue.lanes.life import MessageLife
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
     from datetime import timedelta
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
         SessionId,
         Settlement,
     )
-    from octoqueue.primitives.schedules import Firing, LastTick, Tick
     from octoqueue.primitives.once import Once
+    from octoqueue.primitives.schedules import Firing, LastTick, Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Promotion:
     """When the next becomes due; None when none is delayed."""
 
 
-class LaneStore(Protocol):
+class LaneStore(MessageLife, Protocol):
     """Messages in bounded lanes, leased to worker sessions.
 
     Every method raises `StoreUnavailable` when the store cannot be reached.
@@ -218,6 +220,7 @@ class LaneStore(Protocol):
 
         Raises:
             LaneFull: a lane has no room for all of them; none was moved. Not with `over_bound`.
+            KeyTaken: another message holds the unique key of one of them; none was moved.
             NotReplayable: one of them is no envelope; none was moved.
         """
         ...
@@ -233,14 +236,6 @@ class LaneStore(Protocol):
 
         Those named go, and, with `older_than`, all that died longer ago than that.
         """
-        ...
-
-    async def pause(self, queue: str) -> None:
-        """Let nothing be claimed from a queue until somebody resumes it; what goes in waits."""
-        ...
-
-    async def resume(self, queue: str) -> None:
-        """Let a paused queue be claimed from again."""
         ...
 
     async def flush(self, queue: str) -> None:

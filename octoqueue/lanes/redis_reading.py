@@ -10,7 +10,6 @@ from octoqueue.errors import StoreError
 from octoqueue.lanes.dead_letters import dead_letter_from
 from octoqueue.lanes.options import LaneOptions
 from octoqueue.lanes.reading import stats_from
-from octoqueue.primitives.lane import Lane
 from octoqueue.redis.calls.life import flush_call
 from octoqueue.redis.calls.scope import Scope, scopes
 from octoqueue.redis.calls.upkeep import stats_call
@@ -67,6 +66,13 @@ class RedisReading:
     async def _everywhere(self, call: Callable[[Scope], ScriptCall]) -> list[Any]:
         """Make a call in every scope; one that fails does not keep the others from happening."""
         return good(await self._client.call_each([call(scope) for scope in self._scopes]))
+
+    async def now_ms(self) -> int:
+        """Return the server's clock."""
+        if given := self._now():
+            return given
+        seconds, microseconds = await self._client.command("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────
 

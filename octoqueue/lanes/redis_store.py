@@ -1,7 +1,8 @@
 """`RedisLaneStore`: the protocol on the Lua scripts. It translates; the scripts decide.
 
 Split by verb: `redis_reading.py` reads, `redis_upkeep.py` keeps sessions and lanes in order,
-`redis_dead_letters.py` replays and purges, `redis_life.py` decides about single messages, and here messages are enqueued, claimed and settled.
+`redis_dead_letters.py` replays and purges, `redis_finding.py` finds single messages and
+`redis_life.py` decides about them, and here messages are enqueued, claimed and settled.
 """
 
 from __future__ import annotations
@@ -149,13 +150,6 @@ class RedisLaneStore(RedisLife, RedisSchedules):
     def _packed(self, once: Once, scope: Scope) -> bytes:
         here = scope.partitions
         return once.packed(tuple(i for i in once.settled if self._map.of_id(i) in here))
-
-    async def now_ms(self) -> int:
-        """Return the server's clock."""
-        if given := self._now():
-            return given
-        seconds, microseconds = await self._client.command("TIME")
-        return int(seconds) * 1000 + int(microseconds) // 1000
 
     # ── taking out ───────────────────────────────────────────────────────────────────────────────
 

@@ -3,9 +3,9 @@
 Counters in a stats hash: `enqueued`, `claimed`, `acked`, `retried`, `dead`, `released`,
 `snoozed`, `cancelled`, `expired`, `withdrawn` (cancelled before it was claimed), `duplicates`
 (follow-ups whose unique key was taken), `reclaimed`, `promoted`, `aged`, `undecodable`, `replayed`,
-`purged`, `runs`, `run_us`, `run_ms2` and `wait:N` for bucket N of `primitives/histogram.py`.
-Beside them stand `paused` and `cap`, how many
-messages of the queue run at once.
+`purged`, `moved`, `runs`, `run_us`, `run_ms2` and `wait:N` for bucket N of
+`primitives/histogram.py`. Beside them stand `paused` and `cap`, how many messages of the queue run
+at once.
 """
 
 from __future__ import annotations

@@ -54,6 +54,10 @@ def script(name: str) -> Script:
 
 
 SCRIPT_NAMES = (
+    "cancel",
+    "move",
+    "seek",
+    "withdraw",
     "begin",
     "claim",
     "commit",

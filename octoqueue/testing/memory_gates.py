@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from octoqueue.lanes.finding import Gate
 from octoqueue.primitives.gates import Gates, Reservation, opens_at_ms
 
 if TYPE_CHECKING:
@@ -57,6 +58,22 @@ class MemoryGates:
             yield f"t{extension.tenant}", concurrency
         for cap in extension.caps:
             yield f"c{cap}", self.defined.caps.get(cap)
+
+    def told(self, queue: str, extension: Extension, now_ms: float) -> tuple[Gate, ...]:
+        """Return what is to be said of the gates of a message that waits."""
+        held = self._held[queue]
+        words = {"t": "tenant", "c": "cap"}
+        gates = [
+            Gate(name=f"{words[name[0]]} {name[1:]}", held=held[name], slots=slots)
+            for name, slots in self._caps(extension)
+        ]
+        for use in extension.limits:
+            if use.name in self.defined.limits:
+                opens = self._opens_at_ms(use)
+                whose = f" for {use.key}" if use.key else ""
+                at_ms = round(opens) if opens > now_ms else None
+                gates.append(Gate(name=f"limit {use.name}{whose}", opens_at_ms=at_ms))
+        return tuple(gates)
 
     def closed_limit(self, extension: Extension, now_ms: float) -> tuple[LimitKey, float] | None:
         """Return the limit of a message that opens last, and when; None when all are open."""

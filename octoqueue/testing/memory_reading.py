@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import deque
 from typing import TYPE_CHECKING
@@ -23,7 +24,6 @@ from octoqueue.testing.memory_schedules import MemorySchedules
 from octoqueue.testing.memory_unique import MemoryUnique, Tombstone
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncGenerator
     from datetime import timedelta
 
@@ -52,6 +52,7 @@ class MemoryReading:
         self._unique = MemoryUnique()
         self._gates = MemoryGates()
         self._tombstones: dict[MessageId, Tombstone] = {}
+        self._cancelled = asyncio.Event()
 
     def _queue(self, name: str) -> MemoryQueue:
         return self._queues.setdefault(name, MemoryQueue(name))

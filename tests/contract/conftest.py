@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 for _part in (
     "bells",
+    "cancelling",
     "claiming",
     "dead_letters",
     "enqueuing",

@@ -8,6 +8,7 @@ A test module subclasses `LaneStoreContract` and gives two fixtures, `make` (a `
 from __future__ import annotations
 
 from tests.contract.bells import Bells, QuietBells
+from tests.contract.cancelling import Cancelling, CancellingWhatRuns, Finding, Moving
 from tests.contract.claiming import Claiming, ClaimingTheUndecodable
 from tests.contract.dead_letters import Purging, Replaying
 from tests.contract.enqueuing import Bounding, Enqueuing, GroupingOverPartitions
@@ -49,6 +50,10 @@ class LaneStoreContract(
     Releasing,
     FollowingUniquely,
     ReplayingUniquely,
+    Cancelling,
+    CancellingWhatRuns,
+    Finding,
+    Moving,
     TakingTurns,
     Capping,
     CappingQueues,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from octoqueue.errors import KeyTaken, LaneFull
@@ -16,7 +18,7 @@ from octoqueue.primitives.extension import (
 )
 from octoqueue.primitives.ids import MessageId, new_message_id, text_from_id
 from octoqueue.primitives.lane import Lane
-from octoqueue.primitives.messages import Enqueue, Outcome, Settlement
+from octoqueue.primitives.messages import Enqueue, Lease, Outcome, Settlement
 from tests.contract.world import (
     LEASE_MS,
     ONE_PARTITION,
@@ -31,11 +33,14 @@ from tests.contract.world import (
     retry,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 DONE, STARTED, WINDOW = UniqueMode.DONE, UniqueMode.STARTED, UniqueMode.WINDOW
 MINUTE_MS = 60_000
 
 
-def unique(  # noqa: PLR0913 - a message has many sides
+def unique(
     key: str = "k",
     mode: UniqueMode = DONE,
     *,
@@ -159,9 +164,8 @@ class Releasing:
     @pytest.mark.parametrize("end", [ack, bury], ids=["ack", "dead-letter"])
     @pytest.mark.parametrize("mode", [STARTED, DONE])
     async def test_the_key_is_free_when_the_message_has_ended(
-        self, world: World, end: object, mode: UniqueMode
+        self, world: World, end: Callable[[Lease], Settlement], mode: UniqueMode
     ) -> None:
-        assert callable(end)
         await world.put(unique(mode=mode))
         lease = await world.claim_one()
         await world.settle(end(lease))

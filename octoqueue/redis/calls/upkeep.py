@@ -20,7 +20,9 @@ def extend_call(scope: Scope, session: SessionId, *, lease_ms: int, now_ms: int 
 
 def expired_call(scope: Scope, *, limit: int, now_ms: int = 0) -> ScriptCall:
     """Return the call of `expired.lua`."""
-    return ScriptCall(script("expired"), [scope.workers()], [now_ms, limit])
+    keys = [scope.workers(), scope.locks(), scope.lock_expiries()]
+    keys += [scope.tombstones(), scope.tombstone_expiries()]
+    return ScriptCall(script("expired"), keys, [now_ms, limit])
 
 
 def expiry_call(scope: Scope, *, now_ms: int = 0) -> ScriptCall:

@@ -1,7 +1,17 @@
--- Purpose    Name the worker sessions whose lease has run out, oldest first.
--- KEYS       [1] workers zset
--- ARGV       [1] now in ms, or 0   [2] how many at most
+-- Purpose    Name the worker sessions whose lease has run out, oldest first; and forget locks of
+--            unique keys and tombstones of cancelled messages whose time is over.
+-- KEYS       [1] workers zset   [2] locks   [3] when they end   [4] tombstones   [5] when they end
+-- ARGV       [1] now in ms, or 0   [2] how many at most, of each
 -- Returns    array of sessions
 --#include now
+--#include header
+--#include extension
+--#include unique
 
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now_ms(ARGV[1]), 'LIMIT', 0, ARGV[2])
+local now = now_ms(ARGV[1])
+prune_locks(KEYS[2], KEYS[3], now, ARGV[2])
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now, 'LIMIT', 0, ARGV[2])) do
+  redis.call('HDEL', KEYS[4], id)
+  redis.call('ZREM', KEYS[5], id)
+end
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])

@@ -105,7 +105,7 @@ def test_a_claim_reads_back_its_leases() -> None:
         now_ms=1,
     )
     assert call.args == [1, "w", b"\0\0\0\5", 10, 2, 2, 1, 3]
-    answer = [[2, 1, payload(1), payload(2)], [-1, 2, payload(3)]]
+    answer: list[list[int | bytes]] = [[2, 1, payload(1), payload(2)], [-1, 2, payload(3)]]
     to_run, to_end = leases_from(answer, WHOLE, ["a", "b"], b"\0\0\0\5")
     assert to_run == [Lease("b", 0, LeaseToken(ident(n) + b"\0\0\0\5"), payload(n)) for n in (1, 2)]
     assert to_end == [Lease("a", 1, LeaseToken(ident(3) + b"\0\0\0\5"), payload(3))]
