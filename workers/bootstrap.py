@@ -9,19 +9,31 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from octoqueue.maintenance.database import database_url, opened_database
 from octoqueue.postgres.migrator import Migrator
 from octoqueue.postgres.pool import PostgresPool
 from octoqueue.workflow.postgres_tasks import PostgresTaskStore
+from workers.acceptance import Acceptance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from octoqueue.broker.lane_broker import LaneBroker
     from octoqueue.settings.root import Settings
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Where tasks are kept, and taken in."""
+
+    pool: PostgresPool
+    tasks: PostgresTaskStore
+    accept: Acceptance
 
 
 @asynccontextmanager
@@ -35,6 +47,21 @@ async def opened_tasks(
             yield store
         finally:
             await store.aclose()
+
+
+@asynccontextmanager
+async def opened_desk(
+    settings: Settings, broker: LaneBroker, *, application_name: str
+) -> AsyncGenerator[Desk]:
+    """Lend what takes tasks in; raises as `opened_database` does."""
+    async with opened_database(settings, application_name=application_name) as pool:
+        tasks = PostgresTaskStore(pool)
+        accept = Acceptance(pool, tasks, broker)
+        try:
+            yield Desk(pool=pool, tasks=tasks, accept=accept)
+        finally:
+            await accept.aclose()
+            await tasks.aclose()
 
 
 async def migrate_fully(settings: Settings) -> None:

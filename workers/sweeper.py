@@ -1,15 +1,16 @@
 """Finds tasks whose message is gone: by age, since a message cannot be asked for.
 
 A queued task has lost its message when it was last sent longer ago than the oldest message that
-waits for the planner, plus a margin for one that is just being worked on. Its message is sent
-again. A task that has been running for longer than the oldest message of any arm plus an hour is
-failed: where it stopped is not known, so it is not started over.
+waits for the planner, plus a margin for one that is just being worked on, while no message is late
+in the outbox. A new message is written into the outbox in the transaction that stamps the task as
+sent anew. A task that has been running for longer than the oldest message of any arm plus an hour
+is failed: where it stopped is not known, so it is not started over.
 
-That covers a process killed between inserting a row and enqueueing its message, and a Redis that
-lost its memory. The weakness: within the margin nothing is noticed; delayed messages have no age,
-so while one is delayed nothing is sent again or failed; and a message that has waited for more than
-the margin and is in a planner's hands at this very moment is taken for lost and sent twice, which
-costs a second run and changes no outcome.
+That covers a Redis that lost its memory; a process that is killed loses no message. The weakness:
+within the margin nothing is noticed; delayed messages have no age, so while one is delayed nothing
+is sent again or failed; and a message that has waited for more than the margin and is in a
+planner's hands at this very moment is taken for lost and sent twice, which costs a second run and
+changes no outcome.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from octoqueue.errors import LaneFull
 from octoqueue.workflow.tasks import TaskError
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from octoqueue.primitives.messages import QueueStats
     from octoqueue.workflow.protocol import TaskStore
-    from workers.intake import Intake
 
 log = logging.getLogger(__name__)
 
@@ -69,20 +68,28 @@ def abandoned_after(queues: Sequence[QueueStats]) -> timedelta | None:
     return timedelta(seconds=oldest) + ARM_MARGIN
 
 
+class PutBack(Protocol):
+    """Writes messages for queued tasks that must have lost theirs."""
+
+    async def __call__(self, *, unsent_for: timedelta, limit: int) -> int:
+        """Return how many."""
+        ...
+
+
 class Sweeper:
     """Does one sweep at a time."""
 
     def __init__(
         self,
         tasks: TaskStore,
-        intake: Intake,
+        put_back: PutBack,
         read_stats: Callable[[str], Awaitable[QueueStats]],
         *,
         intake_queue: str,
         arm_queues: Sequence[str],
     ) -> None:
         self._tasks = tasks
-        self._intake = intake
+        self._put_back = put_back
         self._read_stats = read_stats
         self._intake_queue = intake_queue
         self._arm_queues = tuple(arm_queues)
@@ -109,15 +116,7 @@ class Sweeper:
         unsent_for = lost_after(planner)
         if unsent_for is None:
             return 0
-        sent = 0
-        for task in await self._tasks.put_back(unsent_for=unsent_for, limit=BATCH):
-            try:
-                await self._intake.put_back(task)
-            except LaneFull:
-                log.info("task_not_sent_again", extra={"task_id": task.task_id})
-                continue
-            sent += 1
-        return sent
+        return await self._put_back(unsent_for=unsent_for, limit=BATCH)
 
     async def _fail_abandoned(self, queues: Sequence[QueueStats]) -> int:
         running_for = abandoned_after(queues)

@@ -13,7 +13,7 @@ Every move is compare-and-set: it happens once, and doing it again changes nothi
 outcome into the other; the first one stands.
 
 `tasks` holds the values and the table of legal moves (pure), `protocol` the verbs, `postgres_tasks`
-the adapter. The weakness: a task's row and its message live in two servers. The row is written
-first and taken back when the message was not accepted; what falls between (a process killed in
-between, a Redis that lost its memory) is found by age, by the sweep in `workers/admin`.
+the adapter, which can also write in somebody's transaction. The weakness: once its message has left
+the outbox, a task's row and its message live in two servers. A Redis that lost its memory is found
+by age, by the sweep in `workers/admin`.
 """

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
-    from octoqueue.postgres.pool import PostgresPool, Record
+    from octoqueue.postgres.pool import PooledConnection, PostgresPool, Record
+    from octoqueue.primitives.messages import Enqueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,7 @@ class PostgresTaskStore:
     async def put_back(self, *, unsent_for: timedelta, limit: int) -> Sequence[NewTask]:
         """Return queued tasks that must have lost their message, stamped as sent anew."""
         rows = await self._pool.fetch(self._sql["put_back_tasks"], unsent_for, limit)
-        return [
-            NewTask(
-                task_id=TaskId(str(row["task_id"])), goal=row["goal"], lane=lane_from(row["lane"])
-            )
-            for row in rows
-        ]
+        return [_new_task_from(row) for row in rows]
 
     async def fail_abandoned(
         self, *, running_for: timedelta, error: TaskError, limit: int
@@ -106,17 +102,52 @@ class PostgresTaskStore:
         )
         return [TaskId(str(row["task_id"])) for row in rows]
 
+    async def accept(
+        self,
+        tasks: Sequence[NewTask],
+        messages: Sequence[Enqueue],
+        *,
+        actor: str,
+        queue: str,
+        head_start: timedelta,
+    ) -> None:
+        """Keep new tasks and, in the outbox, the first message of each: both or neither.
+
+        A message has the id of its task. For `head_start` the relays leave it to the caller.
+        """
+        await self._pool.fetch(
+            self._sql["accept_tasks"],
+            *_columns(tasks),
+            actor,
+            queue,
+            [message.payload for message in messages],
+            head_start,
+        )
+
+    # ── in somebody's transaction ────────────────────────────────────────────────────────────────
+
+    async def add_in(self, connection: PooledConnection, tasks: Sequence[NewTask]) -> None:
+        """Keep new tasks if the transaction commits."""
+        await connection.execute(self._sql["add_tasks"].text, *_columns(tasks))
+
+    async def withdraw_in(self, connection: PooledConnection, task_ids: Sequence[TaskId]) -> None:
+        """Forget queued tasks if the transaction commits."""
+        await connection.execute(self._sql["withdraw_tasks"].text, task_ids)
+
+    async def put_back_in(
+        self, connection: PooledConnection, *, unsent_for: timedelta, limit: int
+    ) -> Sequence[NewTask]:
+        """Return what `put_back` does; stamped as sent anew if the transaction commits."""
+        statement = self._sql["put_back_tasks"].text
+        rows = await connection.fetch(statement, unsent_for, limit)
+        return [_new_task_from(row) for row in rows]
+
     async def check(self) -> None:
         """Return when the database answers."""
         await self._pool.check()
 
     async def _add_many(self, tasks: Sequence[NewTask]) -> Sequence[None]:
-        await self._pool.fetch(
-            self._sql["add_tasks"],
-            [task.task_id for task in tasks],
-            [task.goal for task in tasks],
-            [task.lane.label for task in tasks],
-        )
+        await self._pool.fetch(self._sql["add_tasks"], *_columns(tasks))
         return [None] * len(tasks)
 
     async def _get_many(self, task_ids: Sequence[TaskId]) -> Sequence[Task | None]:
@@ -152,6 +183,20 @@ class PostgresTaskStore:
 
 def _id_of(item: NewTask | _Start | _Finish) -> TaskId:
     return item.task_id
+
+
+def _columns(tasks: Sequence[NewTask]) -> tuple[list[str], list[str], list[str]]:
+    return (
+        [task.task_id for task in tasks],
+        [task.goal for task in tasks],
+        [task.lane.label for task in tasks],
+    )
+
+
+def _new_task_from(row: Record) -> NewTask:
+    return NewTask(
+        task_id=TaskId(str(row["task_id"])), goal=row["goal"], lane=lane_from(row["lane"])
+    )
 
 
 def _statuses(rows: Sequence[Record]) -> dict[str, TaskStatus]:

@@ -20,8 +20,8 @@ from octoqueue.lanes.protocol import LaneStore
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.settings.root import Settings
 from octoqueue.workflow.protocol import TaskStore
-from workers.bootstrap import opened_tasks
-from workers.intake import Enqueue, Intake, PlannerQueue
+from workers.bootstrap import opened_desk
+from workers.intake import Accept, Intake
 from workers.reflex.document import openapi_document
 from workers.reflex.edge import Edge
 from workers.reflex.measuring import RequestMeter
@@ -40,7 +40,7 @@ class Parts:
     """What the edge stands on."""
 
     tasks: TaskStore
-    enqueue: Enqueue
+    accept: Accept
     lanes: Callable[[], LaneStore]
 
 
@@ -58,9 +58,9 @@ def create_app(settings: Settings | None = None) -> Edge:
         chosen = settings or Settings.load()
         async with (
             octoqueue.get_broker().connected(chosen) as broker,
-            opened_tasks(chosen, application_name="octoqueue reflex") as tasks,
+            opened_desk(chosen, broker, application_name="octoqueue reflex") as desk,
         ):
-            yield Parts(tasks=tasks, enqueue=PlannerQueue(broker), lanes=broker.store)
+            yield Parts(tasks=desk.tasks, accept=desk.accept, lanes=broker.store)
 
     return app_on(opened)
 
@@ -75,7 +75,7 @@ def app_on(opened: OpensParts) -> Edge:
         async with opened() as parts:
             routes.append(
                 Routes(
-                    intake=Intake(parts.tasks, parts.enqueue),
+                    intake=Intake(parts.accept),
                     tasks=parts.tasks,
                     lanes=parts.lanes,
                     meter=meter,

@@ -14,6 +14,29 @@ from unnest($1::uuid[], $2::text[], $3::text[]) as added (task_id, goal, lane)
 order by added.task_id
 on conflict (task_id) do nothing;
 
+-- name: accept_tasks
+-- Rows of tasks and, in the outbox, of the first message of each, which has the same id: both or
+-- neither. The same as add_tasks and add_messages in one transaction, in one round trip.
+-- $1 uuid[]: the tasks
+-- $2 text[]: their goals
+-- $3 text[]: their lanes
+-- $4 text: the actor of the messages
+-- $5 text: their queue
+-- $6 bytea[]: their envelopes
+-- $7 interval: for how long the relays leave the messages to the caller
+-- returns nothing
+with accepted as (
+  select a.id, a.goal, a.lane, a.envelope
+  from unnest($1::uuid[], $2::text[], $3::text[], $6::bytea[]) as a (id, goal, lane, envelope)
+), added as (
+  insert into tasks (task_id, goal, lane)
+  select id, goal, lane from accepted order by id
+  on conflict (task_id) do nothing
+)
+insert into outbox (id, actor, queue, lane, envelope, due_at)
+select id, $4, $5, lane, envelope, clock_timestamp() + $7::interval from accepted
+on conflict (id) do nothing;
+
 -- name: get_tasks
 -- $1 uuid[]: which
 -- returns a row for each that exists, in any order
@@ -87,13 +110,18 @@ delete from tasks using held where tasks.task_id = held.task_id;
 
 -- name: put_back_tasks
 -- Takes queued rows whose message must be gone and stamps them as sent anew; whoever gets a row
--- here sends its message. Concurrent sweeps never get the same row.
+-- here sends its message. Concurrent sweeps never get the same row. While the outbox is behind,
+-- nobody can tell which messages are gone, and none is taken.
 -- $1 interval: how long ago they were last sent at least
 -- $2 int4: how many at most
 -- returns for each its id, goal and lane, oldest first
 with lost as (
   select task_id from tasks
   where finished_at is null and status = 'queued' and queued_at < now() - $1::interval
+    and not exists (
+      select from outbox
+      where outbox.failed_at is null and outbox.created_at < now() - interval '1 minute'
+    )
   order by created_at
   limit $2
   for update skip locked

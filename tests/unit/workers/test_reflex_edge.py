@@ -42,21 +42,20 @@ class Behind:
         self.tasks = FragileTasks()
         self.lanes: LaneStore = MemoryLaneStore()
         self.sent: list[NewTask] = []
-        self.message_ids: list[str] = []
         self.enqueue_fails: BaseException | None = None
         self.enqueue_hangs = False
 
-    async def enqueue(self, task: NewTask, *, message_id: str) -> None:
+    async def accept(self, task: NewTask) -> None:
         if self.enqueue_hangs:
             await asyncio.Event().wait()
         if self.enqueue_fails is not None:
             raise self.enqueue_fails
+        await self.tasks.add(task)
         self.sent.append(task)
-        self.message_ids.append(message_id)
 
     @asynccontextmanager
     async def parts(self) -> AsyncGenerator[Parts]:
-        yield Parts(tasks=self.tasks, enqueue=self.enqueue, lanes=lambda: self.lanes)
+        yield Parts(tasks=self.tasks, accept=self.accept, lanes=lambda: self.lanes)
 
 
 class FragileTasks(MemoryTaskStore):
@@ -128,7 +127,6 @@ async def test_a_task_is_accepted_in_the_lane_of_its_priority(
     task_id = answer.json()["task_id"]
     assert answer.headers["location"] == f"{TASKS}/{task_id}"
     assert behind.sent == [NewTask(task_id=task_id, goal=body["goal"], lane=lane)]
-    assert behind.message_ids == [task_id]
 
 
 async def test_a_task_is_shown_from_queued_to_completed(
@@ -345,17 +343,6 @@ async def test_a_bug_shows_no_stack_trace_and_is_logged(
         assert "secret" not in answer.text
         assert "Traceback" not in answer.text
     assert "secret detail" in caplog.text
-
-
-async def test_taking_a_task_back_that_fails_too_changes_no_answer(
-    client: httpx.AsyncClient, behind: Behind, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def gone(_task_id: TaskId) -> None:
-        raise GONE
-
-    monkeypatch.setattr(behind.tasks, "withdraw", gone)
-    behind.enqueue_fails = LaneFull("planner", "low", depth=1, bound=1)
-    refused(await client.post(TASKS, json={"goal": "g"}), 429, "lane_full")
 
 
 # ── health, metrics, document ────────────────────────────────────────────────────────────────────

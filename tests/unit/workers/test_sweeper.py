@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from octoqueue.errors import LaneFull, StoreUnavailable
+from octoqueue.errors import StoreUnavailable
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import QueueStats
 from octoqueue.testing.fake_clock import FakeClock
 from octoqueue.testing.memory_tasks import MemoryTaskStore
 from octoqueue.workflow.tasks import NewTask, TaskStatus, new_task_id
-from workers.intake import Intake
 from workers.sweeper import ARM_MARGIN, INTAKE_MARGIN, Sweeper, Swept, abandoned_after, lost_after
 
 if TYPE_CHECKING:
@@ -37,20 +36,19 @@ class Scene:
         self.clock = FakeClock()
         self.tasks = MemoryTaskStore(clock=self.clock)
         self.stats = {"planner": QUIET, "coder": replace(QUIET, queue="coder")}
-        self.sent: list[tuple[TaskId, str]] = []
-        self.full_for: set[TaskId] = set()
+        self.sent: list[TaskId] = []
         self.sweeper = Sweeper(
             self.tasks,
-            Intake(self.tasks, self.enqueue),
+            self.put_back,
             self.read,
             intake_queue="planner",
             arm_queues=("coder",),
         )
 
-    async def enqueue(self, task: NewTask, *, message_id: str) -> None:
-        if task.task_id in self.full_for:
-            raise LaneFull("planner", "low", depth=1, bound=1)
-        self.sent.append((task.task_id, message_id))
+    async def put_back(self, *, unsent_for: timedelta, limit: int) -> int:
+        lost = await self.tasks.put_back(unsent_for=unsent_for, limit=limit)
+        self.sent += [task.task_id for task in lost]
+        return len(lost)
 
     async def read(self, queue: str) -> QueueStats:
         return self.stats[queue]
@@ -69,14 +67,12 @@ def scene() -> Scene:
     return Scene()
 
 
-async def test_a_task_without_a_message_is_sent_again_once_under_a_new_id(scene: Scene) -> None:
+async def test_a_task_without_a_message_is_sent_again_once(scene: Scene) -> None:
     task_id = await scene.added()
     assert await scene.sweeper.sweep() == Swept(sent_again=0, failed=0)
     scene.pass_time(INTAKE_MARGIN + timedelta(seconds=1))
     assert await scene.sweeper.sweep() == Swept(sent_again=1, failed=0)
-    ((sent, message_id),) = scene.sent
-    assert sent == task_id
-    assert message_id != task_id
+    assert scene.sent == [task_id]
     assert await scene.sweeper.sweep() == Swept(sent_again=0, failed=0)
 
 
@@ -92,17 +88,6 @@ async def test_while_a_message_is_delayed_nobody_can_tell(scene: Scene) -> None:
     scene.pass_time(timedelta(hours=2))
     scene.stats["planner"] = replace(QUIET, delayed=1)
     assert await scene.sweeper.sweep() == Swept(sent_again=0, failed=0)
-
-
-async def test_a_full_lane_leaves_a_task_to_a_later_sweep(scene: Scene) -> None:
-    full, fine = await scene.added(), await scene.added()
-    scene.full_for = {full}
-    scene.pass_time(timedelta(hours=1))
-    assert await scene.sweeper.sweep() == Swept(sent_again=1, failed=0)
-    scene.full_for = set()
-    scene.pass_time(timedelta(hours=1))
-    assert (await scene.sweeper.sweep()).sent_again == 2
-    assert [task_id for task_id, _ in scene.sent] == [fine, full, fine]
 
 
 async def test_a_running_task_is_failed_only_when_no_message_of_any_arm_is_as_old(
@@ -136,9 +121,7 @@ async def test_counters_that_cannot_be_read_stop_the_sweep(scene: Scene) -> None
 
     task_id = await scene.added()
     scene.pass_time(timedelta(days=1))
-    sweeper = Sweeper(
-        scene.tasks, Intake(scene.tasks, scene.enqueue), gone, intake_queue="p", arm_queues=()
-    )
+    sweeper = Sweeper(scene.tasks, scene.put_back, gone, intake_queue="p", arm_queues=())
     with pytest.raises(StoreUnavailable):
         await sweeper.sweep()
     task = await scene.tasks.get(task_id)
