@@ -8,6 +8,7 @@ import pytest
 import octoqueue
 from octoqueue.errors import DeclarationError
 from octoqueue.primitives.envelope import decode_body, extension_of, unpack_header
+from octoqueue.primitives.messages import SessionId
 from octoqueue.primitives.schedules import Fired, Missed
 from octoqueue.testing.fake_clock import FakeClock
 from octoqueue.testing.memory_lanes import MemoryLaneStore
@@ -85,7 +86,7 @@ async def test_a_fired_tick_is_enqueued_with_all_that_its_actor_declares() -> No
     firing = await broker.schedules.fire(store, periodic, after_ms=begun, tick_ms=tick_ms)
     again = await broker.schedules.fire(store, periodic, after_ms=begun, tick_ms=tick_ms)
     assert (firing.outcome, again.outcome) == (Fired.FIRED, Fired.MOVED_ON)
-    (message,) = [payload for lane in store._queue("default").ready.values() for payload in lane]
+    ((_, _, _, message),) = await store.claim(SessionId("worker"), ["default"], limit=9)
     header, extension = unpack_header(message), extension_of(message)
     assert header.lane is octoqueue.Lane.HIGH
     assert (extension.tenant, extension.caps) == ("acme", ("actor:report",))

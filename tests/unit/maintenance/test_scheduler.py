@@ -60,10 +60,10 @@ class Fleet:
         """Another process."""
         broker = broker_on(self.store)
 
-        @octoqueue.periodic(**self.options)
-        @octoqueue.actor(broker=broker, **self.actor_options)
         async def report() -> None: ...
 
+        declare: Any = octoqueue.actor(broker=broker, **self.actor_options)
+        octoqueue.periodic(**self.options)(declare(report))
         scheduler = Scheduler(broker, clock=clock or self.clock)
         begun = len(self.store.called("last_tick"))
         await scheduler.start()
