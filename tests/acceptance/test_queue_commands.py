@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pty
 import signal
@@ -14,24 +15,23 @@ from uuid import uuid4
 import orjson
 import pytest
 
+from octoqueue.broker.lane_broker import LaneBroker
+from octoqueue.lanes.options import LaneOptions
 from tests.program import ROOT, Program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from octoqueue.primitives.messages import QueueStats
+
 APP = """
 import octoqueue
-from datetime import timedelta
 
 @octoqueue.actor(queue="coder", results=True)
 async def write(text: str, *, times: int = 1) -> str:
     print("wrote", text * times, flush=True)
     return text
-
-@octoqueue.actor(queue="retriever", batch=octoqueue.Batch(max_size=3, max_wait=timedelta(hours=1)))
-async def embed(texts: list[str]) -> None:
-    print("embedded", texts, flush=True)
 """
 
 
@@ -55,6 +55,16 @@ class Shell:
         code, out, err = self.run(*words, "--json")
         assert (code, err) == (0, "")
         return orjson.loads(out)
+
+    def stats(self, queue: str) -> QueueStats:
+        options = LaneOptions(namespace=self.environment["OCTOQUEUE_NAMESPACE"])
+        broker = LaneBroker(self.environment["OCTOQUEUE_REDIS_URL"], options=options)
+
+        async def read() -> QueueStats:
+            async with broker.connected():
+                return await broker.store().stats(queue)
+
+        return asyncio.run(read())
 
     def start(self, *words: str) -> Program:
         return Program(*words, cwd=self.folder, environment=self.environment)
@@ -82,11 +92,7 @@ def test_what_is_sent_from_the_command_line_is_shown_held_up_and_run(shell: Shel
         assert shell.run("resume", "coder")[0] == 0
         worker.says("wrote one")
         worker.says("wrote twotwo")
-        for text in ("a", "b", "c"):
-            shell.answer("enqueue", "embed", "--queue", "retriever", "--args", f'["{text}"]')
-        worker.says(r"embedded \[")
-    (coder,) = [queue for queue in shell.answer("queues") if queue["queue"] == "coder"]
-    assert (coder["waiting"]["high"], coder["totals"]["acked"]) == (0, 2)
+    assert shell.stats("coder").counters["acked"] == 2
 
 
 def test_top_shows_the_queues_until_q_and_leaves_the_terminal_as_it_was(shell: Shell) -> None:
@@ -126,3 +132,33 @@ def test_top_streams_lines_of_json_into_a_pipe_until_it_is_interrupted(shell: Sh
         program.signal(signal.SIGINT)
         assert program.ends() == 0
         assert program.stderr == []
+
+
+def test_a_paced_replay_can_be_interrupted_and_taken_up_again(shell: Shell) -> None:
+    failing = shell.folder / "failing.py"
+    failing.write_text(
+        "import octoqueue\n\n"
+        "@octoqueue.actor(queue='coder', max_retries=0)\n"
+        "async def fail(number: int) -> None:\n"
+        "    raise ValueError(number)\n\n"
+        "if __name__ == '__main__':\n"
+        "    octoqueue.send_many([fail.message(number) for number in range(60)])\n"
+    )
+    environment = os.environ | dict(shell.environment) | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "failing.py"], cwd=shell.folder, env=environment, check=True)
+    with shell.start("worker", "failing") as worker:
+        worker.says("message_dead_lettered", times=60)
+        worker.signal(signal.SIGTERM)
+        assert worker.ends() == 0
+    command = ("dead", "replay", "coder", "--all", "--rate", "10/s", "--yes")
+    with shell.start(*command) as program:
+        while not shell.stats("coder").counters.get("replayed"):
+            pass
+        program.signal(signal.SIGINT)
+        assert program.ends() == 130
+        (told,) = program.stderr
+    replayed = shell.stats("coder").counters["replayed"]
+    assert f"interrupted: {replayed} of 60 were replayed" in told
+    assert 0 < replayed < 60
+    told = shell.answer("dead", "replay", "coder", "--all", "--yes")
+    assert told["replayed"] == 60 - replayed
