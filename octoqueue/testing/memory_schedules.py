@@ -38,7 +38,7 @@ class MemorySchedules:
     def refusal(self, tick: Tick, now_ms: int) -> tuple[Fired, int] | None:
         """Tell why a tick must not be fired, and the last tick; None when it may be."""
         found = self._standing.get(tick.schedule)
-        if found is not None and found.last_ms != tick.after_ms:
+        if found is not None and not tick.after_ms == found.last_ms < tick.tick_ms:
             return Fired.MOVED_ON, found.last_ms
         if tick.tick_ms > now_ms:
             return Fired.EARLY, tick.after_ms

@@ -23,12 +23,13 @@ end
 
 local now = now_ms(ARGV[1])
 local digest, last = standing_of(schedules, name)
-if digest and last ~= tonumber(known) then return { MOVED_ON, last, now, NOTHING } end
-last = tonumber(known)
-if tonumber(tick) > now then return { EARLY, last, now, NOTHING } end
+known, tick = tonumber(known), tonumber(tick)
+if digest and (last ~= known or tick <= last) then return { MOVED_ON, last, now, NOTHING } end
+last = known
+if tick > now then return { EARLY, last, now, NOTHING } end
 local answer = enqueue()
 if #answer[1] == 0 then
-  last = tonumber(tick)
+  last = tick
   stand(schedules, name, wanted, last, last)
 end
 return { FIRED, last, now, answer }
