@@ -154,7 +154,8 @@ def _state(told: dict[str, Any]) -> str:
         if told[name] is not None:
             return f"{state}, {word} {local(told[name])}"
     if told["position"] is not None:
-        return f"{state}, {told['position']:,} before it"
+        before = told["position"]
+        return f"{state}, {before:,} before it" if before else f"{state}, first of its lane"
     return state
 
 
