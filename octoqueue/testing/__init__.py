@@ -1,5 +1,57 @@
 """The public test kit: run and inspect your actors without a server.
 
+`lane_queue`, a pytest fixture, and `in_memory`, the same for everything else, give a test the
+queues of its broker: `drain` runs what waits, `advance` moves the clock, `require_enqueued` looks.
 `MemoryLaneStore` keeps the same promises as the Redis store (both pass one contract suite) inside
 one process; its clock may be a `FakeClock` that moves only when told.
+
+The names below are loaded when they are first used.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from octoqueue.testing.enqueued import Enqueued as Enqueued
+    from octoqueue.testing.fake_clock import FakeClock as FakeClock
+    from octoqueue.testing.lane_queue import LaneQueue as LaneQueue
+    from octoqueue.testing.lane_queue import in_memory as in_memory
+    from octoqueue.testing.memory_lanes import MemoryLaneStore as MemoryLaneStore
+    from octoqueue.testing.report import DrainReport as DrainReport
+    from octoqueue.testing.report import Ran as Ran
+
+__all__ = [
+    "DrainReport",
+    "Enqueued",
+    "FakeClock",
+    "LaneQueue",
+    "MemoryLaneStore",
+    "Ran",
+    "in_memory",
+]
+
+_HOMES = {
+    "DrainReport": "octoqueue.testing.report",
+    "Enqueued": "octoqueue.testing.enqueued",
+    "FakeClock": "octoqueue.testing.fake_clock",
+    "LaneQueue": "octoqueue.testing.lane_queue",
+    "MemoryLaneStore": "octoqueue.testing.memory_lanes",
+    "Ran": "octoqueue.testing.report",
+    "in_memory": "octoqueue.testing.lane_queue",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'octoqueue.testing' has no attribute {name!r}")
+    value: object = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

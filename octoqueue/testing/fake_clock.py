@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from datetime import timedelta
 
 
 class FakeClock:
@@ -30,9 +31,9 @@ class FakeClock:
         heapq.heappush(self._sleepers, (until, next(self._order), future))
         await future
 
-    def advance(self, milliseconds: int) -> None:
-        """Move the clock forward."""
-        self._now_ms += milliseconds
+    def advance(self, by: int | timedelta) -> None:
+        """Move the clock forward, by a duration or by milliseconds."""
+        self._now_ms += by // timedelta(milliseconds=1) if isinstance(by, timedelta) else by
         while self._sleepers and self._sleepers[0][0] <= self._now_ms:
             future = heapq.heappop(self._sleepers)[2]
             if not future.done():

@@ -77,8 +77,7 @@ class MemoryQueue:
         """Give all that waits, lane by lane, then what is delayed, with the time it is due."""
         for lane in Lane:
             yield from ((payload, None) for payload in (*self.ready[lane], *self.lines[lane]))
-        for payload, due_ms in sorted(self.delayed.items(), key=lambda entry: entry[1]):
-            yield payload, due_ms
+        yield from sorted(self.delayed.items(), key=lambda entry: entry[1])
 
     def room(self, gates: MemoryGates) -> float:
         """Return how many more of its messages may run."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import octoqueue
+import octoqueue.testing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,17 @@ PUBLIC = [
     "set_broker",
 ]
 """A name added here is a promise; a name removed here is a broken one."""
+
+PUBLIC_IN_TESTING = [
+    "DrainReport",
+    "Enqueued",
+    "FakeClock",
+    "LaneQueue",
+    "MemoryLaneStore",
+    "Ran",
+    "in_memory",
+]
+"""The same for `octoqueue.testing`, the test kit."""
 
 CLIENTS = {
     "asyncpg",
@@ -81,6 +93,20 @@ def test_every_public_name_resolves(name: str) -> None:
 def test_a_name_the_facade_does_not_have_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = octoqueue.no_such_name
+
+
+def test_the_test_kit_offers_exactly_the_pinned_names() -> None:
+    assert sorted(octoqueue.testing.__all__) == PUBLIC_IN_TESTING
+    assert dir(octoqueue.testing) == PUBLIC_IN_TESTING
+    for name in PUBLIC_IN_TESTING:
+        assert getattr(octoqueue.testing, name) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = octoqueue.testing.no_such_name
+
+
+def test_the_pytest_plugin_loads_nothing_before_it_is_used(root: Path) -> None:
+    loaded = modules_loaded_by("import octoqueue.testing.pytest_plugin", root)
+    assert not loaded & CLIENTS
 
 
 def test_the_version_is_that_of_the_package(root: Path) -> None:
