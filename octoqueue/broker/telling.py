@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Waiting = tuple[int, "Future[None]"]
 
+_MOST_BYTES = 4 << 20
+"""Of what waits to be stored: it is committed in one call if it must be."""
+
 
 class Telling:
     """The events of one attempt, in order; any thread may add some."""
@@ -66,6 +69,7 @@ class Telling:
         self._sender = secrets.token_hex(4)
         self._lock = threading.Lock()
         self._unstored: deque[bytes] = deque()
+        self._bytes = 0
         self._first = 1
         """The number of the first of them."""
         self._lost = 0
@@ -107,13 +111,17 @@ class Telling:
                     message_id=self._message_id,
                 )
             self._unstored.append(body)
-            if len(self._unstored) > self._bound:
-                self._unstored.popleft()
-                self._first += 1
+            self._bytes += len(body)
+            while len(self._unstored) > self._bound or self._bytes > _MOST_BYTES:
+                self._forget_first()
                 self._lost += 1
             if stored is not None:
                 self._waiting.append((self._first + len(self._unstored) - 1, stored))
         self._on_news(self)
+
+    def _forget_first(self) -> None:
+        self._bytes -= len(self._unstored.popleft())
+        self._first += 1
 
     # ── storing; on the loop of the worker ───────────────────────────────────────────────────────
 
@@ -144,8 +152,7 @@ class Telling:
         with self._lock:
             after = told.first + len(told.events)
             while self._first < after and self._unstored:
-                self._unstored.popleft()
-                self._first += 1
+                self._forget_first()
             self._lost = 0
             ready = [future for number, future in self._waiting if number < self._first]
             self._waiting = [entry for entry in self._waiting if entry[0] >= self._first]
@@ -167,6 +174,7 @@ class Telling:
         with self._lock:
             self._has_ended = True
             self._unstored.clear()
+            self._bytes = 0
             waiting, self._waiting = self._waiting, []
         for _, future in waiting:
             if future.set_running_or_notify_cancel():

@@ -44,6 +44,10 @@ class EventKind(StrEnum):
 _KINDS = {kind.value: kind for kind in EventKind}
 
 
+_DIGITS = 19
+"""What surely fits into the 64 bits that Redis has for each part of an id."""
+
+
 class Position(NamedTuple):
     """The place of an event in its stream."""
 
@@ -180,8 +184,10 @@ def position_from(text: str) -> Position:
     Raises:
         InvalidMessage: it names none.
     """
-    life, dash, number = text.partition("-")
-    if not (dash and life.isascii() and number.isascii() and life.isdigit() and number.isdigit()):
+    life, _, number = text.partition("-")
+    if not all(
+        part.isascii() and part.isdigit() and len(part) <= _DIGITS for part in (life, number)
+    ):
         raise InvalidMessage("since", f"{text!r} is no id of an event")
     return Position(int(life), int(number))
 

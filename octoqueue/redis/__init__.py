@@ -14,10 +14,12 @@ The key map (`oq` is the namespace, `3` a partition, `coder` a queue, `high` a l
     {oq:3}:cancelled             hash   id -> the result it gets: a tombstone
     {oq:3}:cancelled:expiry      zset   id by the moment its tombstone ends
     {oq:3}:schedules             hash   schedule -> digest of its ticks, last tick, last one fired
-    {oq:3}:result:ID             string result of a message, with a TTL
+    {oq:3}:result:ID             string result of a message, or its claim check, with a TTL
+    {oq:3}:events:ID             stream what a message tells while it runs, with a TTL
     {oq:bell}:coder              list   the doorbell: one token at most
     {oq:meta}:queues             set    names of the queues ever used
     oq:done:ID                   channel a result is published on
+    oq:events:ID                 channel events are published on
     oq:cancel:coder              channel the ids of running messages are published on, to stop them
 
 A call takes the keys of all partitions (single Redis) or of one (Redis Cluster); what it counts,

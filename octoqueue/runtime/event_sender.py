@@ -8,6 +8,7 @@ A call that failed is sent again; what it had stored is not stored twice.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from dataclasses import replace
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 _AGAIN_SECONDS = 0.2
 _MOST_AT_ONCE = 2_000
 """Events in one call."""
+_MOST_BYTES = 1 << 20
+"""In one call, unless the events of a single message are more."""
 
 
 class EventSender:
@@ -88,7 +91,8 @@ class EventSender:
         if threading.get_ident() == self._thread:
             self._mark(telling)
         else:
-            self._loop.call_soon_threadsafe(self._mark, telling)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody stores any more
+                self._loop.call_soon_threadsafe(self._mark, telling)
 
     def _mark(self, telling: Telling) -> None:
         self._news[telling] = None
@@ -123,14 +127,15 @@ class EventSender:
     def _next(self) -> list[tuple[Telling, Emission]]:
         """Take what one call can carry."""
         emissions: list[tuple[Telling, Emission]] = []
-        room = _MOST_AT_ONCE
+        room, room_bytes = _MOST_AT_ONCE, _MOST_BYTES
         for telling in tuple(self._news):
-            if room <= 0:
+            if room <= 0 or room_bytes <= 0:
                 break
             del self._news[telling]
             told = telling.unstored(room)
             if told is not None:
                 room -= len(told.events)
+                room_bytes -= sum(map(len, told.events))
                 emissions.append((telling, Emission(lease=telling.lease, told=told)))
         return emissions
 
