@@ -14,8 +14,9 @@ import asyncio
 import contextlib
 import logging
 import sys
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from octoqueue.broker.batch_option import answers_of
 from octoqueue.broker.context import CURRENT, CURRENT_BATCH
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from octoqueue.primitives.messages import Enqueue
     from octoqueue.runtime.deadlines import Deadlines
     from octoqueue.runtime.endings import Endings
+    from octoqueue.runtime.hook_calls import HookCalls
     from octoqueue.runtime.threads import ActorThreads
 
 log = logging.getLogger(__name__)
@@ -51,20 +53,7 @@ _Place = tuple[str, str]
 """Queue and actor: what is collected together."""
 
 
-class Around(Protocol):
-    """What belongs before and after a message, whether it runs alone or with others."""
-
-    def begin(self, attempt: Attempt) -> bool:
-        """Call the hooks before the actor; return whether the message is to run."""
-        ...
-
-    def conclude(self, attempt: Attempt, result: object) -> None:
-        """Call the hooks after the actor."""
-        ...
-
-    def ended(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
-        """Settle the message and free its slot, unless it was forgotten meanwhile."""
-        ...
+Ended = Callable[[Attempt, object, BaseException | None], None]
 
 
 class BatchCall:
@@ -87,10 +76,11 @@ class Batching:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        around: Around,
+        ended: Ended,
         *,
         threads: ActorThreads,
         endings: Endings,
+        hooks: HookCalls,
         deadlines: Deadlines[Attempt],
         clock: Clock,
         spans_partitions: bool,
@@ -99,17 +89,19 @@ class Batching:
 
         Args:
             loop: where async actors run, and timers.
-            around: what belongs before and after each message.
+            ended: settles a message and frees its slot, unless it was forgotten meanwhile.
             threads: where sync actors and hooks run.
             endings: judges each message.
+            hooks: calls dramatiq's hooks around each message.
             deadlines: watches the calls.
             clock: for running times.
             spans_partitions: whether messages of all partitions are committed together.
         """
         self._loop = loop
-        self._around = around
+        self._ended = ended
         self._threads = threads
         self._endings = endings
+        self._hooks = hooks
         self._deadlines = deadlines
         self._clock = clock
         self._spans_partitions = spans_partitions
@@ -143,7 +135,7 @@ class Batching:
     def _start(self, place: _Place) -> None:
         members = self._collections.pop(place).members
         self._timers.pop(place).cancel()
-        call = BatchCall(_lead_of(members), members)
+        call = BatchCall(_lead_of(members, began=self._clock.monotonic()), members)
         self._calls[call.lead] = call
         self._calls.update(dict.fromkeys(members, call))
         limit_seconds = call.lead.options.time_limit_seconds
@@ -164,7 +156,7 @@ class Batching:
         call = self._calls.get(attempt)
         if call is None:
             if self._left(attempt):
-                self._around.ended(attempt, None, asyncio.CancelledError())
+                self._ended(attempt, None, asyncio.CancelledError())
             return
         if attempt is call.lead:
             for member in call.members:
@@ -220,14 +212,14 @@ class Batching:
             for member in call.members:
                 self._calls.pop(member, None)
             for member, (result, error) in zip(members, answers, strict=True):
-                self._around.ended(member, result, error)
+                self._ended(member, result, error)
 
     def _end_unbegun(self, call: BatchCall) -> None:
         """End the messages of a call that was cancelled before its first instruction."""
         self._unwatch(call)
         for member in call.members:
             if self._calls.pop(member, None) is not None:
-                self._around.ended(member, None, asyncio.CancelledError())
+                self._ended(member, None, asyncio.CancelledError())
 
     async def _let_in(self, call: BatchCall) -> list[Attempt]:
         """Call the hooks before each message; settle those they keep out, return the others."""
@@ -240,14 +232,14 @@ class Batching:
         def begin() -> None:
             for member in hooked:
                 CURRENT.set(member.context)
-                self._around.begin(member)
+                self._hooks.begin(member)
 
         await self._threads.call(begin)
         kept_out = [member for member in hooked if member.ending is not None]
         call.members = [member for member in call.members if member.ending is None]
         for member in kept_out:
             self._calls.pop(member, None)
-            self._around.ended(member, None, None)
+            self._ended(member, None, None)
         return call.members
 
     async def _answers(self, call: BatchCall, members: list[Attempt]) -> list[Answer]:
@@ -301,7 +293,7 @@ class Batching:
         def conclude() -> None:
             for member, result in hooked:
                 CURRENT.set(member.context)
-                self._around.conclude(member, result)
+                self._hooks.conclude(member, result)
 
         try:
             if hooked:
@@ -340,7 +332,7 @@ def _place(attempt: Attempt) -> _Place:
     return attempt.lease.queue, attempt.call.actor
 
 
-def _lead_of(members: list[Attempt]) -> Attempt:
+def _lead_of(members: list[Attempt], *, began: float) -> Attempt:
     """Return what stands for the whole call: the first message, and the shortest time limit."""
     first = members[0]
     strictest = min(members, key=_limit)
@@ -351,7 +343,7 @@ def _lead_of(members: list[Attempt]) -> Attempt:
         executable=first.executable,
         options=strictest.options,
         context=first.context,
-        began=first.began,
+        began=began,
     )
 
 

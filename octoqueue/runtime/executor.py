@@ -17,6 +17,7 @@ from octoqueue.runtime.attempt import Attempt
 from octoqueue.runtime.batching import Batching
 from octoqueue.runtime.deadlines import ASK_AGAIN_SECONDS, Deadlines
 from octoqueue.runtime.endings import Endings
+from octoqueue.runtime.hook_calls import HookCalls
 from octoqueue.runtime.starting import Unfit, attempt_from
 from octoqueue.runtime.threads import ActorThreads
 
@@ -59,6 +60,7 @@ class Executor:
         self._clock = clock
         jitter = (rng or random.Random()).random  # noqa: S311 - spreads retries, no secret
         self._endings = Endings(broker, jitter=jitter, clock=clock)
+        self._hooks = HookCalls(self._endings)
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines[Attempt](self._loop, self._expire)
         self._threads = ActorThreads(
@@ -70,9 +72,10 @@ class Executor:
         )
         self._batching = Batching(
             self._loop,
-            self,
+            self._ended,
             threads=self._threads,
             endings=self._endings,
+            hooks=self._hooks,
             deadlines=self._deadlines,
             clock=clock,
             spans_partitions=spans_partitions,
@@ -125,9 +128,9 @@ class Executor:
         try:
             result: object = await attempt.executable.function(*call.args, **call.kwargs)
         except BaseException as error:  # noqa: BLE001 - whatever an actor raises is its outcome
-            self.ended(attempt, None, error)
+            self._ended(attempt, None, error)
         else:
-            self.ended(attempt, result, None)
+            self._ended(attempt, result, None)
 
     async def _run_with_hooks(self, attempt: Attempt) -> None:
         """Run an async actor between dramatiq's hooks; they are synchronous and may block."""
@@ -137,12 +140,12 @@ class Executor:
             if attempt.message is not None:
                 attempt.executable.show(attempt.message)
             call = attempt.call
-            if await self._threads.call(lambda: self.begin(attempt)):
+            if await self._threads.call(lambda: self._hooks.begin(attempt)):
                 await self._finish(attempt, attempt.executable.function(*call.args, **call.kwargs))
         except BaseException as error:  # noqa: BLE001 - whatever an actor raises is its outcome
-            self.ended(attempt, None, error)
+            self._ended(attempt, None, error)
         else:
-            self.ended(attempt, None, None)
+            self._ended(attempt, None, None)
 
     async def _finish(self, attempt: Attempt, actor: Awaitable[object]) -> None:
         """Await an actor and tell the hooks how it ended."""
@@ -154,7 +157,7 @@ class Executor:
             error = raised
         attempt.ending = self._endings.judge(attempt, result, error)
         self._unwatch(attempt)
-        await self._threads.call(lambda: self.conclude(attempt, result))
+        await self._threads.call(lambda: self._hooks.conclude(attempt, result))
 
     # ── in threads ───────────────────────────────────────────────────────────────────────────────
 
@@ -170,7 +173,7 @@ class Executor:
         result: object = None
         error: BaseException | None = None
         try:
-            if not self.begin(attempt):
+            if not self._hooks.begin(attempt):
                 return None
             result = call()
         except BaseException as raised:  # noqa: BLE001 - whatever an actor raises is its outcome
@@ -178,71 +181,30 @@ class Executor:
         if _is_awaitable(result):
             return result  # its ending is told by `_await`
         attempt.ending = self._endings.judge(attempt, result, error)
-        self.conclude(attempt, result)
+        self._hooks.conclude(attempt, result)
         return result
-
-    def begin(self, attempt: Attempt) -> bool:
-        """Call the hooks before an actor; return whether it is to run."""
-        hooks, message = attempt.hooks, attempt.message
-        assert hooks is not None  # noqa: S101 - only called when there are hooks
-        assert message is not None  # noqa: S101 - made with the hooks
-        try:
-            entered = hooks.before_process(message)
-        except BaseException as refused:  # noqa: BLE001 - as if the actor had raised it
-            attempt.ending = self._endings.judge(attempt, None, refused)
-            self.conclude(attempt, None)
-            return False
-        if entered and not message.failed:
-            return True
-        attempt.ending = self._endings.judge(attempt, None, None)
-        if entered:
-            self.conclude(attempt, None)
-        else:
-            self._settle_with_hooks(attempt)
-        return False
-
-    def conclude(self, attempt: Attempt, result: object) -> None:
-        """Call the hooks after an actor."""
-        hooks, message, ending = attempt.hooks, attempt.message, attempt.ending
-        if hooks is None or message is None or ending is None:
-            return
-        if ending.verdict.outcome is not Outcome.RELEASE:
-            hooks.after_process(message, result=result, exception=ending.error)
-            self._settle_with_hooks(attempt)
-
-    def _settle_with_hooks(self, attempt: Attempt) -> None:
-        hooks, message, ending = attempt.hooks, attempt.message, attempt.ending
-        if hooks is None or message is None or ending is None:
-            return
-        if message.failed:
-            ending = attempt.ending = self._endings.rejected(attempt, ending)
-        if ending.verdict.outcome is Outcome.RETRY:
-            delay_ms = ending.verdict.delay_ms
-            hooks.retried(message, attempt=attempt.header.attempt + 1, delay_ms=delay_ms)
-        hooks.settled(message, dead=ending.verdict.outcome is Outcome.DEAD_LETTER)
 
     def _thread_ended(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
         if attempt.ending is None and _is_awaitable(result):
             # A plain function that returned a coroutine: a decorated coroutine function.
             attempt.task = self._loop.create_task(self._await(attempt, result))
         else:
-            self.ended(attempt, result, error)
+            self._ended(attempt, result, error)
 
     async def _await(self, attempt: Attempt, actor: Awaitable[Any]) -> None:
         CURRENT.set(attempt.context)
         try:
             if attempt.hooks is None:
-                self.ended(attempt, await actor, None)
+                self._ended(attempt, await actor, None)
             else:
                 await self._finish(attempt, actor)
-                self.ended(attempt, None, None)
+                self._ended(attempt, None, None)
         except BaseException as error:  # noqa: BLE001 - whatever an actor raises is its outcome
-            self.ended(attempt, None, error)
+            self._ended(attempt, None, error)
 
     # ── ending ───────────────────────────────────────────────────────────────────────────────────
 
-    def ended(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
-        """Settle a message whose actor returned or raised, and free its slot."""
+    def _ended(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
         if self.running.pop(attempt.lease.token, None) is None:
             return  # forgotten: its lease was lost, or it was released while it ran
         self._unwatch(attempt)

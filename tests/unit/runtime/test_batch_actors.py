@@ -19,6 +19,7 @@ from octoqueue.primitives.ids import id_from_text
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import Outcome
 from octoqueue.routing.partitions import PartitionMap
+from octoqueue.runtime import deadlines
 from tests.running import (
     SHORTLY,
     WatchedStore,
@@ -370,6 +371,22 @@ async def test_waiting_for_others_does_not_count_against_the_time_limit() -> Non
         await send(actor, 1)
         stats = await until_done(broker.store(), "default", 1)
     assert (calls, stats.dead) == ([[1]], 0)
+
+
+async def test_a_batch_that_waited_for_others_is_still_stopped_on_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deadlines, "ASK_AGAIN_SECONDS", 3600.0)
+    broker = broker_on()
+    wait = octoqueue.Batch(max_size=2, max_wait=timedelta(seconds=0.15))
+
+    @octoqueue.actor(broker=broker, batch=wait, time_limit=timedelta(seconds=0.05), max_retries=0)
+    async def asleep(numbers: list[int]) -> None:
+        await asyncio.sleep(3600 + len(numbers))
+
+    async with running(broker):
+        await send(asleep, 1)
+        assert (await reason_of_death(broker.store(), "default"))["error"] == "TimeLimitExceeded"
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
