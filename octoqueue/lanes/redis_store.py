@@ -274,7 +274,8 @@ class RedisLaneStore(RedisLife, RedisSchedules):
                 run_times = {}
         answers = await self._client.call_each(calls)
         follow_ups = {m.queue for s in settlements for m in s.follow_ups}
-        gated = {lease.queue for lease in acks if is_extended(lease.payload)}
+        capped = self._capped
+        gated = {a.queue for a in acks if a.queue in capped or is_extended(a.payload)}
         await self.ring(sorted(follow_ups | gated | {s.lease.queue for s in settlements}))
         return _refusals(good(answers))
 
@@ -304,6 +305,7 @@ class RedisLaneStore(RedisLife, RedisSchedules):
             run_times=run_times,
             partition_of=self._map.of_id,
             keeping=self.options.events,
+            capped=self._capped,
             now_ms=self._now(),
         )
 

@@ -26,7 +26,7 @@ from octoqueue.redis.calls.upkeep import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from octoqueue.lanes.options import LaneOptions
     from octoqueue.primitives.gates import Gates
@@ -95,6 +95,11 @@ class RedisUpkeep(RedisEvents):
             go_on = True
         if shares > 1:
             await self.ring(queues)
+
+    @property
+    def _capped(self) -> Collection[str]:
+        """Queues with a cap, as far as this process knows."""
+        return () if self._gates is None else self._gates.queue_caps
 
     async def retire(self, session: SessionId) -> None:
         """End a session at its own wish."""

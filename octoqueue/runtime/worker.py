@@ -90,7 +90,7 @@ class Worker:
         self._hurry = asyncio.Event()
         self._idle = asyncio.Event()
         self._checking: asyncio.Task[None] | None = None
-        self._is_defined = self._heartbeat_defines = False
+        self._is_defined = self._is_paced = self._heartbeat_defines = False
         self.started = asyncio.Event()
         """Set when the worker claims: for whoever waits for a fact, not for a while."""
 
@@ -212,9 +212,7 @@ class Worker:
             self.started.set()
             for lease in leases:
                 self._start(executor, lease)
-            heard = self._on_work if leases else self._on_bell if rung else None
-            if heard is not None:
-                heard()
+            self._tell(leases, wanted, rung=rung)
             rung = len(leases) < wanted and await self._bell(store, queues)
         if rung:
             # Somebody else must hear of what this worker will not claim any more.
@@ -224,9 +222,23 @@ class Worker:
     async def _claimed(self, store: LaneStore, wanted: int) -> list[Lease]:
         """Claim, after the gates that this process knows of have been defined."""
         if not self._is_defined:
-            await store.define(self._broker.gates())
-            self._is_defined = True
+            gates = self._broker.gates()
+            await store.define(gates)
+            self._is_defined, self._is_paced = True, bool(gates.limits)
         return await store.claim(self.session, self.options.queues, limit=wanted)
+
+    def _tell(self, leases: Sequence[Lease], wanted: int, *, rung: bool) -> None:
+        """Tell who promotes what a claim has found.
+
+        A claim that came short may have met a rate limit that opens before anything else is due.
+        """
+        if leases:
+            is_short = self._is_paced and len(leases) < wanted
+            heard = self._on_bell if is_short else self._on_work
+        else:
+            heard = self._on_bell if rung else None
+        if heard is not None:
+            heard()
 
     async def _wait_for_room(self, settler: Settler, executor: Executor) -> None:
         self._room.clear()

@@ -46,6 +46,7 @@ class MemoryUpkeep(MemoryReading):
             self._gates.give_back(
                 queue.name, extension, token, used=used or {}, keeps_all=keeps_all, now_ms=now
             )
+        if extension.gated or queue.name in self._gates.defined.queue_caps:
             self._ring(queue.name)
 
     # ── sessions and bells ───────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ from octoqueue.redis.calls.key_index import KeyIndex
 from octoqueue.redis.scripts import ScriptCall, script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from octoqueue.primitives.ids import MessageId
     from octoqueue.redis.calls.scope import Scope
@@ -34,9 +34,10 @@ def commit_call(
     run_times: Mapping[str, RunTime],
     partition_of: Callable[[MessageId], int],
     keeping: Keeping = _KEEPING,
+    capped: Collection[str] = (),
     now_ms: int = 0,
 ) -> ScriptCall:
-    """Return the call that ends these leases."""
+    """Return the call that ends these leases; whoever waits for a `capped` queue is rung."""
     key = KeyIndex()
     plain = [lease for lease in acks if not is_extended(lease.payload)]
     if len(plain) < len(acks):  # what the others took is to be given back
@@ -49,7 +50,7 @@ def commit_call(
         key(scope.tombstone_expiries()) if settlements else 0,
         *_locks_and_gates(key, scope, settlements),
     ]
-    _add_acks(args, key, scope, session, acks)
+    _add_acks(args, key, scope, session, acks, capped=capped)
     args.append(len(run_times))
     for queue, run in run_times.items():
         args += (key(scope.stats(queue)), run.count, run.total_us, run.squares_ms2)
@@ -60,7 +61,9 @@ def commit_call(
         return key(name), scope.keys.events_channel(ident)
 
     for settlement in _in_order(settlements):
-        _add_settlement(args, key, scope, session, settlement, partition_of=partition_of)
+        _add_settlement(
+            args, key, scope, session, settlement, partition_of=partition_of, capped=capped
+        )
         _add_events(args, settlement, session, stream, keeping=keeping, now_ms=now_ms)
     return ScriptCall(script("commit"), key.names, args)
 
@@ -91,7 +94,13 @@ def _in_order(settlements: Sequence[Settlement]) -> Sequence[Settlement]:
 
 
 def _add_acks(
-    args: Arguments, key: KeyIndex, scope: Scope, session: SessionId, acks: Sequence[Lease]
+    args: Arguments,
+    key: KeyIndex,
+    scope: Scope,
+    session: SessionId,
+    acks: Sequence[Lease],
+    *,
+    capped: Collection[str],
 ) -> None:
     groups: dict[tuple[int, str], list[bytes]] = {}
     for lease in acks:
@@ -104,7 +113,8 @@ def _add_acks(
     args.append(len(groups))
     for (partition, queue), tokens in groups.items():
         leased = key(scope.keys.leased(partition, queue, session))
-        args += (leased, key(scope.stats(queue)), len(tokens))
+        bell = key(scope.keys.bell(queue)) if queue in capped and scope.bells else 0
+        args += (leased, key(scope.stats(queue)), bell, len(tokens))
         args += tokens
 
 
@@ -116,12 +126,14 @@ def _add_settlement(
     settlement: Settlement,
     *,
     partition_of: Callable[[MessageId], int],
+    capped: Collection[str],
 ) -> None:
     lease, outcome = settlement.lease, settlement.outcome
     partition, queue, keys = lease.partition, lease.queue, scope.keys
     later = outcome in (Outcome.RETRY, Outcome.SNOOZE)
     returns = later or outcome is Outcome.RELEASE
     extended = is_extended(lease.payload)
+    rings = returns or extended or queue in capped
     if extended:  # leased where its line stands, but everything else of it is where its id says
         partition = partition_of(lease.message_id)
     args += (
@@ -133,7 +145,7 @@ def _add_settlement(
         key(keys.delayed(partition, queue)) if later else 0,
         key(keys.dead(partition, queue)) if outcome is Outcome.DEAD_LETTER else 0,
         key(keys.dead_messages(partition, queue)) if outcome is Outcome.DEAD_LETTER else 0,
-        key(keys.bell(queue)) if (returns or extended) and scope.bells else 0,
+        key(keys.bell(queue)) if rings and scope.bells else 0,
         settlement.delay_ms,
         settlement.reason,
     )

@@ -4,13 +4,15 @@
 --            settled before by the same call sent twice) changes nothing. A cancelled message does
 --            not wait again. A follow-up whose unique key is taken is left out and counted. What a
 --            lease took from caps and limits is given back with it: of a limit all that was not used,
---            and all of it when it was no ack and nothing is said of what was used.
+--            and all of it when it was no ack and nothing is said of what was used. Who waits for a
+--            place under a queue's cap hears its bell.
 -- KEYS       [1…] every key a settlement touches, once each, in any order; ARGV names them by
 --            their index, 0 for none
 -- ARGV       [1] now in ms, or 0
 --            [2] tombstones, when they end, locks of unique keys, when they end: the last two 0
 --                when no message here can have a key; the first of the 4 keys that lines share, or 0
---            [3] number of plain ack groups, then for each: leased hash, stats hash, n, n tokens
+--            [3] number of plain ack groups, then for each: leased hash, stats hash, doorbell of a
+--                queue with a cap, n, n tokens
 --            [4] number of running times, then for each: stats hash, count, total us, squares ms2
 --            [5] number of settlements, then for each: leased hash, stats hash, token, outcome
 --                (1 ack, 2 retry, 3 dead letter, 4 release, 5 snooze, 6 cancel, 7 expire), the
@@ -54,7 +56,7 @@ local shared, known_lines = take_number(), {}
 local has_tombstones = redis.call('EXISTS', tombstones) == 1
 
 for _ = 1, take_number() do
-  local leased, stats, count = take_key(), take_key(), take_number()
+  local leased, stats, bell, count = take_key(), take_key(), take_key(), take_number()
   local removed = 0
   for first = arg, arg + count - 1, 1000 do
     removed = removed + redis.call('HDEL', leased, unpack(ARGV, first, math.min(first + 999, arg + count - 1)))
@@ -63,7 +65,10 @@ for _ = 1, take_number() do
     for at = arg, arg + count - 1 do redis.call('HDEL', tombstones, ARGV[at]:sub(1, 16)) end
   end
   arg = arg + count
-  if removed > 0 then redis.call('HINCRBY', stats, 'acked', removed) end
+  if removed > 0 then
+    redis.call('HINCRBY', stats, 'acked', removed)
+    ring(bell)
+  end
   refused_acks = refused_acks + count - removed
 end
 
@@ -134,6 +139,7 @@ for _ = 1, take_number() do
       outcome, result_ttl, result = ending_of(payload, outcome, result_ttl, result)
     end
     redis.call('HINCRBY', stats, COUNTED[outcome], 1)
+    if bell and redis.call('HEXISTS', stats, 'cap') == 1 then ring(bell) end
     local is_over = outcome == ACK or outcome == DEAD_LETTER or outcome >= CANCEL
     if is_over and is_extended(payload) then release_key(locks, payload, UNTIL_DONE) end
     local extension = lines and gates_of(payload)

@@ -39,6 +39,9 @@ def lease(number: int, *, partition: int = 0, queue: str = "q") -> Lease:
     return Lease(queue, partition, LeaseToken(ident(number) + b"\0\0\0\1"), payload(number))
 
 
+TOMBSTONES = "{oq:0}:cancelled"
+
+
 def put(number: int, lane: Lane, *, delay_ms: int = 0, queue: str = "q") -> Enqueue:
     return Enqueue(queue=queue, lane=lane, payload=payload(number, lane), delay_ms=delay_ms)
 
@@ -52,28 +55,13 @@ def test_an_enqueue_names_each_lane_once_with_all_its_partitions() -> None:
         "{oq:bell}:q",
         "{oq:0}:q:low",
         "{oq:1}:q:low",
+        "{oq:0}:q:gated:low",
         "{oq:0}:q:delayed",
         "{oq:1}:q:delayed",
     ]
     assert call.args[:11] == [7, b"", 0, 1, 9, 9, 2, 1, 1, 0, 3]
-    assert call.args[11:] == [
-        0,
-        1,
-        1,
-        0,
-        payload(1),
-        0,
-        1,
-        2,
-        0,
-        payload(2),
-        1,
-        1,
-        1,
-        5,
-        payload(3),
-        0,
-    ]
+    first, second = (0, 1, 1, 0, payload(1)), (0, 1, 2, 0, payload(2))
+    assert call.args[11:] == [*first, *second, 1, 1, 1, 5, payload(3), 0]
 
 
 def test_an_enqueue_without_delays_names_no_delayed_and_apart_no_bell() -> None:
@@ -93,7 +81,7 @@ def test_refusals_are_read_back_by_their_blocks() -> None:
 
 def test_a_claim_reads_back_its_leases() -> None:
     keys = claim_keys(WHOLE, SESSION, ["a", "b"])
-    assert len(keys) == 1 + 2 * (2 + 2 * 6)
+    assert len(keys) == 3 + 4 + 2 * (2 + 12 + 2 * 6)
     call = claim_call(
         WHOLE,
         keys,
@@ -127,13 +115,29 @@ def commit(
 
 def test_acks_are_grouped_by_where_they_are_leased() -> None:
     keys, args = commit([lease(1), lease(2, partition=1), lease(3)], [])
-    assert keys == ["{oq:0}:q:leased:w", "{oq:0}:q:stats", "{oq:1}:q:leased:w"]
-    assert args == [0, 2, 1, 2, 2, lease(1).token, lease(3).token, 3, 2, 1, lease(2).token, 0, 0]
+    assert keys == [TOMBSTONES, "{oq:0}:q:leased:w", "{oq:0}:q:stats", "{oq:1}:q:leased:w"]
+    acked = [2, 2, 3, 0, 2, lease(1).token, lease(3).token, 4, 3, 0, 1, lease(2).token]
+    assert args == [0, 1, 0, 0, 0, 0, *acked, 0, 0]
+
+
+def test_an_ack_in_a_queue_with_a_cap_rings_its_bell() -> None:
+    call = commit_call(
+        WHOLE,
+        session=SESSION,
+        acks=[lease(1)],
+        settlements=[Settlement(lease=lease(2), outcome=Outcome.DEAD_LETTER)],
+        run_times={},
+        partition_of=lambda message_id: message_id[-1] % 2,
+        capped={"q"},
+    )
+    bell = call.keys.index("{oq:bell}:q") + 1
+    assert call.args[6:12] == [1, 3, 5, bell, 1, lease(1).token]
 
 
 def test_running_times_are_counted_where_the_queue_counts() -> None:
     keys, args = commit([], [], {"q": RunTime(count=2, total_us=3, squares_ms2=4)})
-    assert (keys, args) == (["{oq:0}:q:stats"], [0, 0, 1, 1, 2, 3, 4, 0])
+    assert keys == [TOMBSTONES, "{oq:0}:q:stats"]
+    assert args == [0, 1, 0, 0, 0, 0, 0, 1, 2, 2, 3, 4, 0]
 
 
 def test_a_settlement_names_only_the_keys_of_its_outcome() -> None:
@@ -142,10 +146,13 @@ def test_a_settlement_names_only_the_keys_of_its_outcome() -> None:
         Outcome.RETRY: {"{oq:0}:q:low", "{oq:0}:q:delayed", "{oq:bell}:q"},
         Outcome.DEAD_LETTER: {"{oq:0}:q:dead", "{oq:0}:q:dead:messages"},
         Outcome.RELEASE: {"{oq:0}:q:low", "{oq:bell}:q"},
+        Outcome.SNOOZE: {"{oq:0}:q:low", "{oq:0}:q:delayed", "{oq:bell}:q"},
+        Outcome.CANCEL: set(),
     }
     for outcome, more in expected.items():
         keys, _ = commit([], [Settlement(lease=lease(1), outcome=outcome)])
-        assert set(keys) == {"{oq:0}:q:leased:w", "{oq:0}:q:stats"} | more
+        always = {TOMBSTONES, f"{TOMBSTONES}:expiry", "{oq:0}:q:leased:w", "{oq:0}:q:stats"}
+        assert set(keys) == always | more
 
 
 def test_a_follow_up_goes_to_the_partition_of_its_own_id() -> None:
