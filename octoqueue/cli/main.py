@@ -106,6 +106,16 @@ COMMANDS: Final = (
         summary="Show when periodic actors run next; run one by hand.",
     ),
     Entry(
+        name="relay",
+        target="octoqueue.cli.relay:app",
+        summary="Move messages from the outbox of PostgreSQL into their lanes.",
+    ),
+    Entry(
+        name="outbox",
+        target="octoqueue.cli.outbox:app",
+        summary="Show, retry or delete messages that wait in the outbox.",
+    ),
+    Entry(
         name="config",
         target="octoqueue.cli.config:app",
         summary="Show, check and describe the configuration.",
