@@ -84,3 +84,9 @@ async def stream(count: int, hold_at: int) -> None:
         message.emit(number)
         if number % 3 == 0:
             await asyncio.sleep(0.001)
+
+
+@octoqueue.actor(queue="crash", results=True)
+async def write(characters: int) -> str:
+    """Return a text of that length."""
+    return "x" * characters

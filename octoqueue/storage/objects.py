@@ -51,8 +51,11 @@ class Objects:
 
     async def put(self, key: str, body: bytes) -> None:
         """Store an object."""
-        with _translated(key):
-            await obstore.put_async(self._store, key, body)
+        try:
+            with _translated(key):
+                await obstore.put_async(self._store, key, body)
+        except ObjectMissing as error:
+            raise ObjectsRefused(key, reason="there is no such bucket or folder") from error
 
     async def get(self, key: str) -> bytes:
         """Return an object."""

@@ -99,3 +99,14 @@ async def test_what_went_wrong_is_told_in_our_words(
     monkeypatch.setattr("obstore.get_async", fail)
     with pytest.raises(meaning):
         await objects.get("a/b")
+
+
+async def test_a_bucket_that_does_not_exist_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = objects_at("memory:///")
+
+    def fail(*_: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("obstore.put_async", fail)
+    with pytest.raises(ObjectsRefused, match="no such bucket"):
+        await objects.put("a/b", b"")
