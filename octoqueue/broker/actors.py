@@ -94,11 +94,12 @@ class Actor(dramatiq.Actor[P, R]):
             EnqueueError: it was not accepted; nothing was stored.
             StoreUnavailable: whether it was accepted is unknown.
         """
-        return Send(self, SendOptions()).send(*args, **kwargs)
+        message = self.built(args, kwargs, {})
+        return cast("MessageHandle[R]", self.lanes.enqueue(message))
 
     async def asend(self, *args: P.args, **kwargs: P.kwargs) -> MessageHandle[R]:
         """Enqueue a message and return its handle; raises like `send`."""
-        return await Send(self, SendOptions()).asend(*args, **kwargs)
+        return await self.lanes.aenqueue(self.built(args, kwargs, {}))
 
     def using(
         self,

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dramatiq.middleware import AsyncIO
 
-from octoqueue.broker.administration import AdministeredBroker
+from octoqueue.broker.answering import AnsweringBroker
 from octoqueue.broker.claim_checks import ClaimChecks, claim_checks_from
 from octoqueue.broker.context import current_message
 from octoqueue.broker.enveloping import Enveloper
 from octoqueue.broker.executables import Executable, executable_from
-from octoqueue.broker.following import PATIENCE, following
 from octoqueue.broker.gating import Gatekeeper
-from octoqueue.broker.handles import MessageHandle, handle_from
 from octoqueue.broker.leased import LeasedMessage
 from octoqueue.broker.loop_stores import LoopStores
 from octoqueue.broker.middleware import EnqueueHooks, listeners, logged
@@ -48,21 +46,20 @@ if TYPE_CHECKING:
     from dramatiq.message import Message
     from dramatiq.middleware import Middleware
 
+    from octoqueue.broker.handles import MessageHandle
     from octoqueue.lanes.answers import Duplicates
     from octoqueue.lanes.options import LaneOptions
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.primitives.envelope import Header
-    from octoqueue.primitives.events import Event
     from octoqueue.primitives.gates import Gates
-    from octoqueue.primitives.ids import MessageId
-    from octoqueue.primitives.messages import Enqueue, ResultRecord
+    from octoqueue.primitives.messages import Enqueue
 
 R = TypeVar("R")
 
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class LaneBroker(AdministeredBroker):
+class LaneBroker(AnsweringBroker):
     """The broker of octoqueue.
 
     Args:
@@ -341,74 +338,3 @@ class LaneBroker(AdministeredBroker):
 
     def _known(self, actor_name: str) -> Executable | None:
         return self.executable(actor_name) if actor_name in self.actors else None
-
-    # ── results ──────────────────────────────────────────────────────────────────────────────────
-
-    def _handles(
-        self,
-        messages: Sequence[Message[Any]],
-        group: Sequence[Enqueue],
-        duplicates: Duplicates | None,
-    ) -> list[MessageHandle[Any]]:
-        handles: list[MessageHandle[Any]] = []
-        for message, sent in zip(messages, group, strict=True):
-            handle = message if isinstance(message, MessageHandle) else handle_from(message)
-            handle.made_for(self)
-            waiter = self._wait_for_result if self._enveloper.keeps_result(message) else None
-            handle = handle.bound_to(waiter, sent.message_id)
-            if duplicates is not None and sent.message_id in duplicates.existing:
-                handle = handle.standing_for(duplicates.existing[sent.message_id])
-            handles.append(handle)
-        return handles
-
-    async def _wait_for_result(self, ident: MessageId, timeout: timedelta) -> bytes | None:
-        body = await (await self._store_of(ident)).wait_for_result(ident, timeout=timeout)
-        return None if body is None else await self.claim_checks.redeemed(body)
-
-    def kept_result(self, actor_name: str, record: ResultRecord, ident: MessageId) -> ResultRecord:
-        """Return what is kept of a result in dramatiq's worker; blocks when it is large.
-
-        Raises:
-            ResultTooLarge: it can be kept nowhere.
-            StoreError: the object store does not take it.
-        """
-        self.claim_checks.require_fitting(actor_name, record.body)
-        if not self.claim_checks.is_too_large(record):
-            return record
-        return self._portal.run(self.claim_checks.deposited(record, ident))
-
-    def events(
-        self, message_id: str, *, timeout: timedelta | None = PATIENCE, since: str | None = None
-    ) -> AsyncGenerator[Event]:
-        """Follow what a message tells: what is kept first, then what comes, until it has ended.
-
-        Args:
-            message_id: the message's id.
-            timeout: how long to wait for the next event; None for ever.
-            since: the id of the last event that is known, to go on after it.
-
-        Raises:
-            InvalidMessage: `message_id` or `since` is none.
-            EventTimeout: nothing was told within `timeout`.
-        """
-        return following(self._store_of, message_id, timeout=timeout, since=since)
-
-    def result_ttl_of(self, actor_name: str) -> timedelta:
-        """Return how long the results of an actor are kept."""
-        actor = self._known(actor_name)
-        ttl_ms = None if actor is None else actor.options.result_ttl_ms
-        return self.defaults.result_ttl if ttl_ms is None else timedelta(milliseconds=ttl_ms)
-
-    def tells_events(self, message: Message[Any]) -> bool:
-        """Return whether a message may tell events."""
-        return self._enveloper.tells_events(message)
-
-    async def _store_of(self, ident: MessageId) -> LaneStore:
-        """Return the store of a message that somebody waits for."""
-        context = current_message()
-        if context is not None:
-            # Waiting inside an actor for a message that would leave with this actor's ack.
-            kept = context.give_up(ident)
-            if kept is not None:
-                await self._send([kept])
-        return await self.opened_store()

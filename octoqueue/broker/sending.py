@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from octoqueue.broker.admission import tenant_of, unique_key_of
 from octoqueue.broker.expiring import require_time_left, with_moments
@@ -15,12 +15,13 @@ from octoqueue.primitives.ids import id_from_text
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from octoqueue.broker.actors import Actor
     from octoqueue.broker.handles import MessageHandle
+    from octoqueue.broker.lane_broker import LaneBroker
     from octoqueue.primitives.lane import Lane
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 _MILLISECOND = timedelta(milliseconds=1)
 _clock = SENDING_CLOCK
@@ -73,12 +74,32 @@ class SendOptions:
         return options
 
 
+class Builds(Protocol[R_co]):
+    """What sending needs of an actor."""
+
+    @property
+    def lanes(self) -> LaneBroker:
+        """Its broker."""
+        ...
+
+    def built(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: dict[str, Any],
+        *,
+        message_id: str | None = None,
+    ) -> MessageHandle[R_co]:
+        """Build a message of options as they stand in it."""
+        ...
+
+
 class Send(Generic[P, R]):
     """An actor with options for one message; reusable."""
 
     __slots__ = ("_actor", "_options")
 
-    def __init__(self, actor: Actor[P, R], options: SendOptions) -> None:
+    def __init__(self, actor: Builds[R], options: SendOptions) -> None:
         self._actor = actor
         self._options = options
 
