@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from octoqueue.broker.schedules import Periodic
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.primitives.clock import Clock
-    from octoqueue.primitives.messages import Lease, LeaseToken
+    from octoqueue.primitives.messages import Lease, LeaseToken, Settlement
     from octoqueue.runtime.attempt import Attempt
     from octoqueue.testing.kit_store import KitStore
 
@@ -43,11 +43,13 @@ class DrainExecutor(Executor):
 
     errors: dict[LeaseToken, BaseException]
 
-    def ended(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
-        """Settle as ever, and keep the error that was judged."""
-        super().ended(attempt, result, error)
+    def _settlement(
+        self, attempt: Attempt, result: object, error: BaseException | None
+    ) -> Settlement:
+        settlement = super()._settlement(attempt, result, error)
         if attempt.ending is not None and attempt.ending.error is not None:
             self.errors[attempt.lease.token] = attempt.ending.error
+        return settlement
 
 
 class Drain:
