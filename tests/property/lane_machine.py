@@ -11,10 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from octoqueue.errors import LaneFull
 from octoqueue.lanes.options import LaneBounds, LaneOptions
-from octoqueue.primitives.envelope import Header, pack_header
+from octoqueue.lanes.redis_store import RedisLaneStore
+from octoqueue.primitives.envelope import Flag, Header, pack_header
+from octoqueue.primitives.events import Told
 from octoqueue.primitives.ids import MessageId
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import (
+    Emission,
     Enqueue,
     Lease,
     Outcome,
@@ -23,6 +26,7 @@ from octoqueue.primitives.messages import (
     Settlement,
 )
 from octoqueue.testing.fake_clock import FakeClock
+from octoqueue.testing.memory_lanes import MemoryLaneStore
 from tests.property.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from octoqueue.lanes.protocol import LaneStore
+    from octoqueue.primitives.events import Kept
 
 LEASE_MS = 1_000
 LATER = (Outcome.RETRY, Outcome.SNOOZE)
@@ -102,7 +107,9 @@ class Subject:
         self._ids += 1
         affinity = beside[-2:] if beside else wish.affinity.to_bytes(2)
         ident = MessageId(self._ids.to_bytes(14) + affinity)
-        payload = pack_header(Header(lane=wish.lane, message_id=ident)) + b"%d" % self._ids
+        flags = Flag.NONE if self._ids % 2 else Flag.EVENTS
+        header = Header(lane=wish.lane, message_id=ident, flags=flags)
+        payload = pack_header(header) + b"%d" % self._ids
         return Enqueue(queue=wish.queue, lane=wish.lane, payload=payload, delay_ms=wish.delay_ms)
 
     def pick(self, session: SessionId, number: int) -> Lease | None:
@@ -150,6 +157,20 @@ class Subject:
             self.ledger.committed(session, acked, settled, refusals)
             answers.append((refusals.acks, sorted(refusals.tokens)))
         return answers
+
+    async def emit(
+        self, session: SessionId, owner: SessionId, number: int, first: int, count: int
+    ) -> object:
+        """Tell something of a lease, old or new, perhaps once more or with a hole."""
+        lease = self.pick(owner, number)
+        if lease is None:
+            return None
+        events = tuple(b'{"n":%d}' % each for each in range(first, first + count))
+        told = Told(sender=lease.token.hex(), first=first, events=events)
+        gone = await self.store.emit(session, [Emission(lease=lease, told=told)])
+        is_held = lease.token in {each.token for each in await self.store.held(session, QUEUES)}
+        assert gone == ([] if is_held else [lease.token])
+        return gone
 
     async def extend(self, session: SessionId) -> object:
         alive = await self.store.extend(session)
@@ -237,7 +258,17 @@ class Subject:
         for message_id in sorted(self.ledger.accepted):
             kept = await self.store.result(message_id)
             assert kept == self.ledger.results.get(message_id)
-        return [(await self.store.stats(queue)).oldest_age_seconds for queue in QUEUES]
+        ages = [(await self.store.stats(queue)).oldest_age_seconds for queue in QUEUES]
+        return ages, [await told_by(self.store, each) for each in sorted(self.ledger.accepted)]
+
+
+async def told_by(store: LaneStore, message_id: MessageId) -> list[Kept]:
+    """Return what is kept of a message's events, without following them."""
+    if isinstance(store, MemoryLaneStore):
+        return store._events._after(message_id, None)
+    assert isinstance(store, RedisLaneStore)
+    stream = store._keys.events(store._map.of_id(message_id), message_id)
+    return await store._kept(stream, None, 1_000)
 
 
 class LaneMachine(RuleBasedStateMachine):
@@ -288,6 +319,18 @@ class LaneMachine(RuleBasedStateMachine):
         self, session: SessionId, owner: SessionId, acks: list[int], ends: list[Ending]
     ) -> None:
         self.everywhere("commit", session, acks, ends, owner=owner, again=False)
+
+    @rule(
+        session=sessions,
+        owner=sessions,
+        number=st.integers(0, 30),
+        first=st.integers(1, 4),
+        count=st.integers(1, 3),
+    )
+    def emit(
+        self, session: SessionId, owner: SessionId, number: int, first: int, count: int
+    ) -> None:
+        self.everywhere("emit", session, owner, number, first, count)
 
     @rule(session=sessions)
     def extend(self, session: SessionId) -> None:
