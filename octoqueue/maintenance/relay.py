@@ -13,6 +13,7 @@ never be enqueued is set aside with its error (`octoqueue outbox list --failed`)
 own unique key is taken when the relay comes is dropped, as a follow-up would be.
 
 An idle relay costs one look every two seconds; it is notified when a transaction with rows commits.
+Once a minute it logs how much it relayed, and warns of rows that are old or have failed.
 The weakness: a notification lost with its connection costs those two seconds. Order is kept within
 a line as far as one relay goes; several relays, and rows put off, may overtake.
 """
@@ -95,6 +96,7 @@ class Relay:
         self._pauses = LinePauses(self._clock)
         self._settled: tuple[MessageId, ...] = ()
         self._measured_at = self._clock.monotonic()
+        self._told = 0
         self._nudged = asyncio.Event()
         self._is_stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -164,7 +166,6 @@ class Relay:
         if claimed.rows:
             self._settled = tuple(message.message_id for _, message in sent)
             self.totals.relayed += len(sent)
-            log.debug("outbox_relayed", extra={"messages": len(sent)})
             return bool(sent)
         await self._settle()
         return False
@@ -237,6 +238,9 @@ class Relay:
         if self._clock.monotonic() - self._measured_at < MEASURE_EVERY.total_seconds():
             return
         self._measured_at = self._clock.monotonic()
+        relayed, self._told = self.totals.relayed - self._told, self.totals.relayed
+        if relayed:
+            log.info("outbox_relayed", extra={"messages": relayed})
         size = self.size = await self._outbox.size()
         if size.failed or size.oldest_seconds > OLD.total_seconds():
             log.warning(

@@ -199,6 +199,26 @@ async def test_a_relay_that_dies_at_a_call_of_the_store_leaves_one_message_of_ea
     assert await world.rows() == 0
 
 
+async def test_relays_stopped_at_any_moment_leave_one_message_of_each_row(
+    world: OutboxWorld,
+) -> None:
+    """Each stops one turn of the loop later than the one before, until one comes through."""
+    turns, came_through = 0, False
+    while not came_through:
+        await world.add(message(QUEUE, "work", turns))
+        relaying_ = asyncio.create_task(world.relay().relay())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        came_through = relaying_.done()
+        relaying_.cancel()
+        await asyncio.wait([relaying_])
+        turns += 1
+    await world.drained()
+    assert turns > 10
+    assert numbers(await world.claim()) == list(range(turns))
+    assert await world.rows() == 0
+
+
 async def test_a_relay_held_up_until_its_rows_were_long_moved_sends_nothing(
     world: OutboxWorld,
 ) -> None:
@@ -423,6 +443,21 @@ async def test_a_relay_hears_of_a_commit_and_needs_no_look(world: OutboxWorld) -
             await world.add(message(QUEUE, "work", number))
             await until(lambda: _waiting(world, count=1))
             assert numbers(await world.claim()) == [number]
+
+
+async def test_once_a_minute_a_relay_tells_what_it_did_and_what_is_old(
+    world: OutboxWorld, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octoqueue.maintenance.relay.MEASURE_EVERY", timedelta(0))
+    caplog.set_level("INFO", "octoqueue.maintenance.relay")
+    async with world.pool.transaction(purpose="test") as connection:
+        await connection.execute("select octoqueue_enqueue('unheard_of')")
+    await world.add(*some(3))
+    async with relaying(world):
+        await until(lambda: {"outbox_relayed", "outbox_waits"} <= set(caplog.messages))
+    told = {record.message: record.__dict__ for record in caplog.records}
+    assert told["outbox_relayed"]["messages"] == 3
+    assert (told["outbox_waits"]["pending"], told["outbox_waits"]["failed"]) == (0, 1)
 
 
 async def test_a_relay_goes_on_when_redis_was_gone(world: OutboxWorld) -> None:
