@@ -5,25 +5,33 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import defaultdict
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 
+from octoqueue.primitives.envelope import extension_of
+from octoqueue.primitives.gates import Aging, Gates, RateLimit, TenantShare
+from octoqueue.primitives.ids import MessageId, new_message_id
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import Emission
 from octoqueue.redis.scripts import SCRIPT_NAMES, script
 from tests.contract.events import teller, told
+from tests.contract.gated import gated, used, uses
 from tests.contract.redis_worlds import redis_worlds
 from tests.contract.schedules import NIGHTLY, tick, tick_message
 from tests.contract.world import (
     AT_ONCE,
     ONE_PARTITION,
+    OPTIONS,
     A,
+    B,
     World,
     ack,
     bury,
+    ids,
     message,
     messages,
     release,
@@ -33,6 +41,10 @@ from tests.contract.world import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from octoqueue.primitives.messages import Enqueue
+
+AGING = Aging(normal=timedelta(seconds=15), low=timedelta(seconds=15))
+ANCHOR = MessageId(bytes(16))
 KEYLESS = {"TIME", "PUBLISH"}
 LINE = re.compile(r"^[\d.]+ \[\d+ ([^\]]+)\] (.*)$", re.DOTALL)
 WORD = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -49,6 +61,7 @@ async def test_scripts_touch_the_keys_they_are_given_and_no_other(
         async with redis_worlds(redis_url, per_partition=per_partition) as make:
             await use_everything(await make())
             await use_everything(await make(ONE_PARTITION))
+            await use_gates(await make(replace(OPTIONS, aging=AGING)))
     names = {script(name).sha: name for name in SCRIPT_NAMES}
     keys, running = set[str](), ""
     for line in lines:
@@ -64,7 +77,8 @@ async def test_scripts_touch_the_keys_they_are_given_and_no_other(
             used[running].add(command.upper())
     if per_partition:
         assert used == {
-            name: commands - FOR_BELLS.get(name, set()) for name, commands in ALL.items()
+            name: commands - FOR_BELLS.get(name, set()) | FOR_SHARES.get(name, set())
+            for name, commands in ALL.items()
         }
     else:
         assert used == ALL
@@ -72,33 +86,53 @@ async def test_scripts_touch_the_keys_they_are_given_and_no_other(
 
 ALL = {
     "begin": {"HGET", "HSET"},
-    "claim": {"ZSCORE", "LPOP", "HSET", "HINCRBY", "ZADD", "LLEN", "RPUSH"},
-    "commit": {
-        "HDEL", "HGET", "HINCRBY", "RPUSH", "LPUSH", "ZADD", "ZRANGE", "HSET", "SET", "LLEN",
-        "XREVRANGE", "XADD", "PEXPIRE",
+    "claim": {
+        "DEL", "EXISTS", "HGET", "HINCRBY", "HMGET", "HSET", "LLEN", "LPOP", "RPUSH", "ZADD",
+        "ZRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYSCORE", "ZSCORE",
     },
-    "emit": {"HEXISTS", "XREVRANGE", "XADD", "PEXPIRE"},
-    "enqueue": {"LLEN", "ZCARD", "RPUSH", "HINCRBY", "ZADD", "ZRANGE"},
+    "commit": {
+        "EXISTS", "HDEL", "HEXISTS", "HGET", "HINCRBY", "HMGET", "HSET", "LLEN", "LPUSH",
+        "PEXPIRE", "RPUSH", "SET", "XADD", "XREVRANGE", "ZADD", "ZRANGE", "ZRANGEBYLEX", "ZREM",
+        "ZSCORE",
+    },
+    "define": {
+        "DEL", "EXISTS", "HDEL", "HGET", "HGETALL", "HSET", "LLEN", "RPUSH", "ZADD", "ZRANGE",
+        "ZRANGEBYLEX", "ZREM",
+    },
+    "emit": {"HEXISTS", "PEXPIRE", "XADD", "XREVRANGE"},
+    "enqueue": {
+        "HINCRBY", "HMGET", "LLEN", "RPUSH", "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYLEX", "ZSCORE",
+    },
     "expired": {"ZRANGEBYSCORE"},
     "expiry": {"ZRANGE"},
-    "extend": {"ZSCORE", "ZADD"},
-    "fire": {"HGET", "HSET", "LLEN", "ZCARD", "RPUSH", "HINCRBY"},
-    "promote": {"ZRANGEBYSCORE", "ZREM", "RPUSH", "ZRANGE", "HINCRBY", "LLEN"},
-    "purge": {"ZREM", "HDEL", "ZRANGEBYSCORE", "HINCRBY"},
-    "reclaim": {"ZSCORE", "HVALS", "LPUSH", "DEL", "HINCRBY", "LLEN", "RPUSH"},
-    "replay": {"HGET", "LLEN", "ZREM", "HDEL", "DEL", "RPUSH", "HINCRBY"},
-    "retire": {"ZSCORE", "ZADD", "ZREM"},
-    "stats": {"LLEN", "LINDEX", "ZCARD", "HGETALL"},
+    "extend": {"ZADD", "ZSCORE"},
+    "fire": {"HGET"},
+    "promote": {
+        "EXISTS", "HINCRBY", "HMGET", "LINDEX", "LLEN", "RPUSH", "ZADD", "ZRANGE", "ZRANGEBYLEX",
+        "ZRANGEBYSCORE", "ZREM", "ZSCORE",
+    },
+    "purge": {"HDEL", "HINCRBY", "ZRANGEBYSCORE", "ZREM"},
+    "reclaim": {
+        "DEL", "HDEL", "HGETALL", "HINCRBY", "HMGET", "LLEN", "LPUSH", "RPUSH", "ZADD",
+        "ZRANGEBYLEX", "ZSCORE",
+    },
+    "replay": {
+        "DEL", "HDEL", "HGET", "HINCRBY", "LLEN", "RPUSH", "ZADD", "ZCARD", "ZRANGEBYLEX", "ZREM",
+    },
+    "retire": {"ZADD", "ZREM", "ZSCORE"},
+    "stats": {"EXISTS", "HGETALL", "LINDEX", "LLEN", "ZCARD", "ZCOUNT", "ZRANGEBYLEX"},
 }  # fmt: skip
 """All the commands there are: the workload leaves out none."""
 
 FOR_BELLS = {
-    "claim": {"LLEN"},
-    "commit": {"LLEN"},
+    "commit": {"LLEN", "HEXISTS"},
     "promote": {"LLEN"},
+    "define": {"LLEN", "RPUSH"},
     "reclaim": {"LLEN", "RPUSH"},
 }
 """A bell stands in another slot than a partition, so scripts for one partition ring none."""
+FOR_SHARES = {"promote": {"HGET"}}
+"""A limit that is split holds somebody up where on one Redis nobody waits any more."""
 
 
 @contextlib.contextmanager
@@ -131,8 +165,9 @@ async def use_everything(world: World) -> None:
         bury(four),
         release(five),
     )
-    await world.put(teller())
-    (talking,) = await world.claim(1)
+    sent = teller()
+    await world.put(sent)
+    (talking,) = [one for one in await world.claim() if one.message_id == sent.message_id]
     await world.store.emit(A, [Emission(lease=talking, told=told("a"))])
     await world.settle(ack(talking))
     stands = await world.store.last_tick("nightly", NIGHTLY.ticks.digest)
@@ -153,3 +188,41 @@ async def use_everything(world: World) -> None:
     await world.store.reclaim()
     await world.store.extend(A)
     await world.store.retire(A)
+
+
+async def use_gates(world: World) -> None:
+    """Turns, caps, a limit with its refund, growing old; leases of a lost worker."""
+    limit = RateLimit(rate=1, per=timedelta(seconds=1), burst=2)
+    gates = Gates(
+        tenants={"acme": TenantShare(weight=2, concurrency=2)},
+        caps={"one": 1},
+        limits={"openai": limit},
+        queue_caps={"judge": 1},
+    )
+    await world.store.define(gates)
+
+    def beside(tenant: str, **options: Any) -> Enqueue:  # noqa: ANN401 - as `gated` takes them
+        """All in one partition: then every run meets the same gates in the same order."""
+        return gated(tenant, message_id=new_message_id(beside=ANCHOR), **options)
+
+    for lane in Lane:
+        for tenant in ("acme", "other"):
+            await world.put(*(beside(tenant, caps=("one",), lane=lane) for _ in range(3)))
+            await world.put(*(beside(tenant, limits=uses(), lane=lane) for _ in range(3)))
+        await world.put(message(lane=lane, beside=ANCHOR), beside("plain", lane=lane, delay_ms=5))
+    one, two, *rest = await world.claim(20)
+    await world.settle(ack(one, beside("acme")), retry(two), *(release(lease) for lease in rest))
+    leases = await world.claim(20)
+    await world.store.stats("coder")
+    await world.put(beside("acme", queue="judge"))
+    await world.claim(queues=["judge"])
+    limited = next(lease for lease in leases if extension_of(lease.payload).limits)
+    capped = next(lease for lease in leases if extension_of(lease.payload).caps)
+    await world.settle(used(limited, 1), bury(capped))
+    await world.store.replay("coder", ids([capped]))
+    await world.store.define(replace(gates, caps={"one": 2}, tenants={}))
+    world.clock.advance(20_000)
+    await world.claim(3, session=B)
+    await world.store.promote("coder")
+    await world.store.stats("coder")
+    await world.store.reclaim()

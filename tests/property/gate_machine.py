@@ -133,7 +133,8 @@ class Subject:
             assert self.oracle.closed_limit(extension, now) is None
             self.oracle.take(QUEUE, extension, lease.token, now)
             for use in extension.limits:
-                self.started[use.name, use.key][lease.token] = Started(now, use.units)
+                if use.name in self.oracle.defined.limits:
+                    self.started[use.name, use.key][lease.token] = Started(now, use.units)
             self.leases.append((session, lease))
         cap = self.oracle.defined.queue_caps.get(QUEUE)
         assert cap is None or not leases or len(self.leases) <= cap
@@ -204,7 +205,8 @@ class Subject:
         for use in extension.limits:
             key = (use.name, use.key)
             kept = spent.get(key, use.units if keeps_all else 0)
-            self.started[key][lease.token].units = kept
+            if lease.token in self.started[key]:
+                self.started[key][lease.token].units = kept
         self.never_too_much()
 
     def never_too_much(self) -> None:

@@ -62,7 +62,8 @@ def run(
         machine.runner = runner
         try:
             run_state_machine_as_test(
-                machine, settings=settings(max_examples=examples, stateful_step_count=steps)
+                machine,
+                settings=settings(max_examples=examples, stateful_step_count=steps, deadline=None),
             )
         finally:
             if on_redis is not None:
@@ -139,7 +140,7 @@ def test_tenants_are_served_by_their_weights_from_redis(redis_url: str) -> None:
     with asyncio.Runner() as runner:
 
         @given(st.lists(weights, min_size=2, max_size=4), st.lists(st.integers(1, 9), max_size=8))
-        @settings(max_examples=25)
+        @settings(max_examples=25, deadline=None)
         def check(shares: list[float], claims: list[int]) -> None:
             store = on_redis(replace(OPTIONS, partitions=10), FakeClock())
             differ_by_one_turn_at_most(runner.run(turns(store, shares, claims)), shares)
