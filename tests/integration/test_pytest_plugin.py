@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SCOPE = "asyncio_default_fixture_loop_scope=function"
+"""Without one pytest-asyncio warns."""
 
 SHOP = """
 import octoqueue
@@ -155,9 +158,22 @@ def test_they_work_in_async_tests_too(project: Project) -> None:
     project.write("shop.py", SHOP)
     project.write("test_shop.py", SYNC_TESTS)
     project.write("test_async.py", ASYNC_TESTS)
-    scope = "asyncio_default_fixture_loop_scope=function"  # pytest-asyncio warns without one
-    ran = project.test("-o", "asyncio_mode=auto", "-o", scope)
+    ran = project.test("-o", "asyncio_mode=auto", "-o", SCOPE)
     assert "7 passed" in ran.stdout, ran.stdout
+
+
+def test_the_examples_of_the_manual_run(project: Project) -> None:
+    (program, *_) = python_in(ROOT / "README.md")
+    tests = [text for text in python_in(ROOT / "docs" / "testing.md") if "def test_" in text]
+    project.write("my_app.py", program)
+    project.write("test_manual.py", "\n\n".join(tests))
+    ran = project.test("-o", "asyncio_mode=auto", "-o", SCOPE)
+    assert "3 passed" in ran.stdout, ran.stdout
+
+
+def python_in(file: Path) -> list[str]:
+    """Return the Python of a manual."""
+    return re.findall(r"^```python\n(.*?)^```", file.read_text(), re.MULTILINE | re.DOTALL)
 
 
 def test_what_is_missing_is_told_where_it_was_wanted(project: Project) -> None:

@@ -12,11 +12,13 @@ import pytest
 
 import octoqueue
 from octoqueue.errors import ActorFailed, DuplicateMessage
+from octoqueue.settings.root import Settings
 from octoqueue.testing import FakeClock, LaneQueue, in_memory
 from tests.running import broker_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from octoqueue.broker.lane_broker import LaneBroker
 
@@ -261,3 +263,19 @@ def test_plain_actors_groups_and_pipelines_of_dramatiq_work(
     kit.require_enqueued(add, kwargs={"a": 1, "b": 2})
     kit.drain()
     assert ran == [3, 13]
+
+
+def test_what_the_configuration_defines_holds_too(
+    broker: LaneBroker, kit: LaneQueue, tmp_path: Path
+) -> None:
+    file = tmp_path / "octoqueue.yaml"
+    file.write_text("limits: {api: {rate: 3, per: 1s}}")
+    limit = octoqueue.RateLimit("api", rate=100, per=SECOND)
+
+    @octoqueue.actor(broker=broker, limits=[limit.uses()])
+    async def call(_number: int) -> None: ...
+
+    broker.configure(Settings.load(file))
+    for number in range(5):
+        call.send(number)
+    assert len(kit.drain().acked) == 3
