@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
+import subprocess
+import sys
 from collections import defaultdict
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
+import orjson
 import pytest
 
 from octoqueue.primitives.cron import every_from
 from tests.running import until
-from tests.worker_processes import Crashes, until_working
+from tests.worker_processes import ROOT, Crashes, until_working
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
 SKEWS_MS = (-2_000, -900, 0, 1_300, 2_000)
@@ -35,6 +39,24 @@ def messages_of_ticks(crashes: Crashes) -> dict[int, set[str]]:
         tick, message_id, _ = line.split()
         found[int(tick)].add(message_id)
     return dict(found)
+
+
+def told_by_the_command_line(crashes: Crashes) -> list[dict[str, Any]]:
+    """What `octoqueue schedule --json` tells of the app's schedules."""
+    command = [sys.executable, "-m", "octoqueue", "schedule", "--module", "tests.schedule_app"]
+    done = subprocess.run(
+        [*command, "--next", "2", "--json"],
+        cwd=ROOT,
+        env=os.environ
+        | {
+            "OCTOQUEUE_REDIS_URL": crashes.redis_url,
+            "OCTOQUEUE_NAMESPACE": crashes.namespace,
+            "RAN": str(crashes.ran),
+        },
+        capture_output=True,
+        check=True,
+    )
+    return cast("list[dict[str, Any]]", orjson.loads(done.stdout))
 
 
 def fired_early(crashes: Crashes) -> list[str]:
@@ -99,3 +121,8 @@ async def test_ticks_that_were_missed_while_no_process_ran_are_caught_up_with(
     found = messages_of_ticks(crashes)
     assert sorted(found) == list(range(min(found), max(found) + 1))
     assert {len(ids) for ids in found.values()} == {1}
+    beat, nightly = await asyncio.to_thread(told_by_the_command_line, crashes)
+    assert (beat["schedule"], beat["when"]) == ("beat", "every 0:00:01")
+    assert datetime.fromisoformat(beat["last_fired"]).timestamp() >= max(found)
+    assert (nightly["schedule"], nightly["last_fired"]) == ("nightly", None)
+    assert [datetime.fromisoformat(run).hour for run in nightly["next"]] == [3, 3]
