@@ -9,6 +9,7 @@ The key map (`oq` is the namespace, `3` a partition, `coder` a queue, `high` a l
     {oq:3}:coder:dead:messages   hash   id -> length, payload, reason
     {oq:3}:coder:stats           hash   counters and wait-time buckets
     {oq:3}:workers               zset   worker session by the moment its lease expires
+    {oq:3}:once                  zset   id of a message of the outbox by when it is forgotten
     {oq:3}:unique                hash   digest of a unique key -> id that holds it, when it ends
     {oq:3}:unique:expiry         zset   digest by the moment its lock ends by itself
     {oq:3}:cancelled             hash   id -> the result it gets: a tombstone
