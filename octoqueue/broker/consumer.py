@@ -17,7 +17,7 @@ from octoqueue.broker.encoding import opened
 from octoqueue.broker.leased import LeasedMessage
 from octoqueue.broker.records import error_record, reason_of
 from octoqueue.errors import EnvelopeError, MessageRejected, PoisonMessage, StoreUnavailable
-from octoqueue.primitives.envelope import decode_body, unpack_header
+from octoqueue.primitives.envelope import Flag, decode_body, unpack_header
 from octoqueue.primitives.messages import Lease, Outcome, ResultRecord, Settlement
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class LaneConsumer(Consumer):
     def __next__(self) -> MessageProxy | None:
         """Return the next message, or None when none came within the timeout."""
         if not self._claimed:
-            self._claimed.extend(self._guarded(self._claim()))
+            self._claimed.extend(_oldest_first(self._guarded(self._claim())))
         while self._claimed:
             lease = self._claimed.popleft()
             message = self._message(lease)
@@ -151,6 +151,25 @@ class LaneConsumer(Consumer):
         except StoreUnavailable as error:
             gone: Exception = ConnectionClosed(str(error))  # type: ignore[no-untyped-call]
             raise gone from error
+
+
+def _oldest_first(leases: list[Lease]) -> list[Lease]:
+    """Return a claim in the order in which its messages became ready, whatever their partitions.
+
+    Claims in which messages have turns to keep (of tenants, say) stay as they are.
+    """
+    try:
+        headers = {lease.token: unpack_header(lease.payload) for lease in leases}
+    except EnvelopeError:
+        return leases  # it is buried when its turn comes
+    if any(header.flags & Flag.EXTENDED for header in headers.values()):
+        return leases
+
+    def age(lease: Lease) -> tuple[int, int, bytes]:
+        header = headers[lease.token]
+        return header.lane, header.ready_at_ms, header.message_id
+
+    return sorted(leases, key=age)
 
 
 def _burial(lease: Lease, error: Exception) -> Settlement:

@@ -250,6 +250,18 @@ def test_lanes_are_claimed_in_order(broker: LaneBroker) -> None:
     assert stats(broker).depth == dict.fromkeys(Lane, 0)
 
 
+def test_what_is_claimed_at_once_runs_in_the_order_it_was_sent(broker: LaneBroker) -> None:
+    @dramatiq.actor(broker=broker)
+    def note(_number: int) -> None: ...
+
+    for number in range(20):
+        note.send(number)
+    consumer = broker.consume("default", prefetch=20, timeout=100)
+    claimed = [next(consumer) for _ in range(20)]
+    assert [message.args for message in claimed if message] == [(n,) for n in range(20)]
+    consumer.requeue([message for message in claimed if message])
+
+
 def test_undecodable_and_unknown_messages_are_buried_and_the_worker_goes_on(
     broker: LaneBroker, redis_url: str
 ) -> None:
