@@ -90,3 +90,18 @@ async def stream(count: int, hold_at: int) -> None:
 async def write(characters: int) -> str:
     """Return a text of that length."""
     return "x" * characters
+
+
+@octoqueue.actor(queue="crash", results=True, unique=octoqueue.Unique(until="done"))
+async def hold_uniquely(seconds: float) -> int:
+    """Take a while under a unique key, unless a worker was lost with it before."""
+    message = octoqueue.current_message()
+    assert message is not None
+    note(f"begin {message.deliveries}")
+    if not message.deliveries:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            note("stopped")
+            raise
+    return message.deliveries

@@ -137,7 +137,7 @@ class LifeMachine(RuleBasedStateMachine):
 
     runner: ClassVar[asyncio.Runner]
     whole: ClassVar[bool] = True
-    """Whether one call covers all partitions. Apart, a group is one only within a partition, and keys
+    """Whether one call covers all partitions. Apart, a group is one only in a partition, and keys
     of follow-ups hold in their parents' partitions only."""
 
     def __init__(self) -> None:
@@ -207,7 +207,7 @@ class LifeMachine(RuleBasedStateMachine):
         for life in lives:
             holder = own.get(life.key.digest) if life.key else None
             holder = holder or self.holder(life)
-            if holder in self.believed.lives and self.in_limbo(holder):  # type: ignore[arg-type] # not None
+            if holder in self.believed.lives and self.in_limbo(holder):
                 holder = existing.get(life.ident)
             assert existing.get(life.ident) == holder
             if holder is None and life.key is not None:
@@ -321,7 +321,7 @@ class LifeMachine(RuleBasedStateMachine):
             assert holder not in (None, life.ident)
             return
         assert moved == [life.ident]
-        assert holder in (None, life.ident) or self.in_limbo(holder)  # type: ignore[arg-type] # not None
+        assert holder in (None, life.ident) or self.in_limbo(holder)
         if holder != life.ident:
             self.believed.take(life, self.clock.now_ms())
         self.wait(life, 0)
