@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
+import octoqueue
+from octoqueue.broker.lane_broker import LaneBroker
 from octoqueue.errors import StoreUnavailable
+from octoqueue.lanes.options import LaneOptions
 from octoqueue.lanes.redis_store import RedisLaneStore
 from octoqueue.primitives.ids import new_message_id
 from octoqueue.redis.client import RedisClient
 from tests.contract.events import Following, claimed, emit
 from tests.contract.redis_worlds import redis_world, redis_worlds
 from tests.contract.world import ack
-from tests.running import until
+from tests.running import SHORTLY, running, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from octoqueue import MessageHandle
     from tests.contract.world import World
 
 
@@ -63,9 +69,37 @@ async def test_all_followers_of_a_process_share_one_connection_and_leave_it_empt
     assert await subscribers(client) == before + 1
     for follower in followers:
         await follower.stop()
+    await until_nobody_listens(client, world)
 
+
+async def test_who_stops_listening_without_a_word_is_forgotten(redis_url: str) -> None:
+    options = LaneOptions(namespace=f"t{uuid4().hex[:8]}")
+    broker = LaneBroker(redis_url, options=options)
+
+    @octoqueue.actor(broker=broker, events=True)
+    async def stream() -> None:
+        message = octoqueue.current_message()
+        assert message is not None
+        message.emit(1)
+        await asyncio.sleep(60)
+
+    async def first(handle: MessageHandle[None]) -> object:
+        async for event in handle.events(timeout=SHORTLY):
+            if event.kind == "emitted":
+                return event.data
+        return None
+
+    async with broker.connected(), running(broker, drain=timedelta(0)):
+        assert await first(await stream.asend()) == 1
+        store = broker.store()
+        assert isinstance(store, RedisLaneStore)
+        await until(lambda: store._channels == {})
+
+
+async def until_nobody_listens(client: RedisClient, world: World) -> None:
     async def nobody_listens() -> bool:
-        return not await client.command("PUBSUB", "CHANNELS", "*:events:*")
+        channels = f"{world.store.options.namespace}:events:*"
+        return not await client.command("PUBSUB", "CHANNELS", channels)
 
     await until(nobody_listens)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,9 @@ from octoqueue.errors import (
     PayloadNotSerializable,
     StoreUnavailable,
 )
+from octoqueue.primitives.events import Keeping
 from octoqueue.primitives.retry import RetryPolicy
-from tests.running import MOMENT, SHORTLY, WatchedStore, broker_on, running
+from tests.running import MOMENT, SHORTLY, WatchedStore, broker_on, memory_store, running
 
 if TYPE_CHECKING:
     from octoqueue import MessageContext, MessageHandle
@@ -236,3 +238,123 @@ async def test_what_is_told_after_the_end_is_refused() -> None:
         await tasks[0]
     assert [event.kind.value for event in events] == ["started", "ended"]
     assert len(late) == 1
+
+
+async def test_each_message_of_a_batch_tells_for_itself() -> None:
+    broker = broker_on()
+
+    @octoqueue.actor(broker=broker, events=True, batch=octoqueue.Batch(max_size=3))
+    async def together(words: list[str]) -> None:
+        for word, message in zip(words, octoqueue.current_batch(), strict=True):
+            message.emit(word)
+
+    async with broker.connected(), running(broker):
+        messages = [together.message(word) for word in "abc"]
+        handles = await octoqueue.asend_many(messages, broker=broker)
+        for word, handle in zip("abc", handles, strict=True):
+            assert [event.data for event in await told(handle)][1:-1] == [word]
+
+
+async def test_a_message_that_is_cancelled_says_so_whether_it_waits_or_runs() -> None:
+    broker = broker_on()
+    begun = asyncio.Event()
+
+    @octoqueue.actor(broker=broker, events=True)
+    async def long() -> None:
+        here().emit("begun")
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with broker.connected():
+        waiting = await long.asend()
+        await waiting.acancel("not needed")
+        assert [event.outcome for event in await told(waiting)] == ["cancelled"]
+        async with running(broker):
+            handle = await long.asend()
+            await begun.wait()
+            await handle.acancel("enough")
+            events = await told(handle)
+    assert [event.kind.value for event in events] == ["started", "emitted", "ended"]
+    assert events[-1].outcome == "cancelled"
+
+
+async def test_a_message_that_was_not_started_in_time_says_so() -> None:
+    broker = broker_on()
+
+    @octoqueue.actor(broker=broker, events=True, expires=MOMENT)
+    async def late() -> None: ...
+
+    async with broker.connected():
+        handle = await late.asend()
+        await asyncio.to_thread(time.sleep, 0.005)
+        async with running(broker):
+            assert [event.outcome for event in await told(handle)] == ["expired"]
+
+
+async def test_a_duplicate_follows_the_message_that_is_there() -> None:
+    broker = broker_on()
+
+    @octoqueue.actor(broker=broker, events=True, unique=octoqueue.Unique(until="done"))
+    async def once() -> None:
+        here().emit("only")
+
+    async with broker.connected():
+        first, second = await once.asend(), await once.asend()
+        assert (first.duplicate, second.duplicate) == (False, True)
+        async with running(broker):
+            assert await told(second) == await told(first)
+
+
+async def test_a_snoozed_message_says_so_and_goes_on() -> None:
+    broker = broker_on()
+    snoozed = list[bool]()
+
+    @octoqueue.actor(broker=broker, events=True)
+    async def patient() -> None:
+        if not snoozed:
+            snoozed.append(True)
+            raise octoqueue.Snooze(timedelta(0))
+
+    async with broker.connected(), running(broker):
+        events = await told(await patient.asend())
+    assert [event.kind.value for event in events] == ["started", "snoozed", "started", "ended"]
+    assert {event.attempt for event in events} == {0}
+
+
+async def test_events_of_a_stopped_worker_are_kept_and_the_next_begins_anew() -> None:
+    broker = broker_on()
+    begun = asyncio.Event()
+
+    @octoqueue.actor(broker=broker, events=True)
+    async def long() -> None:
+        here().emit("told at the last moment")
+        if not begun.is_set():
+            begun.set()
+            await asyncio.Event().wait()
+
+    async with broker.connected():
+        handle = await long.asend()
+        async with running(broker, drain=timedelta(0)):
+            await begun.wait()
+        async with running(broker):
+            events = await told(handle)
+    words = [event.kind.value for event in events]
+    assert words == ["started", "emitted", "started", "emitted", "ended"]
+
+
+async def test_an_actor_that_tells_faster_than_can_be_stored_loses_the_oldest_and_says_so() -> None:
+    store = WatchedStore(memory_store(events=Keeping(bound=10)))
+    broker = broker_on(store)
+    store.fail("emit", *[StoreUnavailable("Redis", reason="gone")] * 1_000)
+
+    @octoqueue.actor(broker=broker, events=True)
+    async def stream() -> None:
+        for number in range(25):
+            here().emit(number)
+            await asyncio.sleep(0)
+
+    async with broker.connected(), running(broker):
+        events = await told(await stream.asend())
+    assert [event.data for event in events if event.kind == "emitted"][-1] == 24
+    assert events[0].kind == "gap"
+    assert events[-1].outcome == "succeeded"
