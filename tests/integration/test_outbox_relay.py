@@ -199,6 +199,26 @@ async def test_a_relay_that_dies_at_a_call_of_the_store_leaves_one_message_of_ea
     assert await world.rows() == 0
 
 
+async def test_a_message_with_a_unique_key_of_its_own_keeps_both_rules(world: OutboxWorld) -> None:
+    @octoqueue.actor(
+        queue=QUEUE, broker=world.broker, unique=octoqueue.Unique(key=lambda number: "one")
+    )
+    async def work(number: int) -> None: ...
+
+    await world.add(work.message(1), work.message(2))
+    with pytest.raises(Killed):
+        await world.relay(outbox=DyingOutbox(world, dies_at="delete")).relay()  # type: ignore[arg-type]
+    ran = await world.claim()
+    assert len(ran) == 1  # two rows of one key are one message
+    await world.store.commit(SESSION, acks=ran)
+    await world.drained()
+    assert not await world.claim()  # and the row of one that has run is no second one
+    assert await world.rows() == 0
+    await world.add(work.message(3))
+    await world.drained()
+    assert numbers(await world.claim()) == [3]
+
+
 async def test_relays_stopped_at_any_moment_leave_one_message_of_each_row(
     world: OutboxWorld,
 ) -> None:
