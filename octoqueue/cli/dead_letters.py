@@ -30,6 +30,7 @@ from octoqueue.cli.output import (
     run_async,
 )
 from octoqueue.cli.pace import Pace, pace_from, progress, worked_off
+from octoqueue.cli.queue_readings import require_known
 from octoqueue.cli.reading import store_of
 from octoqueue.errors import DeadLetterUnknown, NotReplayable, OctoqueueError
 from octoqueue.lanes.protocol import LaneStore
@@ -126,6 +127,7 @@ def list_(
 
 async def _read(settings: Settings, queue: str, limit: int) -> list[DeadLetter]:
     async with store_of(settings) as store:
+        await require_known(store, [queue])
         return await store.dead_letters(queue, limit=limit)
 
 
@@ -152,6 +154,7 @@ def show(
 
 async def _one(settings: Settings, queue: str, message_id: MessageId) -> DeadLetter:
     async with store_of(settings) as store:
+        await require_known(store, [queue])
         letter = await store.dead_letter(queue, message_id)
     if letter is None:
         raise DeadLetterUnknown(queue, text_from_id(message_id))
@@ -329,6 +332,7 @@ def _carry_out(plan: _Plan, act: _Act, *, config: Path | None, as_json: bool) ->
 
 async def _make_and_do(settings: Settings, plan: _Plan, act: _Act) -> None:
     async with store_of(settings) as store:
+        await require_known(store, [plan.queue])
         await plan.make(store)
         if plan.done:
             await act(store, plan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Annotated, Final
@@ -157,7 +158,9 @@ def _keys(quit_asked: asyncio.Event) -> Generator[None]:
     try:
         tty.setcbreak(keyboard)
         loop.add_reader(keyboard, hear)
+        loop.add_signal_handler(signal.SIGTERM, quit_asked.set)
         yield
     finally:
+        loop.remove_signal_handler(signal.SIGTERM)
         loop.remove_reader(keyboard)
         termios.tcsetattr(keyboard, termios.TCSADRAIN, before)

@@ -95,7 +95,10 @@ def test_what_is_sent_from_the_command_line_is_shown_held_up_and_run(shell: Shel
     assert shell.stats("coder").counters["acked"] == 2
 
 
-def test_top_shows_the_queues_until_q_and_leaves_the_terminal_as_it_was(shell: Shell) -> None:
+@pytest.mark.parametrize("ending", ["q", "Ctrl-C", "SIGTERM"])
+def test_top_shows_the_queues_until_it_is_ended_and_leaves_the_terminal_as_it_was(
+    shell: Shell, ending: str
+) -> None:
     shell.answer("enqueue", "write", "-m", "app", "--args", '["one"]')
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
@@ -113,7 +116,10 @@ def test_top_shows_the_queues_until_q_and_leaves_the_terminal_as_it_was(shell: S
         shown = b""
         while b"coder" not in shown or b"1 waiting" not in shown:
             shown += os.read(ours, 65_536)
-        os.write(ours, b"q")
+        if ending == "q":
+            os.write(ours, b"q")
+        else:
+            process.send_signal(signal.SIGTERM if ending == "SIGTERM" else signal.SIGINT)
         assert process.wait(20) == 0
         assert termios.tcgetattr(theirs) == before
     finally:

@@ -95,6 +95,7 @@ def make(
 ) -> Callable[..., Program]:
     def program(default_bounds: LaneBounds | None = None) -> Program:
         store = MemoryLaneStore(LaneOptions(default_bounds=default_bounds or LaneBounds()))
+        store._used.add("coder")
 
         @asynccontextmanager
         async def store_of(_: object) -> AsyncGenerator[LaneStore]:
@@ -303,3 +304,11 @@ def test_what_a_programs_own_encoder_wrote_is_named_and_not_shown(program: Progr
     ident = program.bury(args=[], encoded=Encoded("PickleEncoder", b"\x80..."))
     assert program.answer("show", "coder", ident)["encoder"] == "PickleEncoder"
     assert "PickleEncoder" in program.run("show", "coder", ident)[1]
+
+
+@pytest.mark.parametrize("verb", ["list", "show", "replay", "purge"])
+def test_an_unknown_queue_is_named_with_those_there_are(program: Program, verb: str) -> None:
+    words = {"list": [], "show": [UNKNOWN], "replay": ["--all"], "purge": ["--all"]}[verb]
+    code, out, err = program.run(verb, "codre", *words)
+    assert (code, out) == (1, "")
+    assert "nothing was ever put into a queue called 'codre' (there are: coder)" in err
