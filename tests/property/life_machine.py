@@ -207,7 +207,7 @@ class LifeMachine(RuleBasedStateMachine):
         for life in lives:
             holder = own.get(life.key.digest) if life.key else None
             holder = holder or self.holder(life)
-            if holder in self.believed.lives and self.in_limbo(holder):
+            if holder is not None and holder in self.believed.lives and self.in_limbo(holder):
                 holder = existing.get(life.ident)
             assert existing.get(life.ident) == holder
             if holder is None and life.key is not None:

@@ -90,29 +90,49 @@ def enqueue_call(
         keys += (scope.locks(), scope.lock_expiries(), *scope.gate_keys())
     args: list[str | bytes | int] = [now_ms, once, int(extended), len(blocks)]
     for place in blocks:
-        queue, lane = place
-        bound = bounds(queue, lane)
-        keys.append(scope.stats(queue))
-        if scope.bells:
-            keys.append(scope.keys.bell(queue))
-        keys += [scope.keys.lane(partition, queue, lane) for partition in scope.partitions]
-        keys.append(scope.keys.gated(scope.home, queue, lane))
-        if place in with_delay:
-            keys += [scope.keys.delayed(partition, queue) for partition in scope.partitions]
-        if place in with_lines:
-            keys += scope.line_keys(queue)
-        args += (
-            bound.lane,
-            bound.delayed,
-            len(scope.partitions),
-            int(scope.bells),
-            int(place in with_delay),
-            int(place in with_lines),
+        _add_block(
+            keys,
+            args,
+            scope,
+            place,
+            bounds(*place),
+            has_delay=place in with_delay,
+            has_lines=place in with_lines,
         )
     args.append(count)
     args += tail
     args += (len(strict), *strict)
     return ScriptCall(script("enqueue"), keys, args), list(blocks)
+
+
+def _add_block(
+    keys: list[str],
+    args: list[str | bytes | int],
+    scope: Scope,
+    place: tuple[str, Lane],
+    bound: Bounds,
+    *,
+    has_delay: bool,
+    has_lines: bool,
+) -> None:
+    queue, lane = place
+    keys.append(scope.stats(queue))
+    if scope.bells:
+        keys.append(scope.keys.bell(queue))
+    keys += [scope.keys.lane(partition, queue, lane) for partition in scope.partitions]
+    keys.append(scope.keys.gated(scope.home, queue, lane))
+    if has_delay:
+        keys += [scope.keys.delayed(partition, queue) for partition in scope.partitions]
+    if has_lines:
+        keys += scope.line_keys(queue)
+    args += (
+        bound.lane,
+        bound.delayed,
+        len(scope.partitions),
+        int(scope.bells),
+        int(has_delay),
+        int(has_lines),
+    )
 
 
 def refused_groups(
