@@ -151,7 +151,7 @@ end
 -- A line's turn: its first message, when its gates are open.
 local function serve_line(queue, lane, flow, tag)
   local lines, seen_here = lines_in[queue], seen[queue + 1]
-  local member = head_of_line(lines, lane + 1, flow)
+  local member, is_followed = head_and_next(lines, lane + 1, flow)
   local payload = member and member:sub(17)
   local extension = payload and gates_of(payload)
   if not extension then
@@ -176,8 +176,7 @@ local function serve_line(queue, lane, flow, tag)
       redis.call('ZREM', lines.gated[lane + 1], member)
       take_through(lines, extension, id .. claim_number, now)
       lease(nil, queue + 1, 1, { payload }, base_of(queue))
-      local has_more = head_of_line(lines, lane + 1, flow) ~= nil
-      next_turn(lines, lane + 1, flow, tag, extension.tenant, has_more)
+      next_turn(lines, lane + 1, flow, tag, extension.tenant, is_followed)
     end
   end
   wake_beside(lines, extension)

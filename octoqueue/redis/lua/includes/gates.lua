@@ -57,7 +57,14 @@ local function waiting_as(gate, lane, tag, flow)
   return under(gate) .. string.char(lane) .. struct.pack('>d', tag) .. flow
 end
 
+-- Whether anybody waits in these lines at all, asked once; `wait_at` knows when somebody comes.
+local function anybody_waits(lines)
+  if lines.somebody == nil then lines.somebody = redis.call('EXISTS', lines.waiting) == 1 end
+  return lines.somebody
+end
+
 local function first_at(lines, gate)
+  if not anybody_waits(lines) then return nil end
   local name = under(gate)
   return redis.call('ZRANGEBYLEX', lines.waiting, '[' .. name, '(' .. name .. '\255', 'LIMIT', 0, 1)[1]
 end
@@ -85,7 +92,7 @@ local function wake(lines, gate)
 end
 
 local function wake_beside(lines, extension)
-  if redis.call('EXISTS', lines.waiting) == 0 then return end
+  if not anybody_waits(lines) then return end
   for _, gate in ipairs(cap_gates(extension)) do
     if has_room(lines, gate) then wake(lines, gate) end
   end
@@ -147,6 +154,7 @@ local function wait_at(lines, lane, tag, flow, gate, opens)
   redis.call('ZREM', lines.ring[lane], flow)
   local member = waiting_as(gate, lane, tag, flow)
   redis.call('ZADD', lines.waiting, 0, member)
+  lines.somebody = true
   if opens and (first_at(lines, gate) == member or not redis.call('ZSCORE', lines.parked, gate)) then
     redis.call('ZADD', lines.parked, math.ceil(opens), gate)
   end
@@ -212,7 +220,7 @@ local function give_back(lines, extension, token, used, keeps_all, now)
   local woken = false
   for _, gate in ipairs(cap_gates(extension)) do
     if redis.call('HINCRBY', lines.held, gate, -1) <= 0 then redis.call('HDEL', lines.held, gate) end
-    if has_room(lines, gate) then woken = wake(lines, gate) or woken end
+    if anybody_waits(lines) and has_room(lines, gate) then woken = wake(lines, gate) or woken end
   end
   local reserved = #extension.limits > 0 and redis.call('HGET', lines.reserved, token)
   if not reserved then return woken end

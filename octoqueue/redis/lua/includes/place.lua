@@ -16,7 +16,7 @@ local function lines_at(keys, at, shared)
     tags = { keys[at + 6], keys[at + 7], keys[at + 8] },
     waiting = keys[at + 9], parked = keys[at + 10], held = keys[at + 11],
     gates = keys[shared], tats = keys[shared + 1], shifts = keys[shared + 2], reserved = keys[shared + 3],
-    shares = {}, slots = {}, rates = {},
+    shares = {}, slots = {}, rates = {}, served = {},
   }
 end
 
@@ -45,6 +45,14 @@ end
 -- The first message of a flow, as it stands in the line; nil when it has none.
 local function head_of_line(lines, lane, flow)
   return redis.call('ZRANGEBYLEX', lines.gated[lane], '[' .. flow, '(' .. flow .. '\255', 'LIMIT', 0, 1)[1]
+end
+
+-- The same, and whether somebody stands behind it.
+local function head_and_next(lines, lane, flow)
+  local found = redis.call(
+    'ZRANGEBYLEX', lines.gated[lane], '[' .. flow, '(' .. flow .. '\255', 'LIMIT', 0, 2
+  )
+  return found[1], found[2] ~= nil
 end
 
 local function wait_in_line(lines, lane, payload, extension)

@@ -9,15 +9,22 @@ end
 -- What was served at `tag` waits for its next turn, or leaves the ring.
 local function next_turn(lines, lane, flow, tag, tenant, has_more)
   local tags, ring = lines.tags[lane], lines.ring[lane]
-  local served = math.max(tag, tonumber(redis.call('ZSCORE', tags, 'v') or 0))
+  local before = lines.served[lane] or tonumber(redis.call('ZSCORE', tags, 'v') or 0)
+  local served = math.max(tag, before)
   redis.call('ZADD', tags, served, 'v', tag, 't' .. tenant)
-  -- Tags so far behind what is served hold nobody up: no weight is below a hundredth.
-  redis.call('ZREMRANGEBYSCORE', tags, '-inf', '(' .. string.format('%.17g', served - 100))
+  if not lines.served[lane] then
+    -- Tags so far behind what is served hold nobody up: no weight is below a hundredth.
+    redis.call('ZREMRANGEBYSCORE', tags, '-inf', '(' .. string.format('%.17g', served - 100))
+  end
+  lines.served[lane] = served
   if has_more then
     redis.call('ZADD', ring, served + 1 / share_of(lines, tenant), flow)
   else
     redis.call('ZREM', ring, flow)
-    if redis.call('EXISTS', lines.gated[lane]) == 0 then redis.call('DEL', tags, ring) end
+    if redis.call('EXISTS', lines.gated[lane]) == 0 then
+      redis.call('DEL', tags, ring)
+      lines.served[lane] = nil
+    end
   end
 end
 
