@@ -22,6 +22,8 @@ Json: TypeAlias = Any
 
 _MARK = b" "
 _MARKED = _MARK[0]
+_PLAIN = frozenset({str, int, bool, type(None)})
+"""Most values: they hold no number that is not finite."""
 
 
 def json_from(value: Json) -> bytes:
@@ -65,13 +67,15 @@ def _written_by_orjson(value: object) -> Json:
 
 def _has_non_finite(value: Json) -> bool:
     """Whether a value orjson has written holds a number that it has written as null."""
-    if isinstance(value, float):
-        return not isfinite(value)
     inner: Iterable[Json]
     if isinstance(value, dict):
         inner = cast("dict[str, Json]", value).values()
     elif isinstance(value, (list, tuple)):
         inner = cast("list[Json]", value)
     else:
-        return False
-    return any(map(_has_non_finite, inner))
+        return isinstance(value, float) and not isfinite(value)
+    for each in inner:
+        kind = type(each)
+        if kind not in _PLAIN and (each or kind is float) and _has_non_finite(each):
+            return True
+    return False

@@ -125,7 +125,7 @@ class Drain:
             await self._settler.drained()
             if self._raising:
                 _raise_first(self._ran(executor))
-            await self._fire()
+            await self._fire(queues)
             for queue in queues:
                 await self._store.promote(queue)
             self._freed.clear()
@@ -177,9 +177,11 @@ class Drain:
 
     # ── schedules ────────────────────────────────────────────────────────────────────────────────
 
-    async def _fire(self) -> None:
+    async def _fire(self, queues: Sequence[str]) -> None:
         """Fire the ticks that are due by the clock of the test."""
         for periodic in self._broker.schedules:
+            if periodic.queue not in queues:
+                continue
             last_ms = await begun_ms(self._store, periodic)
             while due := periodic.schedule.due(last_ms=last_ms, now_ms=self._clock.now_ms()).ticks:
                 for tick_ms in due:
