@@ -168,7 +168,14 @@ class Actor(dramatiq.Actor[P, R]):
     ) -> MessageHandle[R]:
         """Build a message of options as they stand in it."""
         if message_id is None:
-            message_id = text_from_id(new_message_id(beside=self._place(args, kwargs, options)))
+            running = current_message()
+            if running is not None:
+                beside: bytes | None = running.header.message_id
+            elif options or self.admission is not None:
+                beside = self._place(args, kwargs, options)
+            else:
+                beside = None
+            message_id = text_from_id(new_message_id(beside=beside))
         built: MessageHandle[R] = MessageHandle(
             queue_name=self.queue_name,
             actor_name=self.actor_name,
@@ -183,12 +190,7 @@ class Actor(dramatiq.Actor[P, R]):
     def _place(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]
     ) -> bytes | None:
-        """Return what decides the partition of a message: its sender, its key or its tenant."""
-        running = current_message()
-        if running is not None:
-            return running.header.message_id
-        if self.admission is None and not options:
-            return None
+        """Return what decides the partition of a message that no actor sends: key or tenant."""
         key = unique_key_of(self.admission, self.actor_name, args, kwargs, options)
         return affinity_from(key, tenant_of(options))
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from octoqueue.broker.admission import affinity_from, extension_from
 from octoqueue.broker.batch_option import check_batch_call
 from octoqueue.broker.context import current_message
+from octoqueue.broker.executables import flags_of
 from octoqueue.broker.expiring import MOMENTS, moment_in, with_moments
 from octoqueue.broker.sending_clock import SENDING_CLOCK
 from octoqueue.broker.translate import delay_of, enqueue_from
 from octoqueue.errors import InvalidMessage
-from octoqueue.primitives.envelope import Flag
 from octoqueue.primitives.extension import pack_extension
 from octoqueue.primitives.lane import Lane, lane_from
 
@@ -71,6 +71,15 @@ class Enveloper:
             EnqueueError: it cannot be sent.
         """
         actor = self._find(message.actor_name)
+        if actor is not None and actor.is_plain and not message.options:
+            return enqueue_from(
+                message,
+                lane=actor.options.lane,
+                flags=actor.flags,
+                delay_ms=delay_ms,
+                limit_bytes=self._limit_bytes(),
+                beside=beside,
+            )
         if actor is not None and actor.options.batch is not None:
             check_batch_call(message.actor_name, message.args, message.kwargs)
         # Without one it is a message for a program that declares its actor elsewhere.
@@ -93,7 +102,7 @@ class Enveloper:
         return enqueue_from(
             message,
             lane=lane,
-            flags=Flag.KEEP_RESULT * keeps | Flag.EVENTS * tells,
+            flags=flags_of(results=keeps, events=tells),
             delay_ms=delay_ms,
             limit_bytes=self._limit_bytes(),
             beside=place,

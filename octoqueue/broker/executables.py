@@ -14,6 +14,7 @@ from octoqueue.broker.admission import Admission, admission_from
 from octoqueue.broker.middleware import Hooks, carried_names, hooks_of
 from octoqueue.broker.options import MESSAGE_OPTIONS, ActorOptions, Defaults, resolved
 from octoqueue.broker.translate import lane_from_priority, message_from
+from octoqueue.primitives.envelope import Flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,6 +38,10 @@ class Executable:
     options: ActorOptions
     admission: Admission | None
     """Its cap, limits and unique key; None when it has none of them."""
+    flags: int
+    """What the envelopes of its messages say, unless a message says otherwise."""
+    is_plain: bool
+    """Whether there is nothing to look at when a message without options is sent."""
     hooks: Hooks
     """The hooks of a message that carries no options of its own."""
     own_options: frozenset[str]
@@ -77,12 +82,17 @@ def executable_from(
     own_function: Callable[..., Any] | None = getattr(actor, "function", None)
     function = _unbridged(actor.fn) if own_function is None else own_function
     own = carried_names(actor.options)
+    lane = lane_from_priority(actor.priority)
+    options = resolved(actor.options, lane=lane, defaults=defaults)
+    admission = admission_from(actor.actor_name, function, actor.options)
     return Executable(
         name=actor.actor_name,
         function=function,
         is_async=iscoroutinefunction(function),
-        options=resolved(actor.options, lane=lane_from_priority(actor.priority), defaults=defaults),
-        admission=admission_from(actor.actor_name, function, actor.options),
+        options=options,
+        admission=admission,
+        flags=flags_of(results=options.results, events=options.events),
+        is_plain=admission is None and options.batch is None and options.expires_ms is None,
         hooks=hooks_of(broker, broker.middleware, own),
         own_options=own,
         shows_message=own_function is None
@@ -91,6 +101,11 @@ def executable_from(
         defaults=defaults,
         broker=broker,
     )
+
+
+def flags_of(*, results: bool, events: bool) -> int:
+    """Return what an envelope says of a message that keeps its result, or tells events."""
+    return int(Flag.KEEP_RESULT) * results | int(Flag.EVENTS) * events
 
 
 def _unbridged(function: Callable[..., Any]) -> Callable[..., Any]:
