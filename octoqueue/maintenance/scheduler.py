@@ -12,7 +12,6 @@ second in a fleet of a hundred processes costs a hundred calls a second.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 from datetime import UTC, datetime, timedelta
@@ -57,6 +56,7 @@ class Scheduler:
         self._again_seconds = again.total_seconds()
         self._clock = clock or SystemClock()
         self._time = StoreClock(self._clock)
+        self._delayed: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -98,20 +98,33 @@ class Scheduler:
         while (left_ms := tick_ms - self._time.now_ms()) > 0:
             await self._clock.sleep(min(left_ms / 1000, self._look_every_seconds))
             if self._time.is_doubtful:
-                with contextlib.suppress(StoreError):
-                    self._time.set(await (await self._broker.opened_store()).now_ms())
+                await self._ask_the_time()
+
+    async def _ask_the_time(self) -> None:
+        """Ask the store; when it cannot be asked, the next look does."""
+        try:
+            self._time.set(await (await self._broker.opened_store()).now_ms())
+        except StoreError as error:
+            log.debug("time_unknown", extra={"reason": str(error)})
+        except Exception:
+            log.exception("time_unknown")
 
     async def _fired(self, periodic: Periodic, last_ms: int) -> int:
         """Fire what is due; return the last tick as far as is known then."""
         name = periodic.schedule.name
         try:
-            return await self._fire(await self._broker.opened_store(), periodic, last_ms)
+            last_ms = await self._fire(await self._broker.opened_store(), periodic, last_ms)
         except LaneFull as full:
-            log.warning("schedule_delayed", extra={"schedule": name, "reason": str(full)})
+            if name not in self._delayed:
+                log.warning("schedule_delayed", extra={"schedule": name, "reason": str(full)})
+            self._delayed.add(name)
         except StoreError as error:
             log.debug("schedule_not_fired", extra={"schedule": name, "reason": str(error)})
         except Exception:
             log.exception("schedule_not_fired", extra={"schedule": name})
+        else:
+            self._delayed.discard(name)
+            return last_ms
         await self._pause()
         return last_ms
 

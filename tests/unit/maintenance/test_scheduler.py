@@ -75,11 +75,13 @@ async def test_what_is_too_much_to_catch_up_with_is_dropped_and_told(
     assert [r.message for r in caplog.records].count("schedule_ticks_dropped") == 1
 
 
-async def test_a_full_lane_delays_ticks_and_loses_none() -> None:
+async def test_a_full_lane_delays_ticks_and_loses_none(caplog: pytest.LogCaptureFixture) -> None:
     fleet = Fleet(missed="catch_up", lane="low")
     async with fleet.scheduler(), fleet.scheduler():
-        await fleet.pass_time(5_000)
+        await fleet.pass_time(15_000)
         assert fleet.ticks() == [1, 2]
+        # Each process says so once, not at every try.
+        assert [r.message for r in caplog.records].count("schedule_delayed") == 2
         low = fleet.inner._queue("default").ready[octoqueue.Lane.LOW]
         low.clear()
         await fleet.pass_time(5_000)
@@ -138,6 +140,17 @@ async def test_a_clock_that_jumps_makes_the_store_be_asked_once() -> None:
         clock.skew_ms = 3_600_000  # as after a suspended machine woke up
         await fleet.pass_time(120_000, step_ms=10_000)
         assert len(fleet.store.called("now_ms")) == 1
+
+
+async def test_no_error_while_asking_for_the_time_ends_a_schedule() -> None:
+    fleet = Fleet(every=timedelta(minutes=10))
+    clock = SkewedClock(fleet.clock, 0)
+    async with fleet.scheduler(clock):
+        fleet.store.fail("now_ms", gone(), RuntimeError("surprise"))
+        clock.skew_ms = 3_600_000
+        await fleet.pass_time(20 * 60_000, step_ms=10_000)
+        assert len(fleet.store.called("now_ms")) == 3
+        assert len(fleet.ticks()) == 2
 
 
 async def test_a_drifting_clock_is_asked_for_once_an_hour() -> None:
