@@ -7,6 +7,7 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import dramatiq
 import pytest
 
 import octoqueue
@@ -321,3 +322,37 @@ async def test_one_message_of_a_batch_is_cancelled_without_the_others() -> None:
 
 def _acks(store: WatchedStore) -> int:
     return sum(len(kwargs.get("acks", ())) for _, kwargs in store.called("commit"))
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_dramatiqs_hooks_are_told_of_the_cancellation(kind: str) -> None:
+    store, loop, told = WatchedStore(), Loop(), list[str]()
+
+    class Listening(dramatiq.Middleware):
+        def after_process_message(
+            self,
+            broker: object,
+            message: object,
+            *,
+            result: object = None,
+            exception: BaseException | None = None,
+        ) -> None:
+            told.append(type(exception).__name__)
+
+        def after_ack(self, broker: object, message: object) -> None:
+            told.append("ack")
+
+        def after_nack(self, broker: object, message: object) -> None:
+            told.append("nack")
+
+    broker = broker_on(store, middleware=[Listening()])
+    work: Any = octoqueue.actor(broker=broker, name="work")(
+        loop.on_loop if kind == "async" else loop.in_thread
+    )
+    async with running(broker):
+        handle = await work.asend()
+        await until(loop.entered.is_set)
+        await handle.acancel()
+        await counted(store, "cancelled")
+    assert told == ["Cancelled", "ack"]
+    assert loop.cleaned_up.is_set()

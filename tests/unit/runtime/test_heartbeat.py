@@ -104,3 +104,26 @@ async def test_an_actor_that_blocks_the_loop_is_named_and_loses_no_lease(
     (record,) = [r for r in caplog.records if r.message == "event_loop_blocked"]
     assert "hold_everybody_up" in record.where  # type: ignore[attr-defined]
     assert "session_expired" not in caplog.messages
+
+
+async def test_what_belongs_to_a_beat_is_tried_again_with_the_next_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, beats = WatchedStore(memory_store(lease=LEASE)), list[object]()
+
+    async def open_store() -> LaneStore:
+        return store.lanes
+
+    async def on_beat(of_the_heartbeat: LaneStore) -> None:
+        beats.append(of_the_heartbeat)
+        if len(beats) == 1:
+            raise LookupError("not yet")
+
+    heartbeat = Heartbeat(
+        open_store, SESSION, lease=LEASE, on_expired=lambda: None, on_beat=on_beat
+    )
+    await heartbeat.start()
+    await until(lambda: len(beats) >= 3)
+    assert await store.extend(SESSION)
+    await heartbeat.stop()
+    assert caplog.messages.count("heartbeat_task_failed") == 1

@@ -282,3 +282,35 @@ async def test_many_follow_ups_do_not_travel_in_one_call() -> None:
     ]
     assert max(carried) <= 2_000
     assert sum(carried) == 9_000
+
+
+async def test_a_worker_defines_its_gates_before_it_claims_and_in_its_heartbeat() -> None:
+    store = WatchedStore()
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker, concurrency=3)
+    async def work() -> None: ...
+
+    store.fail("define", gone())
+    async with running(broker):
+        await until(lambda: len(store.called("define")) >= 3)
+        await work.asend()
+        await until_done(store, "default", 1)
+    assert store.called("define")[-1][0] == (broker.gates(),)
+    assert broker.gates().caps == {"actor:work": 3}
+    verbs = [verb for verb, *_ in store.calls if verb in {"define", "claim"}]
+    assert verbs.index("claim") >= 2  # one that failed, one that did not
+
+
+async def test_a_claim_that_came_short_of_a_rate_limit_is_told_to_who_promotes() -> None:
+    store, told = WatchedStore(), list[str]()
+    slow = octoqueue.RateLimit("slow", rate=1, per=timedelta(hours=1), burst=1)
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker, limits=[slow])
+    async def work(number: int) -> None: ...
+
+    async with running(broker, on_bell=lambda: told.append("bell")):
+        await octoqueue.asend_many([work.message(n) for n in range(2)], broker=broker)
+        await until_done(store, "default", 1)
+        await until(lambda: told)
