@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from octoqueue.primitives.messages import Outcome, Settlement
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -49,5 +51,19 @@ class Orphans:
         """
         in_use = frozenset(known)
         held = await self._store.held(self._session, self._queues)
+        orphans = await self._to_run([lease for lease in held if lease.token not in in_use])
         self._looks_at.pop(0)
-        return [lease for lease in held if lease.token not in in_use]
+        return orphans
+
+    async def _to_run(self, orphans: list[Lease]) -> list[Lease]:
+        """End those that were cancelled before they ever started; return the others."""
+        idents = [lease.message_id for lease in orphans]
+        cancelled = await self._store.cancelled(idents) if idents else {}
+        gone = [
+            Settlement(lease=lease, outcome=Outcome.CANCEL)
+            for lease in orphans
+            if lease.message_id in cancelled
+        ]
+        if gone:
+            await self._store.commit(self._session, settlements=gone)
+        return [lease for lease in orphans if lease.message_id not in cancelled]
