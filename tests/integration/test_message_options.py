@@ -350,3 +350,33 @@ async def test_dramatiqs_own_actors_and_worker_keep_caps_and_keys(redis_url: str
     await asyncio.to_thread(use)
     assert len(most) == 10
     assert max(most) <= 2
+
+
+async def test_a_retry_in_dramatiqs_own_worker_keeps_the_key_and_the_gates(redis_url: str) -> None:
+    broker = LaneBroker(redis_url, options=LaneOptions(namespace=f"t{uuid4().hex[:8]}"))
+    attempts, duplicates = list[int](), list[bool]()
+    unique = octoqueue.Unique()
+
+    @dramatiq.actor(broker=broker, concurrency=1, unique=unique, max_retries=3, min_backoff=50)
+    def work(number: int) -> None:
+        attempts.append(number)
+        if len(attempts) == 1:
+            raise ValueError("once")
+        if len(attempts) == 2:
+            duplicates.append(work.send(2).duplicate)
+
+    def use() -> None:
+        work.send(1)
+        worker = dramatiq.Worker(broker, worker_threads=2, worker_timeout=100)
+        worker.start()
+        try:
+            broker.join("default", timeout=15_000)
+            duplicates.append(work.send(1).duplicate)
+            broker.join("default", timeout=15_000)
+        finally:
+            worker.stop()
+            broker.close()
+
+    await asyncio.to_thread(use)
+    assert sorted(attempts) == [1, 1, 1, 2]
+    assert duplicates == [False, False]
