@@ -216,3 +216,42 @@ async def test_the_actors_own_max_age_still_makes_dead_letters() -> None:
     await broker.aenqueue(message)
     async with running(broker):
         assert (await reason_of_death(store, "default"))["error"] == "MessageExpired"
+
+
+async def test_a_message_of_a_batch_whose_deadline_passes_leaves_the_others_alone() -> None:
+    store, gate = WatchedStore(), Gate()
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker, batch=octoqueue.Batch(max_size=2))
+    async def work(numbers: list[int]) -> None:
+        await gate.pass_through()
+
+    moment = soon(100)
+    async with running(broker):
+        await octoqueue.asend_many(
+            [work.using(deadline=moment).message(1), work.message(2)], broker=broker
+        )
+        await gate.entered.wait()
+        await is_past(moment + timedelta(milliseconds=20))
+        gate.opened.set()
+        reason = await reason_of_death(store, "default")
+        await counters_when(store, "acked")
+    assert reason["error"] == "DeadlineExceeded"
+
+
+async def test_an_expired_message_never_joins_a_batch() -> None:
+    store, seen = WatchedStore(), list[list[int]]()
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker, batch=octoqueue.Batch(max_size=9, max_wait=AT_ONCE))
+    async def work(numbers: list[int]) -> None:
+        seen.append(numbers)
+
+    moment = soon(20)
+    await octoqueue.asend_many(
+        [work.using(expires=moment).message(1), work.message(2)], broker=broker
+    )
+    await is_past(moment)
+    async with running(broker):
+        await counters_when(store, "acked")
+    assert seen == [[2]]
