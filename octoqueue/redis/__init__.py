@@ -8,6 +8,16 @@ The key map (`oq` is the namespace, `3` a partition, `coder` a queue, `high` a l
     {oq:3}:coder:dead            zset   id by the moment it died
     {oq:3}:coder:dead:messages   hash   id -> length, payload, reason
     {oq:3}:coder:stats           hash   counters and wait-time buckets
+    {oq:3}:coder:gated:high      zset   flow, ready_at, payload: messages with gates, in lines
+    {oq:3}:coder:ring:high       zset   flow by its virtual finish tag: who has his turn
+    {oq:3}:coder:tags:high       zset   tenant by the tag served last, and the last of all
+    {oq:3}:coder:waiting         zset   gate, lane, tag, flow: who waits for a closed gate
+    {oq:3}:coder:parked          zset   rate limit by the moment it opens for the first who waits
+    {oq:3}:coder:held            hash   cap -> leases that count
+    {oq:3}:gates                 hash   definitions, see `calls/gates.py`
+    {oq:3}:tats                  zset   rate limit and key by its theoretical arrival time in ms
+    {oq:3}:shifts                hash   rate limit and key -> ms refunded, leases that reserved
+    {oq:3}:reserved              hash   token -> what its lease took out of rate limits
     {oq:3}:workers               zset   worker session by the moment its lease expires
     {oq:3}:once                  zset   id of a message of the outbox by when it is forgotten
     {oq:3}:unique                hash   digest of a unique key -> id that holds it, when it ends
