@@ -34,6 +34,7 @@ from octoqueue.runtime.verdict import (
     CANCELLED,
     DEAD,
     EXHAUSTED,
+    EXPIRED,
     RELEASED,
     Ending,
     Verdict,
@@ -79,7 +80,8 @@ class Endings:
         elif attempt.released or _gave_way(attempt, error):
             return Ending(RELEASED)
         elif attempt.overdue:
-            return Ending(DEAD, DeadlineExceeded().with_traceback(error.__traceback__))
+            late = DeadlineExceeded().with_traceback(error.__traceback__)
+            return Ending(EXPIRED if attempt.entered is None else DEAD, late)
         elif attempt.expired:
             error = TimeLimitExceeded(
                 f"the attempt ran longer than {attempt.options.time_limit}"
@@ -160,8 +162,9 @@ class Endings:
                 delay_ms=decided.delay_ms,
                 follow_ups=follow_ups,
             )
-        if decided.outcome is Outcome.CANCEL:
-            log.info("message_cancelled", extra=facts)
+        if decided.outcome in (Outcome.CANCEL, Outcome.EXPIRE):
+            was_cancelled = decided.outcome is Outcome.CANCEL
+            log.info("message_cancelled" if was_cancelled else "message_expired", extra=facts)
             return self._gone(
                 attempt.lease, attempt.header, decided.outcome, attempt.options, record
             )

@@ -349,7 +349,10 @@ class Executor:
             await asyncio.wait(tasks, timeout=grace_seconds)
         for token, attempt in list(self.running.items()):
             del self.running[token]
-            self._settler.settle(Settlement(lease=attempt.lease, outcome=Outcome.RELEASE))
+            used = dict(attempt.context.used)
+            self._settler.settle(
+                Settlement(lease=attempt.lease, outcome=Outcome.RELEASE, used=used)
+            )
         return len(attempts)
 
     def close(self) -> None:

@@ -40,6 +40,7 @@ ACKED = Verdict(Outcome.ACK)
 DEAD = Verdict(Outcome.DEAD_LETTER)
 EXHAUSTED = Verdict(Outcome.DEAD_LETTER, is_exhausted=True)
 CANCELLED = Verdict(Outcome.CANCEL)
+EXPIRED = Verdict(Outcome.EXPIRE)
 RELEASED = Verdict(Outcome.RELEASE)
 
 

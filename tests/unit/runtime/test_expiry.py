@@ -255,3 +255,24 @@ async def test_an_expired_message_never_joins_a_batch() -> None:
     async with running(broker):
         await counters_when(store, "acked")
     assert seen == [[2]]
+
+
+async def test_a_message_whose_deadline_passes_before_a_thread_is_free_is_never_begun() -> None:
+    store, begun, free = WatchedStore(), list[int](), threading.Event()
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker)
+    def work(number: int) -> None:
+        begun.append(number)
+        free.wait(15)
+
+    moment = soon(150)
+    async with running(broker, threads=1):
+        await work.asend(1)
+        await until(lambda: begun)
+        await work.using(deadline=moment).asend(2)
+        await is_past(moment + timedelta(milliseconds=20))
+        free.set()
+        counters = await counters_when(store, "expired")
+    assert begun == [1]
+    assert counters.get("dead", 0) == 0
