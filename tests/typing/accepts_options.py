@@ -7,6 +7,8 @@ from typing import assert_type
 
 import octoqueue
 from octoqueue.broker.handles import MessageHandle
+from octoqueue.lanes.answers import CancelOutcome
+from octoqueue.lanes.finding import Explanation, Whereabouts
 
 MINUTE = timedelta(minutes=1)
 OPENAI = octoqueue.RateLimit("openai", rate=90_000, per=MINUTE)
@@ -60,3 +62,9 @@ async def send() -> None:
     broker = octoqueue.get_broker()
     broker.pause("coder")
     await broker.aresume("coder")
+    assert_type(await handle.acancel("no more"), CancelOutcome)
+    assert_type(handle.cancel(), CancelOutcome)
+    assert_type(broker.cancel(handle.message_id, "no more", queue="coder"), CancelOutcome)
+    assert_type(await broker.aexplain(handle.message_id), Explanation)
+    assert_type(broker.find(handle.message_id), Whereabouts)
+    assert_type(await broker.amove(handle.message_id, "high"), Whereabouts)

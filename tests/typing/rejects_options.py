@@ -48,4 +48,7 @@ async def misuse() -> None:
     await plain.using(unique=octoqueue.Unique()).asend("x")  # refused
     await plain.using(expires=60).asend("x")  # refused
     await plain.using(deadline=MINUTE).asend("x")  # refused
+    handle = await plain.asend("x")
+    await handle.acancel(5)  # refused
+    octoqueue.get_broker().cancel(handle)  # refused
     raise octoqueue.Snooze(5)  # refused
