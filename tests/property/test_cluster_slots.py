@@ -13,6 +13,8 @@ from redis.crc import key_slot
 
 from octoqueue.primitives.envelope import Flag, Header, pack_header
 from octoqueue.primitives.events import Keeping, Told
+from octoqueue.primitives.extension import Extension, pack_extension
+from octoqueue.primitives.gates import Gates
 from octoqueue.primitives.ids import MessageId, new_message_id
 from octoqueue.primitives.lane import LANES, Lane
 from octoqueue.primitives.messages import (
@@ -32,6 +34,7 @@ from octoqueue.redis.calls.commit import commit_call
 from octoqueue.redis.calls.dead_letters import purge_call, replay_call
 from octoqueue.redis.calls.enqueue import Bounds, enqueue_call
 from octoqueue.redis.calls.events import emit_call
+from octoqueue.redis.calls.gates import define_call
 from octoqueue.redis.calls.life import (
     IN_LINE,
     IN_LIST,
@@ -85,7 +88,8 @@ def id_in(partition: int, seed: int) -> MessageId:
 
 
 def envelope(ident: MessageId, lane: Lane, flags: Flag = Flag.NONE) -> bytes:
-    return pack_header(Header(lane=lane, message_id=ident, flags=flags)) + b"{}"
+    extension = pack_extension(Extension(tenant="acme")) if flags & Flag.EXTENDED else b""
+    return pack_header(Header(lane=lane, message_id=ident, flags=flags)) + extension + b"{}"
 
 
 def slots(call: ScriptCall) -> set[int]:
@@ -112,12 +116,13 @@ def test_a_claim_stays_in_its_slot(scope: Scope, session: SessionId, queues: lis
     assert_one_slot(call)
 
 
-wishes = st.tuples(names, lanes, st.integers(0, 3), st.integers(0, 10_000))
+all_flags = st.sampled_from([Flag.NONE, Flag.EVENTS, Flag.EXTENDED])
+wishes = st.tuples(names, lanes, st.integers(0, 3), st.integers(0, 10_000), all_flags)
 
 
 @given(scope_of_any, st.lists(st.lists(wishes, max_size=3), min_size=1, max_size=4))
 def test_an_enqueue_stays_in_its_slot(
-    scope: Scope, groups: list[list[tuple[str, Lane, int, int]]]
+    scope: Scope, groups: list[list[tuple[str, Lane, int, int, Flag]]]
 ) -> None:
     placed = [
         [
@@ -126,11 +131,11 @@ def test_an_enqueue_stays_in_its_slot(
                 Enqueue(
                     queue=queue,
                     lane=lane,
-                    payload=envelope(id_in(scope.home, seed), lane),
+                    payload=envelope(id_in(scope.home, seed), lane, flags),
                     delay_ms=delay_ms,
                 ),
             )
-            for queue, lane, delay_ms, seed in group
+            for queue, lane, delay_ms, seed, flags in group
         ]
         for group in groups
     ]
@@ -146,15 +151,15 @@ def settlements(draw: st.DrawFn) -> tuple[Scope, list[Lease], list[Settlement]]:
     def lease() -> Lease:
         ident = id_in(scope.home, draw(st.integers(0, 10_000)))
         token = LeaseToken(ident + b"\0\0\0\1")
-        flags = draw(st.sampled_from([Flag.NONE, Flag.EVENTS]))
-        return Lease(draw(names), scope.home, token, envelope(ident, draw(lanes), flags))
+        payload = envelope(ident, draw(lanes), draw(all_flags))
+        return Lease(draw(names), scope.home, token, payload)
 
     def follow_up(beside: MessageId) -> Enqueue:
         ident, lane = new_message_id(beside=beside), draw(lanes)
         return Enqueue(
             queue=draw(names),
             lane=lane,
-            payload=envelope(ident, lane),
+            payload=envelope(ident, lane, draw(all_flags)),
             delay_ms=draw(st.integers(0, 2)),
         )
 
@@ -166,6 +171,7 @@ def settlements(draw: st.DrawFn) -> tuple[Scope, list[Lease], list[Settlement]]:
             outcome=draw(st.sampled_from(Outcome)),
             result=draw(st.none() | st.just(ResultRecord(body=b"1", ttl_ms=1))),
             follow_ups=tuple(follow_ups),
+            used={("openai", ""): 1} if draw(st.booleans()) else {},
         )
 
     acks = [lease() for _ in range(draw(st.integers(0, 3)))]
@@ -215,6 +221,7 @@ def test_upkeep_stays_in_its_slot(scope: Scope, session: SessionId, queue: str) 
         stats_call(scope, queue),
         pause_call(scope, queue, pause=True),
         flush_call(scope, queue, limit=1),
+        define_call(scope, Gates(caps={"c": 1}), [queue], index=0, shares=7, go_on=False),
     ):
         assert_one_slot(call)
 
