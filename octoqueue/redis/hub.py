@@ -79,7 +79,6 @@ class Hub:
         if self._serving is None:
             self._serving = asyncio.create_task(self._serve())
         self._listeners[channel] = listener
-        self._heard.discard(channel)
         self._note(channel)
 
     def leave(self, channel: str, listener: Listener) -> None:

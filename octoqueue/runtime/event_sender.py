@@ -36,6 +36,8 @@ _MOST_AT_ONCE = 2_000
 """Events in one call."""
 _MOST_BYTES = 1 << 20
 """In one call, unless the events of a single message are more."""
+_OF_ITS_OWN = 2
+"""A gap and the end must find room beside what an attempt could not store before."""
 
 
 class EventSender:
@@ -70,7 +72,7 @@ class EventSender:
             message_id=context.message_id,
             actor=context.actor,
             attempt=context.attempt,
-            bound=self._store.options.events.bound,
+            bound=max(self._store.options.events.bound - _OF_ITS_OWN, 1),
             max_bytes=self._max_bytes,
             clock=self._clock,
             on_news=self._notice,

@@ -246,7 +246,7 @@ class Ending:
     async def test_a_settlement_that_is_refused_ends_nothing(self, world: World) -> None:
         lease = await claimed(world)
         follower = Following(world, lease.message_id)
-        await world.store.commit(B, settlements=[ack(lease)])
+        await world.store.commit(B, settlements=[retry(lease), bury(lease)])
         await world.settle(ack(lease))
         assert await follower.all() == ["ended succeeded"]
 

@@ -83,6 +83,18 @@ async def test_what_is_published_while_history_is_read_comes_once_and_in_order()
     assert await stream.next(1) == [4]
 
 
+async def test_what_was_read_before_it_was_heard_of_is_neither_told_nor_read_again() -> None:
+    stream = Stream()
+    stream.channel.confirmed()
+    stream.append(1, 2, heard=False)
+    assert await stream.next(2) == [1, 2]
+    reads = stream.reads
+    stream.channel.said(published(Position(1, 2), [body(2)]))
+    stream.append(3)
+    assert await stream.next(1) == [3]
+    assert stream.reads == reads
+
+
 async def test_a_hole_in_what_is_published_is_read_from_the_stream() -> None:
     stream = Stream()
     stream.channel.confirmed()

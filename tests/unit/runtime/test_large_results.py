@@ -21,11 +21,16 @@ from octoqueue.errors import (
 )
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.primitives.ids import id_from_text
+from octoqueue.primitives.messages import SessionId
+from octoqueue.runtime.offloading import Offloader
+from octoqueue.runtime.settler import Settler
 from octoqueue.runtime.worker import Worker, WorkerOptions
 from octoqueue.settings.root import Settings
 from octoqueue.storage.objects import objects_at
 from octoqueue.storage.pruning import prune_results
+from octoqueue.testing.fake_clock import FakeClock
 from octoqueue.testing.memory_objects import MemoryObjects
+from tests.contract.world import ack, message
 from tests.running import SHORTLY, WatchedStore, broker_on, memory_store, running, until
 
 if TYPE_CHECKING:
@@ -125,6 +130,25 @@ async def test_an_outage_of_the_object_store_delays_the_result_and_keeps_the_lea
         assert await handle.result(timeout=SHORTLY) == "x" * LARGE
         stats = await broker.store().stats("default")
     assert (stats.counters["claimed"], stats.counters["acked"]) == (1, 1)
+
+
+async def test_a_result_on_its_way_to_the_object_store_is_no_orphan() -> None:
+    """A worker that lost the answer to a claim runs what it holds and does not know."""
+    objects = FailingObjects(*[StoreUnavailable("the object store", reason="gone")] * 100)
+    checks = ClaimChecks(open_objects=lambda: objects, max_bytes=1)
+    store, clock, session = memory_store(), FakeClock(), SessionId("a")
+    settler = Settler(store, lambda: session, clock=clock, offloader=Offloader(checks, clock=clock))
+    await store.enqueue([[message()]])
+    (lease,) = await store.claim(session, ["coder"], limit=1)
+    settler.settle(ack(lease, result=b"large"))
+    await objects.put_first.wait()
+    assert (settler.pending, settler.tokens()) == (1, {lease.token})
+    objects.errors.clear()
+    while settler.pending:
+        clock.advance(10_000)
+        await asyncio.sleep(0)
+    await settler.drained()
+    assert (await store.stats("coder")).counters["acked"] == 1
 
 
 async def test_an_object_store_that_does_not_let_us_in_ends_the_message() -> None:
