@@ -113,7 +113,7 @@ ALL = {
     },
     "purge": {"HDEL", "HINCRBY", "ZRANGEBYSCORE", "ZREM"},
     "reclaim": {
-        "DEL", "HDEL", "HGETALL", "HINCRBY", "HMGET", "LLEN", "LPUSH", "RPUSH", "ZADD",
+        "DEL", "EXISTS", "HDEL", "HGETALL", "HINCRBY", "HMGET", "LLEN", "LPUSH", "RPUSH", "ZADD",
         "ZRANGEBYLEX", "ZSCORE",
     },
     "replay": {
