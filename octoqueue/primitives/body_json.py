@@ -75,7 +75,7 @@ def _has_non_finite(value: Json) -> bool:
     else:
         return isinstance(value, float) and not isfinite(value)
     for each in inner:
-        kind = type(each)
+        kind: type[object] = type(each)
         if kind not in _PLAIN and (each or kind is float) and _has_non_finite(each):
             return True
     return False

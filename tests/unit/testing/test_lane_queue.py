@@ -323,13 +323,15 @@ def test_a_message_is_found_however_its_arguments_were_passed(
     program: Program, kit: LaneQueue
 ) -> None:
     program.welcome.send(7, greeting="hi")
-    for described in (
+    usual = {"lane": "normal", "queue": "mail", "tenant": "", "due_in": timedelta(0), "count": 1}
+    all_described: list[dict[str, Any]] = [
         {},
         {"args": (7,)},
         {"kwargs": {"user_id": 7}},
         {"kwargs": {"greeting": "hi"}, "args": [7]},
-        {"lane": "normal", "queue": "mail", "tenant": "", "due_in": timedelta(0), "count": 1},
-    ):
+        usual,
+    ]
+    for described in all_described:
         (found,) = kit.require_enqueued(program.welcome, **described)
         assert (found.args, found.kwargs) == ((7,), {"greeting": "hi"})
 
