@@ -10,6 +10,7 @@ import typer
 
 from octoqueue.cli.installation import state_dir_of
 from octoqueue.cli.output import (
+    NOT_THERE,
     ConfigOption,
     JsonOption,
     answers,
@@ -225,13 +226,15 @@ def _ids(context: typer.Context, texts: Sequence[str]) -> list[MessageId]:
 
 
 def _tell(done: Sequence[str], asked: Sequence[str], *, verb: str, as_json: bool) -> None:
-    for text in asked:
-        if text.lower() not in done:
-            complain(f"no failed message {text} is in the outbox")
+    missing = [text for text in asked if text.lower() not in done]
+    for text in missing:
+        complain(f"no failed message {text} is in the outbox")
     if as_json:
         print_json({"messages": done})
     else:
         answers().print(f"{len(done):,} {verb}.", markup=False)
+    if missing:
+        raise typer.Exit(NOT_THERE)
 
 
 def _print_table(entries: Sequence[OutboxEntry]) -> None:

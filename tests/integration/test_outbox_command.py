@@ -105,7 +105,7 @@ def test_deleting_shows_first_and_takes_only_what_failed(shell: Shell) -> None:
     shell.sql(FAIL)
     assert shell.run("delete", broken)[1] == "1 to be deleted; --yes does it.\n"
     code, out, err = shell.run("delete", broken, waits, "--yes")
-    assert (code, out) == (0, "1 deleted.\n")
+    assert (code, out) == (1, "1 deleted.\n")
     assert f"no failed message {waits} is in the outbox" in err
     assert [each["message_id"] for each in shell.answer("list")["messages"]] == [waits]
 
