@@ -67,11 +67,11 @@ def _written_by_orjson(value: object) -> Json:
 
 def _has_non_finite(value: Json) -> bool:
     """Whether a value orjson has written holds a number that it has written as null."""
-    inner: Iterable[Json]
+    inner: Iterable[object]
     if isinstance(value, dict):
-        inner = cast("dict[str, Json]", value).values()
+        inner = cast("dict[str, object]", value).values()
     elif isinstance(value, (list, tuple)):
-        inner = cast("list[Json]", value)
+        inner = cast("list[object]", value)
     else:
         return isinstance(value, float) and not isfinite(value)
     for each in inner:
