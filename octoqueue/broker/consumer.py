@@ -14,14 +14,21 @@ from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.errors import ConnectionClosed
 
 from octoqueue.broker.encoding import opened
+from octoqueue.broker.expiring import ends_of, too_late
 from octoqueue.broker.leased import LeasedMessage
 from octoqueue.broker.records import error_record, reason_of
-from octoqueue.errors import EnvelopeError, MessageRejected, PoisonMessage, StoreUnavailable
+from octoqueue.errors import (
+    EnvelopeError,
+    InvalidMessage,
+    MessageRejected,
+    PoisonMessage,
+    StoreUnavailable,
+)
 from octoqueue.primitives.envelope import Flag, decode_body, unpack_header
 from octoqueue.primitives.messages import Lease, Outcome, ResultRecord, Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import timedelta
 
     from octoqueue.broker.portal import Portal
@@ -47,6 +54,7 @@ class LaneConsumer(Consumer):
         timeout: timedelta,
         max_deliveries: int,
         result_ttl_ms: int,
+        expires_ms_of: Callable[[str], int | None] = lambda _: None,
     ) -> None:
         self._portal = portal
         self._keeper = keeper
@@ -55,6 +63,7 @@ class LaneConsumer(Consumer):
         self._timeout = timeout
         self._max_deliveries = max_deliveries
         self._result_ttl_ms = result_ttl_ms
+        self._expires_ms_of = expires_ms_of
         self._claimed: deque[Lease] = deque()
         self._looks_at = deque((0.0, keeper.clock.monotonic() + _LATE_CLAIM_SECONDS))
 
@@ -80,7 +89,24 @@ class LaneConsumer(Consumer):
             message.stuff_exception(PoisonMessage(header.deliveries))
             self.nack(message)
             return None
-        return message
+        return message if self._is_in_time(message) else None
+
+    def _is_in_time(self, message: LeasedMessage) -> bool:
+        """Whether a message may still be begun; one that came too late is dropped."""
+        try:
+            ends = ends_of(message.call, self._expires_ms_of(message.actor_name))
+        except InvalidMessage as error:
+            message.stuff_exception(error)
+            self.nack(message)
+            return False
+        late = too_late(ends, now_ms=self._keeper.clock.now_ms())
+        if late is None:
+            return True
+        if message.keeps_result:
+            body = orjson.dumps(error_record(late))
+            message.result = ResultRecord(body=body, ttl_ms=self._result_ttl_ms)
+        self._settle(message.settlement(Outcome.EXPIRE))
+        return False
 
     async def _claim(self) -> list[Lease]:
         store, session = await self._keeper.opened_store(), self._keeper.session

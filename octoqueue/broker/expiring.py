@@ -8,12 +8,14 @@ Both are compared by the clock of the worker: they are as exact as the clocks ag
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from octoqueue.errors import InvalidMessage
+from octoqueue.errors import DeadlineExceeded, InvalidMessage, MessageExpired, OctoqueueError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from octoqueue.primitives.envelope import Call
 
 MOMENTS: Mapping[str, str] = {"expires": "expires_at", "deadline": "deadline_at"}
 """The option as it is given, and as it stands in the message."""
@@ -77,3 +79,34 @@ def moment_in(options: Mapping[str, Any], name: str) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidMessage(name, f"{value!r} is no moment in milliseconds")
     return value
+
+
+class Ends(NamedTuple):
+    """When a message ends by itself, in ms since the epoch."""
+
+    first_ms: int
+    """No attempt begins from then on."""
+    deadline_ms: int | None
+
+
+def ends_of(call: Call, expires_ms: int | None) -> Ends | None:
+    """Return when a message ends by itself; `expires_ms` is how long its actor allows it to wait.
+
+    Raises:
+        InvalidMessage: a moment in the message is none.
+    """
+    deadline_ms = moment_in(call.options, MOMENTS["deadline"])
+    expires_at_ms = moment_in(call.options, MOMENTS["expires"])
+    if expires_at_ms is None and expires_ms is not None:
+        expires_at_ms = call.created_at_ms + expires_ms
+    moments = [moment for moment in (deadline_ms, expires_at_ms) if moment is not None]
+    return Ends(min(moments), deadline_ms) if moments else None
+
+
+def too_late(ends: Ends | None, *, now_ms: int) -> OctoqueueError | None:
+    """Return why a message is not begun any more, None while it may be."""
+    if ends is None or now_ms < ends.first_ms:
+        return None
+    told = DeadlineExceeded if ends.first_ms == ends.deadline_ms else MessageExpired
+    late_ms = now_ms - ends.first_ms
+    return told(f"it was not started in time; a worker took it {late_ms} ms late")

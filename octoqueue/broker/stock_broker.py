@@ -84,7 +84,12 @@ class StockBroker(Broker):
             timeout=timedelta(milliseconds=timeout),
             max_deliveries=self.defaults.max_deliveries,
             result_ttl_ms=self.defaults.result_ttl // _MILLISECOND,
+            expires_ms_of=self._expires_ms_of,
         )
+
+    def _expires_ms_of(self, actor_name: str) -> int | None:
+        actor = self.actors.get(actor_name)
+        return None if actor is None else actor.options.get("expires")
 
     def flush(self, queue_name: str) -> None:
         """Drop all messages of a queue that do not run."""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from octoqueue.broker.batch_option import check_batch_call
 from octoqueue.broker.context import MessageContext
 from octoqueue.broker.encoding import opened
 from octoqueue.broker.executables import proxy_from
-from octoqueue.broker.expiring import moment_in
+from octoqueue.broker.expiring import Ends, ends_of, too_late
 from octoqueue.broker.records import reason_of
 from octoqueue.errors import (
-    DeadlineExceeded,
     MessageExpired,
     OctoqueueError,
     PoisonMessage,
@@ -30,13 +29,6 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
-
-
-class _Ends(NamedTuple):
-    """When a message ends by itself, in ms since the epoch."""
-
-    first_ms: int
-    deadline_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +69,11 @@ def attempt_from(
         options = executable.options_for(call.options) if call.options else executable.options
         if options.batch is not None:
             check_batch_call(call.actor, call.args, call.kwargs)
-        ends = _ends_of(call, options) if call.options or options.expires_ms is not None else None
+        ends = (
+            ends_of(call, options.expires_ms)
+            if call.options or options.expires_ms is not None
+            else None
+        )
     except OctoqueueError as error:
         return _unfit(lease, header, call, None, error)
     except Exception as error:
@@ -124,28 +120,13 @@ def _unfit(
 
 
 def _too_late(
-    call: Call, options: ActorOptions, ends: _Ends | None, now_ms: int
+    call: Call, options: ActorOptions, ends: Ends | None, now_ms: int
 ) -> OctoqueueError | None:
     """Return why a message is not begun any more, None while it may be."""
-    if ends is not None and now_ms >= ends.first_ms:
-        told = DeadlineExceeded if ends.first_ms == ends.deadline_ms else MessageExpired
-        late_ms = now_ms - ends.first_ms
-        return told(f"it was not started in time; a worker took it {late_ms} ms late")
+    late = too_late(ends, now_ms=now_ms)
+    if late is not None:
+        return late
     max_age = options.max_age
     if max_age is not None and now_ms - call.created_at_ms >= max_age.total_seconds() * 1000:
         return MessageExpired(f"it is older than {max_age}")
     return None
-
-
-def _ends_of(call: Call, options: ActorOptions) -> _Ends | None:
-    """Return when a message ends by itself.
-
-    Raises:
-        InvalidMessage: a moment in the message is none.
-    """
-    deadline_ms = moment_in(call.options, "deadline_at")
-    expires_ms = moment_in(call.options, "expires_at")
-    if expires_ms is None and options.expires_ms is not None:
-        expires_ms = call.created_at_ms + options.expires_ms
-    moments = [moment for moment in (deadline_ms, expires_ms) if moment is not None]
-    return _Ends(min(moments), deadline_ms) if moments else None

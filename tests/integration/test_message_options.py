@@ -363,15 +363,17 @@ async def test_a_retry_in_dramatiqs_own_worker_keeps_the_key_and_the_gates(redis
         if len(attempts) == 1:
             raise ValueError("once")
         if len(attempts) == 2:
-            duplicates.append(work.send(2).duplicate)
+            sent: Any = work.send(2)
+            duplicates.append(sent.duplicate)
 
     def use() -> None:
+        again: Any = work
         work.send(1)
         worker = dramatiq.Worker(broker, worker_threads=2, worker_timeout=100)
         worker.start()
         try:
             broker.join("default", timeout=15_000)
-            duplicates.append(work.send(1).duplicate)
+            duplicates.append(again.send(1).duplicate)
             broker.join("default", timeout=15_000)
         finally:
             worker.stop()
@@ -380,3 +382,39 @@ async def test_a_retry_in_dramatiqs_own_worker_keeps_the_key_and_the_gates(redis
     await asyncio.to_thread(use)
     assert sorted(attempts) == [1, 1, 1, 2]
     assert duplicates == [False, False]
+
+
+async def test_what_came_too_late_is_dropped_by_dramatiqs_own_worker_too(redis_url: str) -> None:
+    broker = LaneBroker(redis_url, options=LaneOptions(namespace=f"t{uuid4().hex[:8]}"))
+    ran: list[int] = []
+
+    @octoqueue.actor(broker=broker, expires=timedelta(milliseconds=20))
+    def brief(number: int) -> None:
+        ran.append(number)
+
+    @dramatiq.actor(broker=broker)
+    def work(number: int) -> None:
+        ran.append(number)
+
+    def use() -> None:
+        brief.send(1)
+        work.send_with_options(args=(2,), expires=20)
+        work.send_with_options(args=(3,), deadline=datetime.now(UTC) + timedelta(milliseconds=20))
+        moment = time.monotonic() + 0.05
+        while time.monotonic() < moment:
+            pass
+        work.send_with_options(args=(4,), expires=60_000)
+        work.send(5)
+        worker = dramatiq.Worker(broker, worker_threads=2, worker_timeout=100)
+        worker.start()
+        try:
+            broker.join("default", timeout=15_000)
+        finally:
+            worker.stop()
+
+    await asyncio.to_thread(use)
+    async with broker.connected():
+        stats = await broker.store().stats("default")
+    await asyncio.to_thread(broker.close)
+    assert sorted(ran) == [4, 5]
+    assert (stats.counters["expired"], stats.dead) == (3, 0)
