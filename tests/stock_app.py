@@ -52,3 +52,10 @@ def hold() -> None:
     note("hold begins")
     time.sleep(1)
     note("hold ends")
+
+
+@dramatiq.actor
+def wait() -> None:
+    """Take longer than anybody waits."""
+    note("wait begins")
+    time.sleep(60)

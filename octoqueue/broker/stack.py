@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from dramatiq.middleware import (
     AgeLimit,
-    AsyncIO,
     Callbacks,
     CurrentMessage,
     Middleware,
@@ -24,6 +23,7 @@ from dramatiq.middleware import (
     TimeLimit,
 )
 
+from octoqueue.broker.event_loop import BackgroundAsyncIO
 from octoqueue.broker.lanes_middleware import Lanes
 from octoqueue.primitives.retry import RetryPolicy
 
@@ -42,7 +42,7 @@ def default_middleware(defaults: Defaults) -> list[Middleware]:
         TimeLimit(),
         ShutdownNotifications(),
         CurrentMessage(),
-        AsyncIO(),
+        BackgroundAsyncIO(),
         Callbacks(),
         Pipelines(),
         Retries(),

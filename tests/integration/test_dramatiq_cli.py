@@ -86,3 +86,24 @@ async def test_the_stock_command_line_runs_retries_buries_and_stops(
     assert (await lines()).count("fail") == 2
     assert await has("hold ends")
     assert (found.waiting, found.in_flight, found.counters["dead"]) == (0, 0, 1)
+
+
+async def test_the_stock_command_line_told_twice_to_stop_stops_at_once(
+    redis_url: str, tmp_path: Path
+) -> None:
+    namespace, ran = f"t{uuid4().hex[:8]}", tmp_path / "ran"
+    ran.touch()
+    broker = LaneBroker(redis_url, options=LaneOptions(namespace=namespace))
+    wait: Any = dramatiq.actor(broker=broker, actor_name="wait")(print)
+
+    async def begun() -> bool:
+        return "wait begins" in await asyncio.to_thread(ran.read_text)
+
+    async with broker.connected():
+        await broker.aenqueue(wait.message())
+        with command_line(redis_url, namespace, ran) as process:
+            await until(begun)
+            for _ in range(2):
+                process.send_signal(signal.SIGTERM)
+                await asyncio.sleep(0.5)  # dramatiq takes two signals at once for one
+            assert await asyncio.to_thread(process.wait, 20) != 0
