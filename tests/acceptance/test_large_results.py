@@ -31,7 +31,8 @@ async def test_a_result_too_large_for_redis_reaches_its_caller_after_its_worker_
     broker.claim_checks = ClaimChecks(open_objects=lambda: objects_at(url))
 
     @octoqueue.actor(broker=broker, queue=QUEUE, name="write", results=True)
-    async def write(characters: int) -> str: ...
+    async def write(characters: int) -> str:
+        raise NotImplementedError
 
     async with broker.connected():
         with crashes.worker(
