@@ -30,7 +30,7 @@ from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.once import SEND_WITHIN
 from tests.outbox_world import QUEUE, SESSION, OutboxWorld, outbox_world
 from tests.program import message
-from tests.running import WatchedStore, until
+from tests.running import WatchedStore, running, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -120,6 +120,18 @@ async def test_lane_delay_and_results_are_those_of_the_message(world: OutboxWorl
     assert unpack_header(lease.payload).lane is Lane.HIGH
     stats = await world.store.stats(QUEUE)
     assert (stats.waiting, stats.delayed) == (0, 1)
+
+
+async def test_the_handle_of_an_outbox_message_gives_its_result(world: OutboxWorld) -> None:
+    @octoqueue.actor(queue=QUEUE, broker=world.broker, results=True)
+    async def double(number: int) -> int:
+        return number * 2
+
+    async with world.pool.transaction(purpose="test") as connection:
+        (handle,) = await octoqueue.enqueue_in(connection, double.message(21))
+    await world.drained()
+    async with running(world.broker, QUEUE):
+        assert await handle.result(timeout=timedelta(seconds=10)) == 42
 
 
 # ── exactly one message ──────────────────────────────────────────────────────────────────────────

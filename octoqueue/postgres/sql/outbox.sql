@@ -24,7 +24,8 @@ select pg_notify('octoqueue_outbox', '') where $7::int8 = 0;
 
 -- name: claim_messages
 -- Takes rows that are due, until the end of the transaction; relays never get the same row. Lines
--- are found by hopping through their index, high lanes come first, others in random order.
+-- are found by hopping through their index, high lanes come first, low ones last. Due is what now()
+-- says: with clock_timestamp(), which is volatile, no index would be used for it.
 -- $1 int4: how many at most
 -- $2 int4: how many of one line at most
 -- $3 text[]: lines to leave alone
@@ -52,7 +53,7 @@ from lines cross join lateral (
     (extract(epoch from created_at) * 1000)::int8 as created_ms,
     greatest(0, ceil(extract(epoch from eta - clock_timestamp()) * 1000))::int8 as delay_ms
   from outbox
-  where outbox.line = lines.line and failed_at is null and due_at <= clock_timestamp()
+  where outbox.line = lines.line and failed_at is null and due_at <= now()
   order by due_at, id
   limit $2
   for update skip locked
