@@ -89,7 +89,7 @@ async def test_a_message_begun_in_time_runs_on_after_it_expired() -> None:
         await gate.pass_through()
         return "done"
 
-    moment = soon(300)
+    moment = soon(1_500)
     async with running(broker):
         handle = await work.using(expires=moment).asend()
         await gate.entered.wait()
@@ -137,7 +137,7 @@ async def test_an_attempt_is_stopped_at_its_deadline_and_not_tried_again(kind: s
         wait_async if kind == "async" else wait_sync
     )
     async with running(broker):
-        await work.using(deadline=soon(150)).asend()
+        await work.using(deadline=soon(1_000)).asend()
         reason = await reason_of_death(store, "default")
     assert reason["error"] == "DeadlineExceeded"
     assert ended == ["cleaned up"]
@@ -226,7 +226,7 @@ async def test_a_message_of_a_batch_whose_deadline_passes_leaves_the_others_alon
     async def work(numbers: list[int]) -> None:
         await gate.pass_through()
 
-    moment = soon(100)
+    moment = soon(1_000)
     async with running(broker):
         await octoqueue.asend_many(
             [work.using(deadline=moment).message(1), work.message(2)], broker=broker
