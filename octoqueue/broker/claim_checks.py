@@ -22,6 +22,7 @@ from octoqueue.storage.retention import result_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from octoqueue.primitives.ids import MessageId
     from octoqueue.settings.root import Settings
@@ -119,12 +120,17 @@ def claim_checks_from(settings: Settings, *, private: bool) -> ClaimChecks:
             embedded.name,
             environ=os.environ,  # noqa: TID251 - the state folder is the user's environment's
         )
-        url = (state_dir.absolute() / "objects").as_uri()
+        url = objects_beside(state_dir)
     return ClaimChecks(
         open_objects=None if url is None else _opener(url),
         max_bytes=settings.results.max_bytes,
         max_object_bytes=settings.results.max_object_bytes,
     )
+
+
+def objects_beside(state_dir: Path) -> str:
+    """Return the URL of the objects that go with the private servers in a folder."""
+    return (state_dir.absolute() / "objects").as_uri()
 
 
 def _opener(url: str) -> Callable[[], ObjectStore]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from octoqueue.broker.claim_checks import objects_beside
 from octoqueue.cli.listening import listen, status_of
 from octoqueue.cli.supervision import patience_with, this_program
 from octoqueue.embedded.services import EmbeddedServices
@@ -153,6 +154,9 @@ class Installation:
                 *([postgres()] if wants_postgres and postgres_url is None else []),
             ]
         )
+        if redis_url is None and self.settings.storage.url is None:
+            # To the workers its address is one like any other: they must be told what is beside it.
+            started["OCTOQUEUE_STORAGE__URL"] = objects_beside(state_dir_of(self.settings))
         if started:
             await self._stack.enter_async_context(_meanwhile(services.keep_alive()))
         for status in await services.status() if started else ():
