@@ -7,7 +7,7 @@ given back waits for whoever comes across it; until then it may hold its key and
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, ClassVar
@@ -280,6 +280,54 @@ class LifeMachine(RuleBasedStateMachine):
         else:
             self.believed.end(life)
 
+    # ── what seldom comes together by chance ─────────────────────────────────────────────────────
+
+    def first_leased(self) -> Life | None:
+        self.claim(SESSIONS[0], 3)
+        return self.pick(0, Place.LEASED)
+
+    @rule(outcome=st.sampled_from(Outcome), delay_ms=st.sampled_from((0, 200)))
+    def stop_what_runs(self, outcome: Outcome, delay_ms: int) -> None:
+        life = self.first_leased()
+        if life is not None and self.call(life.ident) is CancelOutcome.STOPPING:
+            life.is_cancelled = True
+            self.commit(0, outcome, delay_ms, [])
+            self.claim(SESSIONS[1], 6)
+
+    def call(self, ident: MessageId) -> CancelOutcome:
+        return self.runner.run(self.store.cancel(ident, "stop"))
+
+    @rule()
+    def lose_what_was_stopped(self) -> None:
+        life = self.first_leased()
+        if life is not None and self.call(life.ident) is CancelOutcome.STOPPING:
+            life.is_cancelled = True
+            self.clock.advance(LEASE_MS)
+            self.reclaim()
+            self.claim(SESSIONS[1], 6)
+
+    @rule(wish=wishes, outcome=st.sampled_from(Outcome))
+    def send_the_key_of_what_runs(self, wish: Wish, outcome: Outcome) -> None:
+        self.first_leased()
+        running = [life for life in self.believed.lives.values() if life.place is Place.LEASED]
+        keys = [key for key in KEYS for life in running if _has_key(life, key)]
+        if not keys:
+            return
+        self.enqueue([replace(wish, key=keys[0], refuse=False)])
+        number = next(n for n, life in enumerate(running) if _has_key(life, keys[0]))
+        self.commit(number, outcome, 0, [])
+        self.enqueue([replace(wish, key=keys[0], refuse=True)])
+
+    @rule(wish=wishes)
+    def die_and_come_back(self, wish: Wish) -> None:
+        life = self.first_leased()
+        if life is None:
+            return
+        self.commit(0, Outcome.DEAD_LETTER, 0, [])
+        dead = [each for each in self.believed.lives.values() if each.place is Place.DEAD]
+        self.replay(dead.index(life))
+        self.enqueue([replace(wish, key=key, refuse=False) for key in KEYS])
+
     # ── upkeep ───────────────────────────────────────────────────────────────────────────────────
 
     @rule(milliseconds=st.sampled_from((1, 300, LEASE_MS, WINDOW_MS)))
@@ -326,17 +374,18 @@ class LifeMachine(RuleBasedStateMachine):
             self.believed.take(life, self.clock.now_ms())
         self.wait(life, 0)
 
-    @rule(number=picks, really=st.integers(0, 5))
-    def flush(self, number: int, really: int) -> None:
+    @rule(wish=wishes, really=st.integers(0, 3))
+    def flush(self, wish: Wish, really: int) -> None:
         if really:
             return
-        queue = QUEUES[number % 2]
+        queue = wish.queue
         self.runner.run(self.store.flush(queue))
         for life in self.believed.lives.values():
             if life.sent.queue == queue and life.place in (Place.WAITING, Place.DELAYED):
                 self.believed.end(life)
             elif life.sent.queue == queue and life.place is Place.DEAD:
                 life.place = Place.GONE
+        self.enqueue([replace(wish, key=key, refuse=False) for key in KEYS])
 
     # ── at somebody's wish ───────────────────────────────────────────────────────────────────────
 
@@ -404,6 +453,10 @@ class LifeMachine(RuleBasedStateMachine):
         self.clock.advance(DAY_MS + WINDOW_MS)
         self.runner.run(self.store.reclaim())
         assert not any(self.runner.run(_counted(self.tables)))
+
+
+def _has_key(life: Life, key: str) -> bool:
+    return life.key is not None and life.key.digest == unique_digest(key)
 
 
 async def _counted(tables: Callable[[], Awaitable[Sequence[int]]]) -> Sequence[int]:
