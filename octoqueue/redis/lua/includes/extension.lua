@@ -4,7 +4,7 @@ local UNIQUE, FLOW, TENANT, CAP, LIMIT = 1, 2, 3, 4, 5
 local UNTIL_STARTED, UNTIL_DONE, FOR_A_WINDOW = 1, 2, 3
 
 local function is_extended(payload)
-  return math.floor(payload:byte(4) / EXTENDED) % 2 == 1
+  return payload:byte(4) % (2 * EXTENDED) >= EXTENDED
 end
 
 -- What the extension says: unique = { mode, digest, window in ms }, flow, tenant, caps = { name… },
