@@ -99,19 +99,23 @@ local function duplicates_in(first, last)
   return holders, others
 end
 
--- Take room for the messages of a group but the skipped ones; when it does not suffice give it back, and return where
--- it was too little and at which message.
+-- Take room for the messages of a group but the skipped ones; when it does not suffice give it back,
+-- and return where it was too little and at which message.
 local function reserve(first, last, skipped)
   local full, where
   for at = first, last, 5 do
-    local place = room_of(at)
-    place.depth = place.depth + (skipped[at] and 0 or 1)
-    if not skipped[at] and place.depth > place.bound and not full then full, where = place, at end
+    if not skipped[at] then
+      local place = room_of(at)
+      place.depth = place.depth + 1
+      if place.depth > place.bound and not full then full, where = place, at end
+    end
   end
   if full then
     for at = first, last, 5 do
-      local place = room_of(at)
-      place.depth = place.depth - (skipped[at] and 0 or 1)
+      if not skipped[at] then
+        local place = room_of(at)
+        place.depth = place.depth - 1
+      end
     end
   end
   return full, where
@@ -120,7 +124,7 @@ end
 local function store(at)
   local block, partition = blocks[tonumber(ARGV[at + 1])], tonumber(ARGV[at + 2]) - 1
   local delay, payload = tonumber(ARGV[at + 3]), ARGV[at + 4]
-  local unique = unique_of(at)
+  local unique = locks and unique_of(at)
   if unique then lock_key(locks, locks_end, unique, id_of(payload), now) end
   block.enqueued = block.enqueued + 1
   local extension = delay == 0 and block.lines and gates_of(payload)
@@ -150,7 +154,7 @@ while at < stop do
   if full then
     local answer = { tonumber(group), tonumber(ARGV[where + 1]), full.depth, full.bound, full.kind }
     for _, value in ipairs(answer) do refused[#refused + 1] = value end
-  else
+  elseif holders ~= NONE then
     for message, holder in pairs(holders) do
       local answer = { tonumber(group), id_of(ARGV[message + 4]), holder, unwanted and 1 or 0 }
       for _, value in ipairs(answer) do duplicates[#duplicates + 1] = value end
