@@ -306,17 +306,19 @@ class LifeMachine(RuleBasedStateMachine):
             self.reclaim()
             self.claim(SESSIONS[1], 6)
 
-    @rule(wish=wishes, outcome=st.sampled_from(Outcome))
-    def send_the_key_of_what_runs(self, wish: Wish, outcome: Outcome) -> None:
-        self.first_leased()
+    @rule(wish=wishes, key=st.sampled_from(KEYS), outcome=st.sampled_from(Outcome))
+    def pass_the_key_on(self, wish: Wish, key: str, outcome: Outcome) -> None:
+        """One starts, another takes its key, and the first ends."""
+        wanted = replace(wish, key=key, refuse=False)
+        self.enqueue([replace(wanted, mode=UniqueMode.STARTED, delay_ms=0)])
+        self.claim(SESSIONS[0], 100)
+        self.enqueue([wanted])
         running = [life for life in self.believed.lives.values() if life.place is Place.LEASED]
-        keys = [key for key in KEYS for life in running if _has_key(life, key)]
-        if not keys:
-            return
-        self.enqueue([replace(wish, key=keys[0], refuse=False)])
-        number = next(n for n, life in enumerate(running) if _has_key(life, keys[0]))
-        self.commit(number, outcome, 0, [])
-        self.enqueue([replace(wish, key=keys[0], refuse=True)])
+        for number, life in enumerate(running):
+            if life.key is not None and life.key.digest == unique_digest(key):
+                self.commit(number, outcome, 0, [])
+                break
+        self.enqueue([replace(wanted, refuse=True)])
 
     @rule(wish=wishes)
     def die_and_come_back(self, wish: Wish) -> None:
@@ -374,10 +376,8 @@ class LifeMachine(RuleBasedStateMachine):
             self.believed.take(life, self.clock.now_ms())
         self.wait(life, 0)
 
-    @rule(wish=wishes, really=st.integers(0, 3))
-    def flush(self, wish: Wish, really: int) -> None:
-        if really:
-            return
+    @rule(wish=wishes)
+    def flush(self, wish: Wish) -> None:
         queue = wish.queue
         self.runner.run(self.store.flush(queue))
         for life in self.believed.lives.values():
@@ -453,10 +453,6 @@ class LifeMachine(RuleBasedStateMachine):
         self.clock.advance(DAY_MS + WINDOW_MS)
         self.runner.run(self.store.reclaim())
         assert not any(self.runner.run(_counted(self.tables)))
-
-
-def _has_key(life: Life, key: str) -> bool:
-    return life.key is not None and life.key.digest == unique_digest(key)
 
 
 async def _counted(tables: Callable[[], Awaitable[Sequence[int]]]) -> Sequence[int]:
