@@ -94,4 +94,5 @@ class Attempt:
     @property
     def is_unwanted(self) -> bool:
         """Whether the message is not to be begun any more."""
-        return self.cancelled is not None or self.overdue
+        is_stopped = self.cancelled is not None or self.overdue
+        return is_stopped or self.released or self.notified

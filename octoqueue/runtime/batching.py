@@ -169,6 +169,7 @@ class Batching:
             if call.task is not None:
                 call.task.cancel()
         else:
+            _tell_why(call)
             self._threads.interrupt(call.lead)
 
     def _left(self, attempt: Attempt) -> bool:
@@ -345,6 +346,17 @@ def _lead_of(members: list[Attempt], *, began: float) -> Attempt:
         context=first.context,
         began=began,
     )
+
+
+def _tell_why(call: BatchCall) -> None:
+    """Let the thread be interrupted with what its messages are stopped for.
+
+    A shutdown comes first: those that give way to it must not seem to have failed.
+    """
+    lead, members = call.lead, call.members
+    lead.notified = any(member.notified for member in members)
+    reasons = [member.cancelled for member in members if member.cancelled is not None]
+    lead.cancelled = reasons[0] if reasons and not lead.notified else None
 
 
 def _limit(attempt: Attempt) -> float:

@@ -163,7 +163,7 @@ class Executor:
 
     def _in_thread(self, attempt: Attempt, call: Callable[[], object]) -> object:
         """Run a sync actor between dramatiq's hooks, all in one thread."""
-        if attempt.is_unwanted or attempt.notified:
+        if attempt.is_unwanted:
             raise asyncio.CancelledError
         attempt.entered = self._clock.monotonic()
         if attempt.message is not None:
@@ -293,8 +293,7 @@ class Executor:
         for attempt in found:
             if attempt.cancelled is None:
                 attempt.cancelled = reason
-                # A task that has not begun would end unheard: it has, one turn of the loop later.
-                self._loop.call_soon(self._interrupt_if_running, attempt)
+                self._interrupt(attempt)
         return bool(found)
 
     def message_ids(self) -> list[MessageId]:
@@ -305,15 +304,12 @@ class Executor:
             if attempt.cancelled is None
         ]
 
-    def _interrupt_if_running(self, attempt: Attempt) -> None:
-        if attempt.lease.token in self.running:
-            self._interrupt(attempt)
-
     def _interrupt(self, attempt: Attempt) -> None:
         if attempt.options.batch is not None:
             self._batching.interrupt(attempt)
         elif attempt.task is not None:
-            attempt.task.cancel()
+            # One that has not begun would end unheard: it has, one turn of the loop later.
+            self._loop.call_soon(attempt.task.cancel)
         else:
             self._threads.interrupt(attempt)
 
@@ -331,7 +327,7 @@ class Executor:
         notified = [a for a in self.running.values() if a.options.notify_shutdown]
         for attempt in notified:
             attempt.notified = True
-            self._loop.call_soon(self._interrupt_if_running, attempt)
+            self._interrupt(attempt)
         return len(notified)
 
     async def release_all(self, *, grace_seconds: float) -> int:
@@ -349,6 +345,7 @@ class Executor:
             await asyncio.wait(tasks, timeout=grace_seconds)
         for token, attempt in list(self.running.items()):
             del self.running[token]
+            self._unwatch(attempt)
             used = dict(attempt.context.used)
             self._settler.settle(
                 Settlement(lease=attempt.lease, outcome=Outcome.RELEASE, used=used)

@@ -12,6 +12,7 @@ import pytest
 import octoqueue
 from octoqueue.primitives.envelope import unpack_header
 from octoqueue.primitives.lane import Lane
+from octoqueue.runtime.executor import Executor
 from octoqueue.runtime.worker import Worker, WorkerOptions
 from octoqueue.testing.memory_lanes import MemoryLaneStore
 from tests.running import (
@@ -230,3 +231,33 @@ async def test_a_lost_lease_stops_its_attempt_and_refuses_its_ending() -> None:
         await until(lambda: worker._free == worker.options.concurrency)
     assert sorted(endings) == ["second", "stopped"]
     assert (await store.stats("default")).counters["acked"] == 1
+
+
+async def test_what_waits_for_a_thread_is_not_begun_once_it_has_been_handed_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryLaneStore()
+    broker, began = broker_on(store), list[int]()
+    first, ended = threading.Event(), threading.Event()
+    release_all = Executor.release_all
+
+    async def release_and_free_the_thread(self: Executor, *, grace_seconds: float) -> int:
+        released = await release_all(self, grace_seconds=grace_seconds)
+        ended.set()
+        await self._threads.call(first.is_set)  # its turn is after those that waited
+        return released
+
+    monkeypatch.setattr(Executor, "release_all", release_and_free_the_thread)
+
+    @octoqueue.actor(broker=broker)
+    def work(number: int) -> None:
+        began.append(number)
+        first.set()
+        ended.wait()
+
+    async with running(broker, drain=NOW, threads=1) as worker:
+        for number in range(3):
+            await work.asend(number)
+        await until(lambda: first.is_set() and worker._free == worker.options.concurrency - 3)
+    assert began == [0]
+    assert (await store.stats("default")).waiting == 3

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 
 import octoqueue
 from octoqueue.errors import ActorFailed
@@ -276,3 +278,26 @@ async def test_a_message_whose_deadline_passes_before_a_thread_is_free_is_never_
         counters = await counters_when(store, "expired")
     assert begun == [1]
     assert counters.get("dead", 0) == 0
+
+
+def test_a_deadline_that_passes_before_the_first_instruction_leaves_no_message_behind() -> None:
+    store = WatchedStore()
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker)
+    async def work() -> None:
+        await asyncio.sleep(60)
+
+    async def run() -> None:
+        async with broker.connected(), running(broker, on_work=lambda: time.sleep(0.3)):
+            await work.using(deadline=soon(200)).asend()
+            await until(lambda: _is_over(store))
+
+    # Its timers come before what is ready, so a task may be stopped before it has begun.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+
+
+async def _is_over(store: WatchedStore) -> bool:
+    stats = await store.stats("default")
+    return not (stats.waiting or stats.in_flight) and bool(stats.counters.get("claimed"))

@@ -185,3 +185,35 @@ async def _all_claimed(store: MemoryLaneStore) -> bool:
 def test_the_option_is_true_or_false() -> None:
     with pytest.raises(DeclarationError, match="notify_shutdown"):
         Work(notify_shutdown="yes")
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_a_batch_that_gives_way_is_handed_back_and_costs_no_attempt(kind: str) -> None:
+    store = MemoryLaneStore()
+    broker, begun = broker_on(store), threading.Event()
+
+    async def wait_on_the_loop(_: list[int]) -> None:
+        begun.set()
+        await asyncio.sleep(HOUR_SECONDS)
+
+    def wait_in_a_thread(_: list[int]) -> None:
+        begun.set()
+        while True:
+            threading.Event().wait(0.005)
+
+    declare = octoqueue.actor(
+        broker=broker,
+        name="work",
+        notify_shutdown=True,
+        max_retries=0,
+        batch=octoqueue.Batch(max_size=2),
+    )
+    work: Any = declare(wait_on_the_loop if kind == "async" else wait_in_a_thread)
+    async with running(broker, drain=NEVER) as worker:
+        for number in range(2):
+            await work.asend(number)
+        await until(begun.is_set)
+        worker.stop()
+        await until_nothing_runs(store)
+    stats = await store.stats("default")
+    assert (stats.waiting, stats.dead, stats.counters["released"]) == (2, 0, 2)
