@@ -17,7 +17,7 @@
 -- Returns    -1 when the session is not registered or has expired, else for each list that gave
 --            something an array of queue (from 1), partition (from 1), payload, payload, …;
 --            of cancelled messages the same with the queue's number negative
--- Bound      `limit` messages, 1000 that are no envelopes or cancelled, and 1000 looks at lines that
+-- Bound      `limit` messages, 1000 that are no envelopes or cancelled, and 250 looks at lines that
 --            have to wait: then the rest is left to the next call
 --#include now
 --#include header
@@ -38,7 +38,7 @@ local bells, rotation = tonumber(ARGV[7]), tonumber(ARGV[8])
 local LINES, FIRST = 12, 8
 local width = 1 + bells + LINES + 6 * partitions
 local UNDECODABLE = '{"error":"EnvelopeError","message":"the header of the message cannot be decoded"}'
-local SLICE, MOST_BURIED, MOST_LOOKED = 1000, 1000, 1000
+local SLICE, MOST_BURIED, MOST_LOOKED = 1000, 1000, 250
 
 local tombstones, locks = KEYS[2], KEYS[3]
 local has_tombstones = redis.call('EXISTS', tombstones) == 1
