@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from octoqueue.lanes.finding import Explanation, Whereabouts
+    from octoqueue.primitives.history import PastAttempt
 
 
 class AdministeredBroker(StockBroker):
@@ -134,6 +135,20 @@ class AdministeredBroker(StockBroker):
     def find(self, message_id: str, *, queue: str | None = None) -> Whereabouts:
         """Say where a message is; blocks. See `afind`."""
         return self._portal.run(self.afind(message_id, queue=queue))
+
+    async def ahistory(self, message_id: str) -> list[PastAttempt]:
+        """Say how the attempts of a message ended that were tried again, oldest first.
+
+        The last ten, also of a dead letter; none once it has succeeded or was replayed.
+
+        Raises:
+            InvalidMessage: `message_id` is no id.
+        """
+        return await (await self.opened_store()).history(_known(message_id))
+
+    def history(self, message_id: str) -> list[PastAttempt]:
+        """Say how earlier attempts of a message ended; blocks. See `ahistory`."""
+        return self._portal.run(self.ahistory(message_id))
 
     async def amove(
         self, message_id: str, lane: Lane | str, *, queue: str | None = None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+import orjson
 from dramatiq.broker import MessageProxy
 
 from octoqueue.broker.encoding import sealed
+from octoqueue.broker.records import reason_of
 from octoqueue.broker.translate import message_from
 from octoqueue.primitives.envelope import (
     MAX_ATTEMPT,
@@ -37,6 +39,7 @@ class LeasedMessage(MessageProxy):
         self.call = call
         self.follow_ups: list[Enqueue] = []
         self.result: ResultRecord | None = None
+        self._retry_reason = b""
 
     @property
     def keeps_result(self) -> bool:
@@ -63,6 +66,7 @@ class LeasedMessage(MessageProxy):
             delay_ms=delay_ms,
         )
         self.follow_ups.append(retry)
+        self._retry_reason = b"{}" if self.error is None else orjson.dumps(reason_of(self.error))
         return retry
 
     def settlement(self, outcome: Outcome, *, reason: bytes = b"") -> Settlement:
@@ -72,7 +76,7 @@ class LeasedMessage(MessageProxy):
         return Settlement(
             lease=self.lease,
             outcome=outcome,
-            reason=reason,
+            reason=reason or self._retry_reason,
             result=self.result,
             follow_ups=tuple(self.follow_ups),
         )

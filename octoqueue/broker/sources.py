@@ -12,6 +12,7 @@ from octoqueue.lanes.options import LaneBounds, LaneOptions
 from octoqueue.lanes.redis_store import RedisLaneStore
 from octoqueue.primitives.events import Keeping
 from octoqueue.primitives.gates import Aging
+from octoqueue.primitives.history import KEPT_FOR
 from octoqueue.redis.client import RedisClient
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def lane_options_from(settings: Settings) -> LaneOptions:
         ),
         bounds={queue: bounds(queue) for queue in lanes.queues},
         delayed_bound=lanes.delayed_bound,
+        history_ttl=lanes.dead_letter_ttl or KEPT_FOR,
         aging=Aging(normal=lanes.aging.normal, low=lanes.aging.low),
         events=Keeping(
             bound=settings.events.kept,

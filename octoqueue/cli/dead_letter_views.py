@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
+from octoqueue.cli.history_views import history_document, print_history
+from octoqueue.cli.moments import local, moment
 from octoqueue.cli.output import answers
 from octoqueue.errors import EnvelopeError
 from octoqueue.primitives.body_json import json_from
 from octoqueue.primitives.envelope import Call, decode_body, unpack_header
+from octoqueue.primitives.history import PastAttempt
 from octoqueue.primitives.ids import text_from_id
 from octoqueue.primitives.messages import DeadLetter
 
@@ -43,11 +45,10 @@ def reason_of(letter: DeadLetter) -> dict[str, Any]:
 
 def document(letter: DeadLetter) -> dict[str, Any]:
     """Return what is known of a dead letter; one that cannot be decoded has no arguments."""
-    died_at = datetime.fromtimestamp(letter.died_at_ms / 1000, tz=UTC)
     known: dict[str, Any] = {
         "message_id": text_from_id(letter.message_id),
         "queue": letter.queue,
-        "died_at": died_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "died_at": moment(letter.died_at_ms),
         "reason": reason_of(letter),
     }
     call = call_of(letter)
@@ -56,9 +57,9 @@ def document(letter: DeadLetter) -> dict[str, Any]:
     return known | {"actor": call.actor, "args": call.args, "kwargs": call.kwargs}
 
 
-def full_document(letter: DeadLetter) -> dict[str, Any]:
-    """Return everything there is to know of a dead letter."""
-    known, call = document(letter), call_of(letter)
+def full_document(letter: DeadLetter, history: Sequence[PastAttempt] = ()) -> dict[str, Any]:
+    """Return everything there is to know of a dead letter and its earlier attempts."""
+    known, call = document(letter) | {"history": history_document(history)}, call_of(letter)
     if call is None:
         return known | {"payload": letter.payload.decode(errors="backslashreplace")}
     header = unpack_header(letter.payload)
@@ -84,7 +85,7 @@ def print_table(letters: Sequence[dict[str, Any]]) -> None:
     )
     for letter in letters:
         table.add_row(
-            _local(letter["died_at"]),
+            local(letter["died_at"]),
             letter["message_id"],
             Text(letter["actor"] or "?"),
             Text(_reason(letter["reason"])),
@@ -103,6 +104,7 @@ def print_letter(letter: dict[str, Any]) -> None:
         table.add_row(Text(name, style="bold"), Text(value))
     console = _console()
     console.print(table)
+    print_history(letter["history"])
     if reason.get("traceback"):
         console.print()
         console.print(Text(reason["traceback"].rstrip("\n")))
@@ -112,7 +114,7 @@ def _fields(letter: dict[str, Any]) -> list[tuple[str, str]]:
     fields = [
         ("message", letter["message_id"]),
         ("queue", letter["queue"]),
-        ("died at", _local(letter["died_at"])),
+        ("died at", local(letter["died_at"])),
         ("error", _reason(letter["reason"])),
     ]
     if letter["actor"] is None:
@@ -139,10 +141,6 @@ def _console() -> Console:
     if not console.is_terminal:
         console.width = _UNFOLDED
     return console
-
-
-def _local(moment: str) -> str:
-    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _reason(reason: dict[str, Any]) -> str:

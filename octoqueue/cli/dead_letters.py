@@ -34,6 +34,7 @@ from octoqueue.cli.queue_readings import require_known
 from octoqueue.cli.reading import store_of
 from octoqueue.errors import DeadLetterUnknown, NotReplayable, OctoqueueError
 from octoqueue.lanes.protocol import LaneStore
+from octoqueue.primitives.history import PastAttempt
 from octoqueue.primitives.ids import MessageId, text_from_id
 from octoqueue.primitives.messages import DeadLetter
 from octoqueue.settings.root import Settings
@@ -52,7 +53,7 @@ List the dead letters of a queue, newest first, with the reason of each.
     octoqueue dead-letters list coder --limit 10 --json
 """
 _SHOW_HELP: Final = """
-Show one dead letter: its call, its error with the traceback, its attempts.
+Show one dead letter: its call, its error with the traceback, how earlier attempts failed.
 
 \b
     octoqueue dead-letters show coder 01890a5d-ac96-774b-bcce-b302099a8057
@@ -145,20 +146,23 @@ def show(
     """Show one dead letter."""
     ident = id_from(context, message_id)
     with failures(as_json=as_json):
-        letter = full_document(run_async(_one(Settings.load(config), queue, ident)))
+        letter = full_document(*run_async(_one(Settings.load(config), queue, ident)))
     if as_json:
         print_json(letter)
     else:
         print_letter(letter)
 
 
-async def _one(settings: Settings, queue: str, message_id: MessageId) -> DeadLetter:
+async def _one(
+    settings: Settings, queue: str, message_id: MessageId
+) -> tuple[DeadLetter, list[PastAttempt]]:
     async with store_of(settings) as store:
         await require_known(store, [queue])
         letter = await store.dead_letter(queue, message_id)
+        history = await store.history(message_id)
     if letter is None:
         raise DeadLetterUnknown(queue, text_from_id(message_id))
-    return letter
+    return letter, history
 
 
 @app.command(help=_REPLAY_HELP)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from octoqueue.cli.dead_letter_views import reason_of
+from octoqueue.cli.history_views import history_document, print_history
+from octoqueue.cli.moments import local, moment
 from octoqueue.cli.queue_views import console_of_answers
 from octoqueue.errors import EnvelopeError
 from octoqueue.lanes.finding import Whereabouts
 from octoqueue.primitives.body_json import json_from
 from octoqueue.primitives.envelope import decode_body, extension_of, unpack_header
 from octoqueue.primitives.extension import Extension
+from octoqueue.primitives.history import PastAttempt
 from octoqueue.primitives.ids import text_from_id
 from octoqueue.primitives.messages import DeadLetter
 
@@ -38,7 +41,11 @@ def place_document(where: Whereabouts) -> dict[str, Any]:
 
 
 def document(
-    where: Whereabouts, *, letter: DeadLetter | None = None, result: bytes | None = None
+    where: Whereabouts,
+    *,
+    letter: DeadLetter | None = None,
+    result: bytes | None = None,
+    history: Sequence[PastAttempt] = (),
 ) -> dict[str, Any]:
     """Return what a machine is told of a message: where it is, what it calls, how it ended."""
     told = place_document(where)
@@ -48,7 +55,7 @@ def document(
         told["reason"] = reason_of(letter)
     if result is not None:
         told["result"] = orjson.loads(result)
-    return told
+    return told | {"history": history_document(history)}
 
 
 def _payload_document(payload: bytes) -> dict[str, Any]:
@@ -70,8 +77,8 @@ def _payload_document(payload: bytes) -> dict[str, Any]:
         "encoder": None if call.encoded is None else call.encoded.encoder,
         "attempt": header.attempt,
         "deliveries": header.deliveries,
-        "created_at": _moment(call.created_at_ms),
-        "ready_at": _moment(header.ready_at_ms or None),
+        "created_at": moment(call.created_at_ms),
+        "ready_at": moment(header.ready_at_ms) if header.ready_at_ms else None,
         "gates": _gates(extension),
         "unique_until": None if extension.unique is None else extension.unique.mode.name.lower(),
         "payload_bytes": len(payload),
@@ -102,6 +109,7 @@ def print_message(told: dict[str, Any]) -> None:
     if "ok" in result:
         console.print(Text("\nresult", style="bold"))
         console.print(Text(_indented(result["ok"])))
+    print_history(told["history"])
     trace = (told.get("reason") or result).get("traceback")
     if trace:
         console.print(Text("\n" + trace.rstrip("\n")))
@@ -169,16 +177,8 @@ def _grid(lines: list[tuple[str, str]]) -> Table:
     return table
 
 
-def local(moment: str) -> str:
-    """Return a moment as the clock on the wall here shows it."""
-    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M:%S}"
-
-
 def _moment(milliseconds: int | None) -> str | None:
-    if milliseconds is None:
-        return None
-    moment = datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if milliseconds is None else moment(milliseconds)
 
 
 def _indented(value: object) -> str:

@@ -33,7 +33,7 @@ cancel_app = typer.Typer(add_completion=False)
 move_app = typer.Typer(add_completion=False)
 
 _INSPECT_HELP: Final = """
-Show where a message is, what it calls, how often it was tried, and how it ended.
+Show where a message is, what it calls, how earlier attempts failed, and how it ended.
 
 \b
     octoqueue inspect 01890a5d-ac96-774b-bcce-b302099a8057
@@ -95,11 +95,12 @@ def inspect(
     async def look(store: LaneStore) -> dict[str, Any]:
         where = await _found(store, ident, queue)
         letter = result = None
+        history = await store.history(ident)
         if where.state is State.DEAD and where.queue is not None:
             letter = await store.dead_letter(where.queue, ident)
         if where.state is State.FINISHED:
             result = await store.result(ident)
-        return document(where, letter=letter, result=result)
+        return document(where, letter=letter, result=result, history=history)
 
     with failures(as_json=as_json):
         told = run_async(_with_store(Settings.load(config), look))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from octoqueue.lanes.answers import CancelOutcome
     from octoqueue.lanes.finding import Explanation, Whereabouts
+    from octoqueue.primitives.history import PastAttempt
     from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.lane import Lane
 
@@ -63,6 +64,14 @@ class MessageLife(Protocol):
 
     async def explain(self, message_id: MessageId, *, queue: str | None = None) -> Explanation:
         """Return where a message is and everything that keeps it from running now."""
+        ...
+
+    async def history(self, message_id: MessageId) -> list[PastAttempt]:
+        """Return how the attempts of a message ended that were tried again, oldest first.
+
+        The last ten, also while it waits for the next and when it is dead; none once it has
+        succeeded, was cancelled, expired, or was replayed.
+        """
         ...
 
     async def move(

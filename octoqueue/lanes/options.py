@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from octoqueue.primitives.events import Keeping
 from octoqueue.primitives.gates import NO_AGING, Aging
+from octoqueue.primitives.history import KEPT_FOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,8 @@ class LaneOptions:
     """Delayed messages of one queue."""
     aging: Aging = NO_AGING
     """After how long a message that waits moves up a lane."""
+    history_ttl: timedelta = KEPT_FOR
+    """How long it is known how the attempts of a message ended, after the last of them."""
     events: Keeping = field(default_factory=Keeping)
     """How much is kept of what a message tells."""
 
@@ -54,3 +57,8 @@ class LaneOptions:
     def lease_ms(self) -> int:
         """The lease in milliseconds."""
         return self.lease // timedelta(milliseconds=1)
+
+    @property
+    def history_ttl_ms(self) -> int:
+        """`history_ttl` in milliseconds."""
+        return self.history_ttl // timedelta(milliseconds=1)

@@ -28,6 +28,7 @@ from octoqueue.lanes.reading import CAP
 from octoqueue.lanes.redis_dead_letters import RedisDeadLetters
 from octoqueue.lanes.redis_reading import pairs
 from octoqueue.primitives.envelope import extension_of
+from octoqueue.primitives.history import PastAttempt, past_attempt_from
 from octoqueue.primitives.lane import LANES, Lane
 from octoqueue.primitives.messages import SessionId
 from octoqueue.redis.calls.life import IN_LINE, IN_LIST, IN_ZSET, result_in, seek_call
@@ -85,6 +86,11 @@ class RedisFinding(RedisDeadLetters):
         """Return where a message is and why it does not run."""
         where = await self.find(message_id, queue=queue)
         return explain(where, await self._circumstances(where))
+
+    async def history(self, message_id: MessageId) -> list[PastAttempt]:
+        """Return how the attempts of a message ended that were tried again."""
+        key = self._keys.history(self._map.of_id(message_id), message_id)
+        return [past_attempt_from(one) for one in await self._client.command("LRANGE", key, 0, -1)]
 
     async def _find(self, message_id: MessageId, queue: str | None) -> Found | None:
         queues = await self.queues() if queue is None else [queue]

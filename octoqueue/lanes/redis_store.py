@@ -305,6 +305,7 @@ class RedisLaneStore(RedisLife, RedisSchedules):
             run_times=run_times,
             partition_of=self._map.of_id,
             keeping=self.options.events,
+            history_ttl_ms=self.options.history_ttl_ms,
             capped=self._capped,
             now_ms=self._now(),
         )

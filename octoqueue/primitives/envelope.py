@@ -57,6 +57,8 @@ class Flag(IntFlag):
 
 
 _EXTENDED = int(Flag.EXTENDED)
+_ATTEMPT_SLICE = slice(6, 8)
+_FIRST_ATTEMPT = bytes(2)
 
 
 class Header(NamedTuple):
@@ -190,6 +192,16 @@ def _encoded(fields: dict[str, Json]) -> Encoded:
 def is_extended(payload: bytes) -> bool:
     """Return whether an envelope says that it carries an extension."""
     return bool(payload[_FLAGS_AT] & _EXTENDED)
+
+
+def was_tried(payload: bytes) -> bool:
+    """Return whether an envelope says that an attempt before this one has ended in a retry."""
+    return payload[_ATTEMPT_SLICE] != _FIRST_ATTEMPT
+
+
+def is_plain(payload: bytes) -> bool:
+    """Return whether an envelope has no extension, and this is the first attempt of its message."""
+    return not payload[_FLAGS_AT] & _EXTENDED and payload[_ATTEMPT_SLICE] == _FIRST_ATTEMPT
 
 
 def extension_of(payload: bytes) -> Extension:

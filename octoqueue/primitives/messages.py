@@ -93,7 +93,8 @@ class Settlement:
     delay_ms: int = 0
     """RETRY and SNOOZE: how long the message waits before its next attempt."""
     reason: bytes = b""
-    """DEAD_LETTER only: orjson with `error`, `message` and what else is known."""
+    """DEAD_LETTER and RETRY: orjson with `error`, `message` and what else is known. Also of an ACK
+    when the message itself is among its follow-ups, which is how dramatiq's worker retries."""
     result: ResultRecord | None = None
     follow_ups: tuple[Enqueue, ...] = ()
     used: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])

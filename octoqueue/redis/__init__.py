@@ -26,6 +26,7 @@ The key map (`oq` is the namespace, `3` a partition, `coder` a queue, `high` a l
     {oq:3}:cancelled:expiry      zset   id by the moment its tombstone ends
     {oq:3}:schedules             hash   schedule -> digest of its ticks, last tick, last one fired
     {oq:3}:result:ID             string result of a message, or its claim check, with a TTL
+    {oq:3}:history:ID            list   how attempts ended that were tried again, with a TTL
     {oq:3}:events:ID             stream what a message tells while it runs, with a TTL
     {oq:bell}:coder              list   the doorbell: one token at most
     {oq:meta}:queues             set    names of the queues ever used

@@ -104,6 +104,10 @@ class Keys:
         """Return the stream of what a message tells."""
         return f"{self._tag(partition)}:events:{text_from_id(message_id)}"
 
+    def history(self, partition: int, message_id: MessageId) -> str:
+        """Return the list of how earlier attempts of a message ended."""
+        return f"{self._tag(partition)}:history:{text_from_id(message_id)}"
+
     def bell(self, queue: str) -> str:
         """Return a queue's doorbell; all bells share one slot so that one call hears several."""
         return f"{{{self.namespace}:bell}}:{queue}"

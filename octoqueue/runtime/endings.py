@@ -15,7 +15,7 @@ import orjson
 
 from octoqueue.broker.executables import proxy_from
 from octoqueue.broker.interrupts import is_shutdown
-from octoqueue.broker.records import dead_letter_kwargs, error_record, result_body
+from octoqueue.broker.records import dead_letter_kwargs, error_record, reason_of, result_body
 from octoqueue.broker.steering import is_steering
 from octoqueue.errors import (
     Cancelled,
@@ -160,6 +160,7 @@ class Endings:
                 lease=attempt.lease,
                 outcome=decided.outcome,
                 delay_ms=decided.delay_ms,
+                reason=orjson.dumps(reason_of(error)),
                 follow_ups=follow_ups,
             )
         if decided.outcome in (Outcome.CANCEL, Outcome.EXPIRE):

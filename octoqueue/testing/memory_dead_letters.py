@@ -41,6 +41,7 @@ class MemoryDeadLetters(MemoryUpkeep):
             here.replay(letter, self._gates, self._clock.now_ms())
             self._results.drop(letter.message_id)
             self._events.drop(letter.message_id)
+            self._history.drop(letter.message_id)
             self._ring(queue)
         return [letter.message_id for letter in letters]
 
@@ -53,4 +54,7 @@ class MemoryDeadLetters(MemoryUpkeep):
     ) -> int:
         """Remove dead letters for good."""
         age_ms = None if older_than is None else older_than // timedelta(milliseconds=1)
-        return self._queue(queue).purge(message_ids, age_ms, self._clock.now_ms())
+        here = self._queue(queue)
+        for named in here.dead.keys() & set(message_ids):
+            self._history.drop(named)
+        return here.purge(message_ids, age_ms, self._clock.now_ms())

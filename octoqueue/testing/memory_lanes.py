@@ -215,6 +215,7 @@ class MemoryLaneStore(MemoryLife):
                 queue = self._queue(lease.queue)
                 self._leave_gates(queue, payload, lease.token, keeps_all=True)
                 self._tombstones.pop(lease.message_id, None)
+                self._history.drop(lease.message_id)
                 self._queue(lease.queue).counters["acked"] += 1
         for name, run in (run_times or {}).items():
             counters = self._queue(name).counters
@@ -277,6 +278,7 @@ class MemoryLaneStore(MemoryLife):
                 self._queue(message.queue).counters["duplicates"] += 1
             else:
                 self._put(message)  # over the bound if need be: the parent's ack cannot be refused
+        self._history.remember(settlement, session, outcome)
         self._tell(settlement, session, is_cancelled=outcome is Outcome.CANCEL)
         return True
 

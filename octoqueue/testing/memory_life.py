@@ -25,6 +25,7 @@ from octoqueue.testing.memory_unique import Tombstone
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from octoqueue.primitives.history import PastAttempt
     from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.lane import Lane
     from octoqueue.testing.memory_queue import MemoryQueue
@@ -71,6 +72,7 @@ class MemoryLife(MemoryDeadLetters):
         here = self._queue(where.queue)
         _take_out(here, where)
         here.counters["withdrawn"] += 1
+        self._history.drop(message_id)
         self._unique.release(where.payload, reached=UniqueMode.DONE)
         if unpack_header(where.payload).flags & Flag.KEEP_RESULT:
             self._results.keep(message_id, result, ttl_ms)
@@ -175,6 +177,10 @@ class MemoryLife(MemoryDeadLetters):
             sessions=sum(expires > now_ms for expires in self._sessions.values()),
         )
         return explain(where, around)
+
+    async def history(self, message_id: MessageId) -> list[PastAttempt]:
+        """Return how the attempts of a message ended that were tried again."""
+        return self._history.of(message_id)
 
     async def move(
         self, message_id: MessageId, lane: Lane, *, queue: str | None = None

@@ -17,6 +17,7 @@ from octoqueue.primitives.messages import DeadLetter, QueueStats, SessionId
 from octoqueue.routing.partitions import PartitionMap
 from octoqueue.testing.memory_events import MemoryEvents
 from octoqueue.testing.memory_gates import MemoryGates
+from octoqueue.testing.memory_history import MemoryHistory
 from octoqueue.testing.memory_once import MemoryOnce
 from octoqueue.testing.memory_queue import MemoryQueue, ready_at_of
 from octoqueue.testing.memory_results import MemoryResults
@@ -44,6 +45,7 @@ class MemoryReading:
         self._sessions: dict[SessionId, int] = {}
         self._results = MemoryResults(self._clock)
         self._events = MemoryEvents(self._clock, self.options.events)
+        self._history = MemoryHistory(self._clock, self.options.history_ttl_ms)
         self._bell_waiters: deque[tuple[frozenset[str], asyncio.Future[bool]]] = deque()
         self._numbers = itertools.count(1)
         self._used: set[str] = set()

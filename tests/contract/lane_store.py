@@ -15,6 +15,7 @@ from tests.contract.enqueuing import Bounding, Enqueuing, GroupingOverPartitions
 from tests.contract.enqueuing_once import EnqueuingOnce
 from tests.contract.events import Emitting, Ending, Keeps
 from tests.contract.gating import Capping, CappingQueues, GrowingOld, Limiting, TakingTurns
+from tests.contract.history import Remembering
 from tests.contract.life import Pausing, Snoozing
 from tests.contract.reading import Flushing, Reading
 from tests.contract.results import Closing, Results
@@ -54,6 +55,7 @@ class LaneStoreContract(
     CancellingWhatRuns,
     Finding,
     Moving,
+    Remembering,
     TakingTurns,
     Capping,
     CappingQueues,

@@ -25,7 +25,7 @@ from octoqueue.broker.lane_broker import LaneBroker
 from octoqueue.errors import ActorFailed
 from octoqueue.lanes.options import LaneBounds, LaneOptions
 from octoqueue.primitives.envelope import Header, pack_header
-from octoqueue.primitives.ids import new_message_id
+from octoqueue.primitives.ids import new_message_id, text_from_id
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import Enqueue, SessionId
 from tests.running import SHORTLY
@@ -138,6 +138,11 @@ def test_a_failed_message_is_retried_with_its_ack_and_then_dead(broker: LaneBrok
     (letter,) = letters(broker)
     reason = orjson.loads(letter.reason)
     assert reason == {"error": "ValueError", "message": "no", "actor": "fail"}
+    attempts = broker.history(text_from_id(letter.message_id))
+    assert [(one.attempt, one.error, one.message) for one in attempts] == [
+        (0, "ValueError", "no"),
+        (1, "ValueError", "no"),
+    ]
     found = stats(broker)
     assert (found.counters["dead"], found.counters["acked"], found.in_flight) == (1, 2, 0)
 

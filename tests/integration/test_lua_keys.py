@@ -91,9 +91,9 @@ ALL = {
         "ZRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYSCORE", "ZSCORE",
     },
     "commit": {
-        "EXISTS", "HDEL", "HEXISTS", "HGET", "HINCRBY", "HMGET", "HSET", "LLEN", "LPUSH",
-        "PEXPIRE", "RPUSH", "SET", "XADD", "XREVRANGE", "ZADD", "ZRANGE", "ZRANGEBYLEX", "ZREM",
-        "ZSCORE",
+        "DEL", "EXISTS", "HDEL", "HEXISTS", "HGET", "HINCRBY", "HMGET", "HSET", "LLEN", "LPUSH",
+        "LTRIM", "PEXPIRE", "RPUSH", "SET", "XADD", "XREVRANGE", "ZADD", "ZRANGE", "ZRANGEBYLEX",
+        "ZREM", "ZSCORE",
     },
     "define": {
         "DEL", "EXISTS", "HDEL", "HGET", "HGETALL", "HSET", "LLEN", "RPUSH", "ZADD", "ZRANGE",
@@ -111,7 +111,7 @@ ALL = {
         "EXISTS", "HINCRBY", "HMGET", "LINDEX", "LLEN", "RPUSH", "ZADD", "ZRANGE", "ZRANGEBYLEX",
         "ZRANGEBYSCORE", "ZREM", "ZSCORE",
     },
-    "purge": {"HDEL", "HINCRBY", "ZRANGEBYSCORE", "ZREM"},
+    "purge": {"DEL", "HDEL", "HINCRBY", "ZRANGEBYSCORE", "ZREM"},
     "reclaim": {
         "DEL", "EXISTS", "HDEL", "HGETALL", "HINCRBY", "HMGET", "LLEN", "LPUSH", "RPUSH", "ZADD",
         "ZRANGEBYLEX", "ZSCORE",
@@ -167,9 +167,11 @@ async def use_everything(world: World) -> None:
     )
     sent = teller()
     await world.put(sent)
-    (talking,) = [one for one in await world.claim() if one.message_id == sent.message_id]
+    leases = await world.claim(queues=["coder", "narrow"])
+    claimed = {lease.message_id: lease for lease in leases}
+    talking, tried = claimed[sent.message_id], claimed[two.message_id]
     await world.store.emit(A, [Emission(lease=talking, told=told("a"))])
-    await world.settle(ack(talking))
+    await world.settle(ack(talking), ack(tried))
     stands = await world.store.last_tick("nightly", NIGHTLY.ticks.digest)
     await world.store.fire(tick(stands.now_ms, stands.now_ms - 1), tick_message())
     await world.store.next_expiry()

@@ -258,8 +258,10 @@ class Subject:
         for message_id in sorted(self.ledger.accepted):
             kept = await self.store.result(message_id)
             assert kept == self.ledger.results.get(message_id)
+        tries = [await self.store.history(each) for each in sorted(self.ledger.accepted)]
         ages = [(await self.store.stats(queue)).oldest_age_seconds for queue in QUEUES]
-        return ages, [await told_by(self.store, each) for each in sorted(self.ledger.accepted)]
+        events = [await told_by(self.store, each) for each in sorted(self.ledger.accepted)]
+        return ages, tries, events
 
 
 async def told_by(store: LaneStore, message_id: MessageId) -> list[Kept]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.primitives.closing import last_words, tells_events
-from octoqueue.primitives.envelope import Flag, is_extended, unpack_header
+from octoqueue.primitives.envelope import Flag, is_extended, is_plain, unpack_header, was_tried
 from octoqueue.primitives.events import Keeping
+from octoqueue.primitives.history import KEPT_FOR, MOST_KEPT, record_of
 from octoqueue.primitives.messages import Enqueue, Lease, Outcome, RunTime, SessionId, Settlement
 from octoqueue.redis.calls.events import told_arguments
 from octoqueue.redis.calls.key_index import KeyIndex
@@ -23,6 +25,7 @@ Arguments = list[str | bytes | int]
 
 _clock = SystemClock()
 _KEEPING = Keeping()
+_HISTORY_TTL_MS = KEPT_FOR // timedelta(milliseconds=1)
 
 
 def commit_call(
@@ -34,15 +37,16 @@ def commit_call(
     run_times: Mapping[str, RunTime],
     partition_of: Callable[[MessageId], int],
     keeping: Keeping = _KEEPING,
+    history_ttl_ms: int = _HISTORY_TTL_MS,
     capped: Collection[str] = (),
     now_ms: int = 0,
 ) -> ScriptCall:
     """Return the call that ends these leases; whoever waits for a `capped` queue is rung."""
     key = KeyIndex()
-    plain = [lease for lease in acks if not is_extended(lease.payload)]
-    if len(plain) < len(acks):  # what the others took is to be given back
-        extended = [lease for lease in acks if is_extended(lease.payload)]
-        more = [Settlement(lease=lease, outcome=Outcome.ACK) for lease in extended]
+    plain = [lease for lease in acks if is_plain(lease.payload)]
+    if len(plain) < len(acks):  # what the others took is given back, their history forgotten
+        others = [lease for lease in acks if not is_plain(lease.payload)]
+        more = [Settlement(lease=lease, outcome=Outcome.ACK) for lease in others]
         acks, settlements = plain, [*more, *settlements]
     args: Arguments = [
         now_ms,
@@ -56,6 +60,9 @@ def commit_call(
         args += (key(scope.stats(queue)), run.count, run.total_us, run.squares_ms2)
     args.append(len(settlements))
 
+    def history(ident: MessageId) -> int:
+        return key(scope.keys.history(partition_of(ident), ident))
+
     def stream(ident: MessageId) -> tuple[int, str]:
         name = scope.keys.events(partition_of(ident), ident)
         return key(name), scope.keys.events_channel(ident)
@@ -64,6 +71,7 @@ def commit_call(
         _add_settlement(
             args, key, scope, session, settlement, partition_of=partition_of, capped=capped
         )
+        _add_history(args, settlement, session, history, ttl_ms=history_ttl_ms)
         _add_events(args, settlement, session, stream, keeping=keeping, now_ms=now_ms)
     return ScriptCall(script("commit"), key.names, args)
 
@@ -168,6 +176,21 @@ def _add_settlement(
     args.append(len(settlement.follow_ups))
     for message in settlement.follow_ups:
         _add_follow_up(args, key, scope, message, partition_of(message.message_id))
+
+
+def _add_history(
+    args: Arguments,
+    settlement: Settlement,
+    session: SessionId,
+    history: Callable[[MessageId], int],
+    *,
+    ttl_ms: int,
+) -> None:
+    record, lease = record_of(settlement, session), settlement.lease
+    if record or was_tried(lease.payload):
+        args += (history(lease.message_id), record, MOST_KEPT, ttl_ms)
+    else:
+        args.append(0)
 
 
 def _add_events(

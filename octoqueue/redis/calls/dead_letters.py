@@ -38,7 +38,11 @@ def replay_call(
     keys += [*scope.line_keys(queue), *scope.gate_keys()]
     keys += [scope.locks(), scope.lock_expiries(), scope.tombstones()]
     for ident, partition in places.items():
-        keys += (scope.keys.result(partition, ident), scope.keys.events(partition, ident))
+        keys += (
+            scope.keys.result(partition, ident),
+            scope.keys.events(partition, ident),
+            scope.keys.history(partition, ident),
+        )
     args: list[str | bytes | int] = [now_ms, len(scope.partitions), int(scope.bells), *bounds]
     return ScriptCall(script("replay"), keys, args + _placed(scope, places))
 
@@ -57,6 +61,7 @@ def purge_call(
     for partition in scope.partitions:
         keys.append(scope.keys.dead(partition, queue))
         keys.append(scope.keys.dead_messages(partition, queue))
+    keys += [scope.keys.history(partition, ident) for ident, partition in places.items()]
     args: list[str | bytes | int] = [now_ms, len(scope.partitions), age_ms, limit]
     return ScriptCall(script("purge"), keys, args + _placed(scope, places))
 

@@ -91,6 +91,7 @@ def withdraw_call(
         place,
         scope.keys.result(partition, message_id),
         scope.keys.events(partition, message_id),
+        scope.keys.history(partition, message_id),
         *scope.line_keys(queue),
         *scope.gate_keys(),
     ]

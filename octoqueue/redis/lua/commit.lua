@@ -22,6 +22,8 @@
 --                number of limits of which something was used, then for each: limit, units,
 --                number of follow-ups, then for each: list, delayed zset, stats hash, doorbell,
 --                first line key, delay in ms, payload;
+--                the history of its attempts, and when there is one: record of this attempt, empty
+--                when it is not tried again, how many are kept, for how many ms;
 --                the stream of its events, and when there is one: channel, events it keeps, for how
 --                many ms after the last, sender, number of the first, number of events, events,
 --                then the last one, and the last one of a cancelled message, empty for none
@@ -108,6 +110,22 @@ local function tell(payload, is_cancelled)
   if payload then append_events(stream, channel, keeping, now, told) end
 end
 
+-- Add an attempt to the history of its message, or forget it with a message that is gone for good.
+local function remember(outcome)
+  local history = take_key()
+  if not history then return end
+  local record, most, ttl = take(), take_number(), take()
+  if outcome == RETRY or (outcome == ACK and record ~= '') then
+    redis.call('RPUSH', history, packed_now .. record)
+    redis.call('LTRIM', history, -most, -1)
+    redis.call('PEXPIRE', history, ttl)
+  elseif outcome == DEAD_LETTER then
+    redis.call('PEXPIRE', history, ttl)
+  elseif outcome == ACK or outcome == CANCEL or outcome == EXPIRE then
+    redis.call('DEL', history)
+  end
+end
+
 -- What becomes of a message that may be cancelled: outcome, ttl of its result, result.
 local function ending_of(payload, outcome, ttl, result)
   local id = id_of(payload)
@@ -179,6 +197,7 @@ for _ = 1, take_number() do
       end
     end
   end
+  remember(payload and outcome)
   tell(payload, outcome == CANCEL)
 end
 return { refused_acks, refused }

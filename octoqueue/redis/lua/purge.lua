@@ -1,5 +1,6 @@
 -- Purpose    Remove dead letters of one queue for good: those named, and those older than an age.
--- KEYS       [1] stats hash, then for each partition: [2] dead zset, [3] dead hash
+-- KEYS       [1] stats hash, then for each partition: [2] dead zset, [3] dead hash,
+--            then the history of each message that is named
 -- ARGV       [1] now in ms, or 0   [2] partitions
 --            [3] age in ms beyond which all go, -1 for none   [4] how many of those a partition
 --            [5] number of messages, then for each: id, partition (from 1)
@@ -13,11 +14,14 @@ local purged, more = 0, 0
 local function purge(partition, id)
   local at = 2 * partition
   redis.call('HDEL', KEYS[at + 1], id)
-  purged = purged + redis.call('ZREM', KEYS[at], id)
+  local removed = redis.call('ZREM', KEYS[at], id)
+  purged = purged + removed
+  return removed == 1
 end
 
 for at = 6, 4 + 2 * tonumber(ARGV[5]), 2 do
-  purge(tonumber(ARGV[at + 1]), ARGV[at])
+  local history = KEYS[2 * partitions + at / 2 - 1]
+  if purge(tonumber(ARGV[at + 1]), ARGV[at]) then redis.call('DEL', history) end
 end
 if age >= 0 then
   -- As text with every digit: Lua's own way of writing numbers loses some beyond 1e14.

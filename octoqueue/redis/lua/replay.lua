@@ -1,11 +1,12 @@
 -- Purpose    Put dead letters of one queue back at the tail of their lanes, as if never tried.
 -- Guarantee  A message is dead or in its lane, never both. All that are still dead are moved, or,
 --            when one is no envelope, its lane is full or its unique key is taken, none. A failure kept as the result of a
---            moved message is dropped, so that who asks waits for the next run, and so are its events.
+--            moved message is dropped, so that who asks waits for the next run, and so are its events
+--            and the history of its attempts.
 -- KEYS       [1] stats hash   [2] doorbell, when the call has it,
 --            then for each partition: high, normal and low list, dead zset, dead hash,
 --            then the queue's 12 line keys and the 4 that lines share, then locks of unique keys,
---            when they end, tombstones, then result and events of each message
+--            when they end, tombstones, then result, events and history of each message
 -- ARGV       [1] now in ms, or 0   [2] partitions   [3] has doorbell (0/1)
 --            [4] bound of the high lane, -1 for none   [5] of the normal lane   [6] of the low lane
 --            [7] number of messages, then for each: id, partition (from 1)
@@ -23,7 +24,7 @@ local bounds = { tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]) }
 local first_line = 2 + bells + 5 * partitions
 local lines, first_lock = lines_at(KEYS, first_line, first_line + 12), first_line + 16
 local locks, locks_end, tombstones = KEYS[first_lock], KEYS[first_lock + 1], KEYS[first_lock + 2]
-local first_result = first_lock + 1
+local first_kept = first_lock
 local DONE, NO_ENVELOPE, FULL, TAKEN = 0, 1, 2, 3
 
 local function payload_in(record)
@@ -46,7 +47,7 @@ for index = 1, tonumber(ARGV[7]) do
     if holder and holder ~= id_of(payload) then return { TAKEN, id, holder } end
     -- A window of its own that still runs is not begun anew.
     if unique then own[unique[2]] = id_of(payload) end
-    found[#found + 1] = { id, payload, base, first_result + 2 * index, not holder and unique }
+    found[#found + 1] = { id, payload, base, first_kept + 3 * index, not holder and unique }
   end
 end
 
@@ -62,12 +63,12 @@ end
 
 local packed_now, answer = struct.pack('>I8', now), { DONE }
 for _, letter in ipairs(found) do
-  local id, payload, base, result, unique = unpack(letter)
+  local id, payload, base, kept, unique = unpack(letter)
   if unique then lock_key(locks, locks_end, unique, id_of(payload), now) end
   redis.call('HDEL', tombstones, id)
   redis.call('ZREM', KEYS[base + 3], id)
   redis.call('HDEL', KEYS[base + 4], id)
-  redis.call('DEL', KEYS[result], KEYS[result + 1])
+  redis.call('DEL', KEYS[kept], KEYS[kept + 1], KEYS[kept + 2])
   local fresh = ready_from(counted_as(payload, 0, 0), packed_now)
   place(lines, KEYS[base + lane_of(payload) - 1], fresh)
   answer[#answer + 1] = id

@@ -1,9 +1,9 @@
 -- Purpose    Take a cancelled message out of the place where it waits, with all that belongs to its
---            end: result, events, unique key, counter.
+--            end: result, events, unique key, history, counter.
 -- Guarantee  All or nothing; nothing when it is not there any more, or not cancelled any more.
 -- KEYS       [1] stats hash   [2] tombstones   [3] when they end   [4] locks of unique keys
 --            [5] its list, or delayed zset   [6] its result   [7] its events
---            [8] the queue's 12 line keys and the 4 that lines share
+--            [8] history of its attempts   [9] the queue's 12 line keys and the 4 that lines share
 -- ARGV       [1] now in ms, or 0   [2] 0 list, 1 zset, 2 to 4 line of a lane
 --            [3] the member it is there   [4] its payload   [5] channel of its result, or empty
 --            [6] channel of its events, or empty   [7] events kept   [8] for how many ms
@@ -20,7 +20,7 @@
 
 local now, kind, member, payload = now_ms(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local id, lane = id_of(payload), kind - 1
-local lines = lines_at(KEYS, 8, 20)
+local lines = lines_at(KEYS, 9, 21)
 local ttl, result = cancelled_result(KEYS[2], id)
 if not ttl then return 0 end
 
@@ -34,6 +34,7 @@ else
 end
 has_ended(KEYS[2], KEYS[3], id, now)
 redis.call('HINCRBY', KEYS[1], 'withdrawn', 1)
+redis.call('DEL', KEYS[8])
 if is_extended(payload) then release_key(KEYS[4], payload, UNTIL_DONE) end
 if ARGV[5] ~= '' then
   if ttl >= 1 then redis.call('SET', KEYS[6], result, 'PX', string.format('%.0f', ttl)) end

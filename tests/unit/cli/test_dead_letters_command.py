@@ -19,7 +19,7 @@ from octoqueue.primitives.clock import SystemClock
 from octoqueue.primitives.envelope import Call, Encoded, Header, encode_body, pack_header
 from octoqueue.primitives.ids import MessageId, new_message_id, text_from_id
 from octoqueue.primitives.lane import Lane
-from octoqueue.primitives.messages import DeadLetter
+from octoqueue.primitives.messages import DeadLetter, Enqueue, Outcome, SessionId, Settlement
 from octoqueue.testing.memory_lanes import MemoryLaneStore
 
 if TYPE_CHECKING:
@@ -145,6 +145,34 @@ def test_a_machine_is_shown_all_there_is_of_a_letter(program: Program) -> None:
     }
     assert {name: told[name] for name in wanted} == wanted
     assert told["died_at"].endswith("Z")
+
+
+def test_a_letter_is_shown_with_how_its_earlier_attempts_failed(program: Program) -> None:
+    async def fail(error: str, outcome: Outcome) -> None:
+        (lease,) = await program.store.claim(SessionId("worker-1"), ["coder"], limit=1)
+        reason = orjson.dumps({"error": error, "message": "no [red]"})
+        ended = Settlement(lease=lease, outcome=outcome, reason=reason)
+        await program.store.commit(SessionId("worker-1"), settlements=[ended])
+
+    async def die(ident: MessageId) -> None:
+        body = encode_body(Call("coder", "write", [1], {}, {}, 7), limit_bytes=1000)
+        payload = pack_header(Header(ident, Lane.HIGH)) + body
+        await program.store.enqueue([[Enqueue(queue="coder", lane=Lane.HIGH, payload=payload)]])
+        await fail("OSError", Outcome.RETRY)
+        await fail("ValueError", Outcome.DEAD_LETTER)
+
+    ident = new_message_id()
+    asyncio.run(die(ident))
+    code, out, _ = program.run("show", "coder", text_from_id(ident))
+    assert code == 0
+    title, header, line = (line.split() for line in out.splitlines()[-3:])
+    assert title == ["earlier", "attempts"]
+    assert header == ["attempt", "ended", "error", "worker"]
+    assert (line[0], line[3:]) == ("0", ["OSError:", "no", "[red]", "worker-1"])
+    (told,) = program.answer("show", "coder", text_from_id(ident))["history"]
+    assert told.pop("ended_at").endswith("Z")
+    wanted = {"attempt": 0, "error": "OSError", "message": "no [red]", "worker": "worker-1"}
+    assert told == wanted
 
 
 def test_a_letter_that_cannot_be_decoded_is_shown_as_its_bytes(program: Program) -> None:

@@ -95,6 +95,20 @@ def fields_of(out: str) -> dict[str, str]:
     return {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2}
 
 
+def test_a_message_that_is_tried_again_is_shown_with_its_earlier_attempts(
+    program: Program,
+) -> None:
+    ident = program.send()
+    assert "earlier attempts" not in program.run("inspect", ident)[1]
+    program.claim()
+    program.settle(Outcome.RETRY, delay_ms=60_000, reason=b'{"error":"OSError","message":"gone"}')
+    code, out, _ = program.run("inspect", ident)
+    assert code == 0
+    assert "\nearlier attempts\n" in out
+    assert "OSError: gone" in out
+    assert "worker-1" in out
+
+
 def test_a_waiting_message_is_shown_with_its_place_and_its_payload(program: Program) -> None:
     program.send()
     ident = program.send()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from octoqueue.primitives.envelope import Header, pack_header
-from octoqueue.primitives.ids import MessageId
+from octoqueue.primitives.ids import MessageId, text_from_id
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import (
     Enqueue,
@@ -141,9 +141,10 @@ def test_running_times_are_counted_where_the_queue_counts() -> None:
 
 
 def test_a_settlement_names_only_the_keys_of_its_outcome() -> None:
+    history = f"{{oq:1}}:history:{text_from_id(ident(1))}"
     expected = {
         Outcome.ACK: set(),
-        Outcome.RETRY: {"{oq:0}:q:low", "{oq:0}:q:delayed", "{oq:bell}:q"},
+        Outcome.RETRY: {"{oq:0}:q:low", "{oq:0}:q:delayed", "{oq:bell}:q", history},
         Outcome.DEAD_LETTER: {"{oq:0}:q:dead", "{oq:0}:q:dead:messages"},
         Outcome.RELEASE: {"{oq:0}:q:low", "{oq:bell}:q"},
         Outcome.SNOOZE: {"{oq:0}:q:low", "{oq:0}:q:delayed", "{oq:bell}:q"},
@@ -153,6 +154,13 @@ def test_a_settlement_names_only_the_keys_of_its_outcome() -> None:
         keys, _ = commit([], [Settlement(lease=lease(1), outcome=outcome)])
         always = {TOMBSTONES, f"{TOMBSTONES}:expiry", "{oq:0}:q:leased:w", "{oq:0}:q:stats"}
         assert set(keys) == always | more
+
+
+def test_the_ack_of_a_message_that_was_tried_before_is_a_settlement_with_its_history() -> None:
+    again = pack_header(Header(ident(1), Lane.LOW, attempt=1)) + b"{}"
+    keys, _ = commit([lease(1)._replace(payload=again), lease(2)], [])
+    assert f"{{oq:1}}:history:{text_from_id(ident(1))}" in keys
+    assert not [key for key in keys if text_from_id(ident(2)) in key]
 
 
 def test_a_follow_up_goes_to_the_partition_of_its_own_id() -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from octoqueue.broker.actors import Actor
     from octoqueue.broker.lane_broker import LaneBroker
-    from octoqueue.primitives.messages import Settlement
+    from octoqueue.primitives.messages import Lease, Settlement
 
 SECOND = timedelta(seconds=1)
 AT_ONCE = timedelta(0)
@@ -39,6 +39,10 @@ AT_ONCE = timedelta(0)
 
 def settlements(store: WatchedStore) -> list[Settlement]:
     return [s for _, kwargs in store.called("commit") for s in kwargs["settlements"]]
+
+
+def acks(store: WatchedStore) -> list[Lease]:
+    return [lease for _, kwargs in store.called("commit") for lease in kwargs["acks"]]
 
 
 async def ended(broker: LaneBroker, actor: Actor[[], Any], count: int = 1) -> dict[str, int]:
@@ -64,6 +68,29 @@ async def test_a_failed_message_waits_for_its_backoff_and_then_counts_as_one_att
     assert 5_000 <= settlement.delay_ms <= 10_000
     assert counters["retried"] == 1
     assert (await store.stats("default")).delayed == 1
+
+
+async def test_how_each_attempt_ended_is_remembered_until_the_message_succeeds() -> None:
+    store, tries = WatchedStore(), list[str]()
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker, min_backoff=AT_ONCE, throws=KeyError)
+    async def fail() -> None:
+        current = octoqueue.current_message()
+        assert current is not None
+        known = await broker.ahistory(current.message_id)
+        told = [f"{one.attempt} {one.error}: {one.message}" for one in known]
+        tries.append(" | ".join(told))
+        if len(tries) == 1:
+            raise ValueError("no")
+        if len(tries) == 2:
+            raise octoqueue.Retry("a bit more", delay=AT_ONCE)
+
+    async with running(broker):
+        sent = await fail.asend()
+        await until(lambda: len(settlements(store)) + len(acks(store)) >= 3)
+    assert tries == ["", "0 ValueError: no", "0 ValueError: no | 1 Retry: a bit more"]
+    assert await broker.ahistory(sent.message_id) == []
 
 
 async def test_a_message_is_tried_as_often_as_its_actor_says_and_then_it_is_dead() -> None:
