@@ -44,6 +44,7 @@ def result_from(command: Command, outcome: Outcome) -> Result:
     told = outcome.stderr.strip()[:_TOLD_CHARACTERS] or "it wrote no error"
     how = f"exit code {outcome.exit_code}" if outcome.exit_code is not None else outcome.ending
     was_cut = outcome.ending is Ending.OUT_OF_OUTPUT
+    has_gaps = bool(outcome.stdout) and command.is_partial(outcome.exit_code)
     return Result(
         summary=(
             f"`{command}` wrote more than is kept; these are the first {shown}."
@@ -63,7 +64,7 @@ def result_from(command: Command, outcome: Outcome) -> Result:
         checks=[
             {
                 "name": "command succeeded",
-                "passed": outcome.succeeded or was_cut,
+                "passed": outcome.succeeded or was_cut or has_gaps,
                 "detail": f"`{command}` ended with {how}: {told}",
             }
         ],

@@ -51,6 +51,8 @@ class Program:
     operands: Operands = Operands.PATHS
     least: int = 0
     most: int = 16
+    partial: int | None = None
+    """The exit code of an answer with gaps: a file went away, a folder may not be read."""
 
 
 ALLOWED: Final[Mapping[str, Program]] = MappingProxyType(
@@ -58,7 +60,7 @@ ALLOWED: Final[Mapping[str, Program]] = MappingProxyType(
         "cat": Program(options=r"-[nbsETA]+", least=1),
         "date": Program(options=r"-u|\+[^\0]{0,200}", operands=Operands.NONE),
         "df": Program(options=r"-[hHkTi]+"),
-        "du": Program(options=r"-[shackm]+|--max-depth=\d", valued={"-d": r"\d"}),
+        "du": Program(options=r"-[shackm]+|--max-depth=\d", valued={"-d": r"\d"}, partial=1),
         "echo": Program(operands=Operands.TEXT, most=MAX_ARGUMENTS),
         "find": Program(
             options=r"-empty",
@@ -72,6 +74,7 @@ ALLOWED: Final[Mapping[str, Program]] = MappingProxyType(
                 "-mtime": r"[+-]?\d{1,5}",
             },
             least=1,
+            partial=1,
         ),
         "grep": Program(
             options=r"-[inclvwxrEFHho]+",
@@ -81,7 +84,7 @@ ALLOWED: Final[Mapping[str, Program]] = MappingProxyType(
         ),
         "head": Program(options=rf"-{_NUMBER}", valued={"-n": _NUMBER, "-c": _NUMBER}, least=1),
         "id": Program(options=r"-[ugGn]+", operands=Operands.NONE),
-        "ls": Program(options=r"-[1aAlhrtSRdFpsi]+"),
+        "ls": Program(options=r"-[1aAlhrtSRdFpsi]+", partial=1),
         "nproc": Program(operands=Operands.NONE),
         "pwd": Program(operands=Operands.NONE),
         "sha256sum": Program(least=1),
@@ -103,6 +106,11 @@ class Command:
     program: str
     """Absolute path."""
     arguments: tuple[str, ...]
+
+    def is_partial(self, exit_code: int | None) -> bool:
+        """Return whether the exit code says that what it wrote is right, but not all there is."""
+        rules = ALLOWED.get(PurePosixPath(self.program).name)
+        return exit_code is not None and rules is not None and rules.partial == exit_code
 
     def __str__(self) -> str:
         """Return it as a person would read it; nothing ever parses this."""

@@ -54,6 +54,13 @@ def test_a_command_that_did_not_succeed_fails_with_the_reason(outcome: Outcome, 
     assert told in check["detail"]
 
 
+def test_a_listing_of_a_folder_that_changes_meanwhile_is_a_result() -> None:
+    gaps = replace(FINE, exit_code=1, stderr="ls: cannot access '/tmp/gone'\n")
+    assert accepted(gaps)
+    assert result_from(COMMAND, gaps)["summary"].endswith("exit code 1.")
+    assert not accepted(replace(gaps, stdout=""))
+
+
 def test_output_cut_at_the_limit_is_a_result_that_says_so() -> None:
     cut = replace(FINE, exit_code=None, ending=Ending.OUT_OF_OUTPUT, signal=13, is_truncated=True)
     result = result_from(COMMAND, cut)
