@@ -105,7 +105,7 @@ class Actor(dramatiq.Actor[P, R]):
         self,
         *,
         lane: Lane | str | None = None,
-        delay: timedelta = timedelta(0),
+        delay: timedelta | None = None,
         message_id: str | None = None,
         results: bool | None = None,
         tenant: str | None = None,
@@ -133,7 +133,7 @@ class Actor(dramatiq.Actor[P, R]):
             self,
             SendOptions(
                 lane=None if lane is None else lane_from(lane),
-                delay=delay,
+                delay=timedelta(0) if delay is None else delay,
                 message_id=message_id,
                 results=results,
                 tenant=tenant,
@@ -343,8 +343,9 @@ def actor(
         name: its name; the function's own by default. It must be unique in the process.
         broker: the broker to declare it on; the process-wide one by default.
         options: `lane`, `max_retries`, `min_backoff`, `max_backoff`, `time_limit`, `max_age`,
-            `throws`, `retry_when`, `results`, `result_ttl`, `events`, `on_dead_letter`,
-            `batch`, and whatever the broker's middleware owns.
+            `expires`, `concurrency`, `limits`, `unique`, `throws`, `retry_when`, `results`,
+            `result_ttl`, `events`, `on_dead_letter`, `batch`, and whatever the broker's middleware
+            owns. Durations are `timedelta`.
 
     Raises:
         UnknownOption: an option nobody owns; names the nearest known one.
@@ -352,9 +353,14 @@ def actor(
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
+        if not callable(function):
+            raise DeclarationError(f"octoqueue.actor takes a function or options, not {function!r}")
         target = broker or default_broker()
         actor_name = name or function.__name__
         owner = f"actor {actor_name!r}"
+        named = cast("object", queue)
+        if not isinstance(named, str):
+            raise DeclarationError(f"{owner}: queue is {named!r}, it must be a text")
         if isgeneratorfunction(function) or isasyncgenfunction(function):
             raise DeclarationError(f"{owner} is a generator function: calling it would run nothing")
         declared = checked(options, known=target.actor_options, owner=owner)

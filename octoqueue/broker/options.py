@@ -209,14 +209,16 @@ def _time_limit(options: Mapping[str, Any], default: timedelta | None) -> timede
 
 
 def _milliseconds(owner: str, name: str, value: object) -> float | None:
-    """Dramatiq counts in milliseconds; a timedelta says so itself."""
+    """Return a duration as dramatiq counts; a number says no unit, so it is refused."""
     if value is None:
         return None
-    milliseconds = value / _MILLISECOND if isinstance(value, timedelta) else value
-    if isinstance(milliseconds, bool) or not isinstance(milliseconds, (int, float)):
-        raise DeclarationError(f"{owner}: {name} is {value!r}, it must be a timedelta")
-    if name == "time_limit" and (milliseconds == math.inf or value == timedelta.max):
+    if name == "time_limit" and value in (math.inf, timedelta.max):
         return math.inf  # dramatiq's way to say that there is none
+    if not isinstance(value, timedelta):
+        raise DeclarationError(
+            f"{owner}: {name} is {value!r}, it must be a timedelta, such as timedelta(seconds=30)"
+        )
+    milliseconds = value / _MILLISECOND
     least = 0 if name == "min_backoff" else 1
     if not least <= milliseconds < math.inf:
         raise DeclarationError(f"{owner}: {name} is {value}, it must be at least {least} ms")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 import orjson
 
@@ -16,7 +17,7 @@ from octoqueue.primitives.lane import lane_from
 from octoqueue.primitives.schedules import CATCH_UP_LIMIT, Missed, Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
     from datetime import timedelta
     from typing import Literal
 
@@ -102,13 +103,14 @@ def periodic(
     if type(limit) is not int or not 1 <= limit <= _MOST_CAUGHT_UP:
         raise DeclarationError(f"catch_up_limit: {limit!r} is not 1 to {_MOST_CAUGHT_UP:,}")
     options = _options(lane, tenant)
-    arguments, named = tuple(args), dict(kwargs or {})
+    arguments, named = _arguments(args, kwargs)
 
     def declare(actor: A) -> A:
         _expect_actor(actor)
         known_as = actor.actor_name if name is None else name
-        if not 0 < len(known_as.encode()) <= MOST_NAME_BYTES:
-            raise DeclarationError(f"name: {known_as!r} is not 1 to {MOST_NAME_BYTES} bytes long")
+        wanted = cast("object", known_as)
+        if not isinstance(wanted, str) or not 0 < len(wanted.encode()) <= MOST_NAME_BYTES:
+            raise DeclarationError(f"name: {wanted!r} is no text of 1 to {MOST_NAME_BYTES} bytes")
         _expect_arguments(actor, arguments, named)
 
         def build() -> Message[Any]:
@@ -127,6 +129,17 @@ def periodic(
         return actor
 
     return declare
+
+
+def _arguments(
+    args: Sequence[Any], kwargs: Mapping[str, Any] | None
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    listed, named = cast("object", args), cast("object", kwargs)
+    if isinstance(listed, str) or not isinstance(listed, Sequence):
+        raise DeclarationError(f"args: {listed!r} is no list or tuple")
+    if named is not None and not isinstance(named, Mapping):
+        raise DeclarationError(f"kwargs: {named!r} is no mapping of names to values")
+    return tuple(args), dict(kwargs or {})
 
 
 def _ticks(cron: str | None, every: timedelta | None, tz: str) -> Ticks:

@@ -46,14 +46,24 @@ class SendOptions:
         Raises:
             InvalidMessage: a value is; names the field.
         """
-        if self.delay < timedelta(0):
-            raise InvalidMessage("delay", f"{self.delay} is negative")
+        delay = cast("object", self.delay)
+        if not isinstance(delay, timedelta):
+            raise InvalidMessage("delay", f"{delay!r} is no timedelta")
+        if delay < timedelta(0):
+            raise InvalidMessage("delay", f"{delay} is negative")
+        results = cast("object", self.results)
+        if results is not None and not isinstance(results, bool):
+            raise InvalidMessage("results", f"{results!r} is neither True nor False")
         if self.message_id is not None and id_from_text(self.message_id) is None:
             raise InvalidMessage("message_id", f"{self.message_id!r} is no UUID in canonical form")
         named = {"tenant": self.tenant, "unique": self.unique}
         tenant_of(named)
         unique_key_of(None, "", (), {}, named)
         now_ms = _clock.now_ms()
+        if isinstance(self.expires, (int, float)):  # a number means milliseconds in dramatiq only
+            raise InvalidMessage(
+                "expires", f"{self.expires!r} is neither a timedelta nor an aware datetime"
+            )
         require_time_left("expires", self.expires, now_ms=now_ms)
         require_time_left("deadline", self.deadline, now_ms=now_ms)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from octoqueue.cli.lazy import Entry, LazyGroup
-from octoqueue.cli.output import INTERRUPTED, complain, exit_code_of, report
+from octoqueue.cli.output import INTERRUPTED, complain, complain_as_json, exit_code_of, report
 from octoqueue.errors import OctoqueueError
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = command.main(args=arguments, prog_name="octoqueue", standalone_mode=False)
     except typer.TyperException as error:
-        _report_usage(error)
+        _report_usage(error, sys.argv[1:] if arguments is None else arguments)
         return error.exit_code
     except OctoqueueError as error:
         report(error)
@@ -190,10 +190,15 @@ def _show_what_cannot_be_encoded() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _report_usage(error: typer.TyperException) -> None:
+def _report_usage(error: typer.TyperException, arguments: Sequence[str]) -> None:
     sentence = error.format_message()
     context: typer.Context | None = getattr(error, "ctx", None)
     # Without a sentence it is the help that has just been shown instead.
     if sentence:
         program_path = context.command_path if context else "octoqueue"
-        complain(f"{sentence.rstrip('.')}; see '{program_path} --help'")
+        sentence = f"{sentence.rstrip('.')}; see '{program_path} --help'"
+        # A command line that cannot be read has no options yet, so this looks for the word.
+        if "--json" in arguments:
+            complain_as_json("UsageError", sentence)
+        else:
+            complain(sentence)

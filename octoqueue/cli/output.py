@@ -116,6 +116,12 @@ def complain(sentence: str) -> None:
     sys.stderr.write(f"octoqueue: {line}\n")
 
 
+def complain_as_json(error: str, sentence: str) -> None:
+    """Write one sentence on standard error, as the JSON object of a failure."""
+    document = {"error": error, "message": mask_urls(sentence), "retryable": False}
+    sys.stderr.write(orjson.dumps(document).decode() + "\n")
+
+
 def failure_document(error: OctoqueueError) -> dict[str, Any]:
     """Return what a machine wants to know of `error`."""
     document: dict[str, Any] = {

@@ -24,7 +24,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import takewhile
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -173,10 +173,13 @@ def cron_from(expression: str, tz: str = "UTC") -> Cron:
         _zone(tz)
     except (KeyError, ValueError, OSError, TypeError):  # ZoneInfoNotFoundError is a KeyError
         raise DeclarationError(f"tz: {tz!r} is no time zone, such as 'Europe/Berlin'") from None
+    given = cast("object", expression)
+    if not isinstance(given, str):
+        raise DeclarationError(f"cron: {given!r} is no text, such as '0 3 * * *'")
     try:
         matches = _matches(expression, _ANY_DAY)
         found = next(matches, None)
-    except (CronSimError, AssertionError, AttributeError, ValueError, OverflowError) as error:
+    except (CronSimError, AssertionError, ValueError, OverflowError) as error:
         raise DeclarationError(f"cron: {expression!r} cannot be read: {error}") from None
     if found is None:
         raise DeclarationError(f"cron: {expression!r} never matches")

@@ -66,6 +66,9 @@ def test_an_option_like_no_other_is_refused_without_a_guess() -> None:
         ("time_limit", timedelta(0)),
         ("time_limit", -MINUTE),
         ("time_limit", "1m"),
+        ("time_limit", 30),
+        ("min_backoff", 10),
+        ("expires", 60),
         ("time_limit", math.nan),
         ("max_age", timedelta(0)),
         ("max_age", math.inf),
@@ -78,11 +81,18 @@ def test_an_option_like_no_other_is_refused_without_a_guess() -> None:
         ("retry_when", "always"),
         ("results", "yes"),
         ("on_dead_letter", 5),
+        ("queue", 5),
     ],
 )
 def test_an_impossible_value_is_refused_and_its_option_named(option: str, value: object) -> None:
     with pytest.raises(DeclarationError, match=option):
         declare(**{option: value})
+
+
+def test_a_decorator_that_is_given_no_function_is_refused() -> None:
+    decorate: Any = octoqueue.actor
+    with pytest.raises(DeclarationError, match="'mail'"):
+        decorate("mail")
 
 
 def test_a_longest_backoff_below_the_shortest_is_refused() -> None:

@@ -121,9 +121,12 @@ async def test_plain_dramatiq_actors_and_options_carry_the_same() -> None:
         ("expires", {"expires": datetime(2020, 1, 1, tzinfo=UTC)}),
         ("expires", {"expires": datetime(2100, 1, 1)}),  # noqa: DTZ001 - the point of it
         ("expires", {"expires": "soon"}),
+        ("expires", {"expires": 60}),
         ("deadline", {"deadline": MINUTE}),
         ("deadline", {"deadline": datetime(2020, 1, 1, tzinfo=UTC)}),
         ("delay", {"delay": -MINUTE}),
+        ("delay", {"delay": 5}),
+        ("results", {"results": "yes"}),
     ],
 )
 async def test_an_impossible_option_of_a_message_names_its_field(

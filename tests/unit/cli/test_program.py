@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -78,6 +79,15 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
     assert told.err.startswith(f"octoqueue: {sentence}")
     assert len(told.err.splitlines()) == 1
     assert told.out == ""
+
+
+def test_a_wrong_command_line_is_a_json_object_for_those_who_asked_for_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["cancel", "nonsense", "--json"]) == 2
+    failure = json.loads(capsys.readouterr().err)
+    assert failure["error"] == "UsageError"
+    assert "'nonsense' is no message id" in failure["message"]
 
 
 def test_the_version_is_that_of_the_installed_package(

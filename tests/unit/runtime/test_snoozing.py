@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -68,9 +68,20 @@ async def test_a_snooze_waits_as_long_as_it_says_and_drops_what_was_sent() -> No
     assert (await store.stats("default")).delayed == 1
 
 
-def test_a_snooze_into_the_past_is_refused() -> None:
+@pytest.mark.parametrize("delay", [-SECOND, 5, None])
+def test_a_snooze_is_refused_for_what_is_no_time_from_now_on(
+    delay: Any,  # noqa: ANN401 - some of them are wrong
+) -> None:
     with pytest.raises(InvalidMessage, match="delay"):
-        octoqueue.Snooze(-SECOND)
+        octoqueue.Snooze(delay)
+
+
+@pytest.mark.parametrize("delay", [-SECOND, 5])
+def test_a_retry_is_refused_for_what_is_no_time_from_now_on(
+    delay: Any,  # noqa: ANN401 - some of them are wrong
+) -> None:
+    with pytest.raises(InvalidMessage, match="delay"):
+        octoqueue.Retry(delay=delay)
 
 
 @pytest.mark.parametrize("ending", ["returns", "raises", "is dead"])
