@@ -23,6 +23,7 @@ from octoqueue.primitives.messages import Lease, LeaseToken, Outcome, SessionId,
 from octoqueue.redis.calls.life import (
     ENDED,
     GONE,
+    IN_LINE,
     MOVED,
     STILL_CANCELLED,
     cancel_call,
@@ -141,7 +142,10 @@ class RedisLife(RedisFinding):
             events=await self._last_event(where.queue, partition, ident, where.payload),
             now_ms=now_ms,
         )
-        return bool(await self._client.call(call))
+        is_gone = bool(await self._client.call(call))
+        if is_gone and place.kind >= IN_LINE and not scope.bells:
+            await self.ring([where.queue])  # whom it held up at a gate
+        return is_gone
 
     async def _last_event(
         self, queue: str, partition: int, message_id: MessageId, payload: bytes

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from octoqueue.redis.client import RedisClient
     from octoqueue.redis.scripts import ScriptCall
 
-_HELD_AT = 11
-"""Where among the lines of a queue the counts stand of what its leases hold."""
 _LETTERS_AT_ONCE = 50
 _FLUSHED_AT_ONCE = 500
 
@@ -151,12 +149,8 @@ class RedisReading:
             while await self._client.call(flush_call(scope, queue, limit=_FLUSHED_AT_ONCE)):
                 pass
         for partition in range(self.options.partitions):
-            names = [
-                self._keys.dead(partition, queue),
-                self._keys.dead_messages(partition, queue),
-                *self._keys.lines(partition, queue)[:_HELD_AT],
-            ]
-            await self._client.command("UNLINK", *names)
+            dead = self._keys.dead(partition, queue), self._keys.dead_messages(partition, queue)
+            await self._client.command("UNLINK", *dead)
 
     async def aclose(self) -> None:
         """Release the connections."""

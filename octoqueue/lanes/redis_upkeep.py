@@ -93,7 +93,7 @@ class RedisUpkeep(RedisEvents):
             )
             unfinished = [one for one, more in zip(unfinished, answers, strict=True) if more]
             go_on = True
-        if shares > 1:
+        if not self._scopes[0].bells:
             await self.ring(queues)
 
     @property

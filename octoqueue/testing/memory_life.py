@@ -72,6 +72,7 @@ class MemoryLife(MemoryDeadLetters):
         here = self._queue(where.queue)
         _take_out(here, where)
         here.counters["withdrawn"] += 1
+        self._ring(where.queue)
         self._history.drop(message_id)
         self._unique.release(where.payload, reached=UniqueMode.DONE)
         if unpack_header(where.payload).flags & Flag.KEEP_RESULT:

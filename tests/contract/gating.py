@@ -324,6 +324,30 @@ class Limiting(Gated):
         assert await one.store.wait_for_bell(["coder"], timeout=AT_ONCE)
         assert len(await one.claim()) == 1
 
+    async def test_who_is_held_up_by_a_message_that_is_cancelled_hears_the_bell(
+        self, one: World
+    ) -> None:
+        await one.store.define(Gates(limits={"openai": per_second(1, burst=4)}))
+        await one.put(gated(limits=uses(2)))
+        await one.claim()
+        large = gated("acme", limits=uses(4))
+        await one.put(large)
+        assert await one.claim() == []
+        await one.put(gated("zoo", limits=uses(1), lane=Lane.LOW))
+        assert await one.claim() == []  # nobody overtakes
+        await one.store.wait_for_bell(["coder"], timeout=AT_ONCE)
+        await one.store.cancel(large.message_id)
+        assert await one.store.wait_for_bell(["coder"], timeout=AT_ONCE)
+        assert tenants(await one.claim()) == ["zoo"]
+
+    async def test_who_may_go_on_by_a_new_definition_hears_the_bell(self, one: World) -> None:
+        await one.store.define(Gates(caps={"one": 1}))
+        await one.put(*(gated(caps=("one",)) for _ in range(2)))
+        assert len(await one.claim()) == 1
+        await one.store.wait_for_bell(["coder"], timeout=AT_ONCE)
+        await one.store.define(Gates(caps={"one": 2}))
+        assert await one.store.wait_for_bell(["coder"], timeout=AT_ONCE)
+
     async def test_a_limit_holds_up_nobody_else(self, one: World) -> None:
         await one.store.define(Gates(limits={"openai": per_second(1, burst=1)}))
         await one.put(*(gated("acme", limits=uses(), lane=Lane.HIGH) for _ in range(3)))

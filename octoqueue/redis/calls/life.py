@@ -49,7 +49,7 @@ def flush_call(scope: Scope, queue: str, *, limit: int) -> ScriptCall:
     for partition in scope.partitions:
         keys += [scope.keys.lane(partition, queue, lane) for lane in LANES]
         keys.append(scope.keys.delayed(partition, queue))
-    keys += [scope.keys.gated(scope.home, queue, lane) for lane in LANES]
+    keys += scope.line_keys(queue)
     return ScriptCall(script("flush"), keys, [len(scope.partitions), limit])
 
 
@@ -92,6 +92,7 @@ def withdraw_call(
         scope.keys.result(partition, message_id),
         scope.keys.events(partition, message_id),
         scope.keys.history(partition, message_id),
+        *([scope.keys.bell(queue)] if scope.bells else ()),
         *scope.line_keys(queue),
         *scope.gate_keys(),
     ]

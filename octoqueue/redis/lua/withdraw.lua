@@ -1,9 +1,11 @@
 -- Purpose    Take a cancelled message out of the place where it waits, with all that belongs to its
 --            end: result, events, unique key, history, counter.
 -- Guarantee  All or nothing; nothing when it is not there any more, or not cancelled any more.
+--            Whom it held up at a gate hears the bell.
 -- KEYS       [1] stats hash   [2] tombstones   [3] when they end   [4] locks of unique keys
 --            [5] its list, or delayed zset   [6] its result   [7] its events
---            [8] history of its attempts   [9] the queue's 12 line keys and the 4 that lines share
+--            [8] history of its attempts   [9] doorbell, when the call has it,
+--            then the queue's 12 line keys and the 4 that lines share
 -- ARGV       [1] now in ms, or 0   [2] 0 list, 1 zset, 2 to 4 line of a lane
 --            [3] the member it is there   [4] its payload   [5] channel of its result, or empty
 --            [6] channel of its events, or empty   [7] events kept   [8] for how many ms
@@ -11,6 +13,7 @@
 -- Returns    1 when it was taken out, else 0
 --#include now
 --#include header
+--#include doorbell
 --#include extension
 --#include unique
 --#include cancelled
@@ -20,7 +23,7 @@
 
 local now, kind, member, payload = now_ms(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local id, lane = id_of(payload), kind - 1
-local lines = lines_at(KEYS, 9, 21)
+local lines = lines_at(KEYS, #KEYS - 15, #KEYS - 3)
 local ttl, result = cancelled_result(KEYS[2], id)
 if not ttl then return 0 end
 
@@ -31,6 +34,7 @@ elseif kind == 1 then
 else
   if not redis.call('ZSCORE', lines.gated[lane], member) then return 0 end
   leave_line(lines, lane, member, gates_of(payload))
+  if #KEYS == 25 then ring(KEYS[9]) end
 end
 has_ended(KEYS[2], KEYS[3], id, now)
 redis.call('HINCRBY', KEYS[1], 'withdrawn', 1)
