@@ -5,8 +5,13 @@ nothing happens, one second while the worker beside it has work. A message that 
 due rings its queue's doorbell; the worker that hears it and finds nothing to claim nudges its
 promoter, which then learns of the earlier moment. A worker with something to claim stirs it.
 
-Weakness: when the worker that heard the bell dies before the message is due, the others learn of it
-up to ten seconds late.
+A promoter that learns of a moment which others who idle may not know rings the bell again: its
+worker stands last in the queue of those who listen, so another one hears it, and so on until all
+of them know. Whoever dies before the message is due, somebody else promotes it in time.
+
+Weakness: the news of one early message costs a few small calls in each idle process, and when it is
+due each of them looks. The process that heard the bell may be killed before it has told anybody, or
+in the last fraction of a second, when nobody is told: then the others look up to ten seconds late.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -30,6 +36,10 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = timedelta(seconds=10)
 STIRRED_LOOK = timedelta(seconds=1)
 _LEAST_SECONDS = 0.001
+_WORTH_TELLING_SECONDS = 0.2
+"""How far ahead a moment must be to tell others of it."""
+_NEWS_SECONDS = 0.1
+"""How much earlier than the one known before a moment must be to be news."""
 
 
 class Promoter:
@@ -44,6 +54,8 @@ class Promoter:
         self._stirred_seconds = min(look_every, STIRRED_LOOK).total_seconds()
         self._clock = SystemClock()
         self._looks_at = 0.0
+        self._known: dict[str, float] = {}
+        """When the next message of each queue is due, as far as it is known."""
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -73,10 +85,7 @@ class Promoter:
                         log.debug(
                             "messages_promoted", extra={"queue": queue, "messages": promotion.moved}
                         )
-                    if promotion.next_due is not None:
-                        wait_seconds = max(promotion.next_due.total_seconds(), _LEAST_SECONDS)
-                        due_at = self._clock.monotonic() + wait_seconds
-                        self._looks_at = min(self._looks_at, due_at)
+                    await self._learn(queue, promotion.next_due)
             except StoreError as error:
                 self.stir()
                 log.debug("promote_failed", extra={"reason": str(error)})
@@ -84,6 +93,19 @@ class Promoter:
                 self.stir()
                 log.exception("promote_failed")
             await self._sleep()
+
+    async def _learn(self, queue: str, next_due: timedelta | None) -> None:
+        """Look when the next message of a queue is due, and see that others do."""
+        if next_due is None:
+            self._known.pop(queue, None)
+            return
+        wait_seconds = max(next_due.total_seconds(), _LEAST_SECONDS)
+        due_at = self._clock.monotonic() + wait_seconds
+        self._looks_at = min(self._looks_at, due_at)
+        is_news = due_at < self._known.get(queue, math.inf) - _NEWS_SECONDS
+        if is_news and _WORTH_TELLING_SECONDS < wait_seconds < self._look_every_seconds:
+            await self._store.ring([queue])
+        self._known[queue] = due_at
 
     async def _sleep(self) -> None:
         """Sleep until the next look, which may be called forward meanwhile."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 
 import octoqueue
@@ -53,6 +54,30 @@ async def test_a_message_that_is_due_earlier_than_thought_is_not_late() -> None:
         await until_done(store, "default", 1)
     await promoter.stop()
     assert (await store.stats("default")).delayed == 1
+
+
+async def test_what_one_promoter_learns_reaches_all_who_idle() -> None:
+    """Whoever heard the bell may be killed before the message is due."""
+    memory = MemoryLaneStore()
+    stores = [WatchedStore(memory) for _ in range(4)]
+    sender = broker_on(memory)
+
+    @octoqueue.actor(broker=sender)
+    async def work() -> None: ...
+
+    async with contextlib.AsyncExitStack() as stack:
+        for store in stores:
+            promoter = Promoter(store.lanes, ["default"], look_every=HOUR)
+            stack.push_async_callback(promoter.stop)
+            await promoter.start()
+            await stack.enter_async_context(
+                running(broker_on(store), on_bell=promoter.nudge, look_every=HOUR)
+            )
+        await until(lambda: all(store.called("promote") for store in stores))
+        await work.using(delay=timedelta(minutes=1)).asend()
+        await until(lambda: all(store.called("ring") for store in stores))
+        # Whoever hears it twice tells nobody.
+        assert [len(store.called("ring")) for store in stores] == [1, 1, 1, 1]
 
 
 async def test_a_busy_promoter_looks_within_a_second_and_stirring_it_again_changes_nothing() -> (
