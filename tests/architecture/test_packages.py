@@ -43,7 +43,7 @@ def parsed(path: Path) -> ast.Module:
 def test_the_init_of_an_inner_package_is_a_docstring_and_nothing_else(
     modules: tuple[Path, ...], root: Path
 ) -> None:
-    facades = {root / "octoqueue" / folder / "__init__.py" for folder in ("", "testing")}
+    facades = {root / "octoqueue" / folder / "__init__.py" for folder in ("", "errors", "testing")}
     inner = [path for path in modules if path.name == "__init__.py" and path not in facades]
     guilty = [
         path
