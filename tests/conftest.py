@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 ALLOWED_SKIPS: tuple[str, ...] = ()
 """Beginnings of reasons with which a test may be skipped in CI. Each needs a comment saying why."""
 
+# The contracts' assertions stand in modules that many tests import: before the first of them does.
+pytest.register_assert_rewrite("tests.contract")
+
 # A deadline measures the machine, not the code; a failure prints what reproduces it.
 settings.register_profile("octoqueue", deadline=None, print_blob=True)
 settings.register_profile("octoqueue-ci", settings.get_profile("octoqueue"), derandomize=True)

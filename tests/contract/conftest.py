@@ -11,28 +11,6 @@ from tests.contract.redis_processes import cluster_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-for _part in (
-    "bells",
-    "cancelling",
-    "claiming",
-    "dead_letters",
-    "enqueuing",
-    "events",
-    "object_store",
-    "gating",
-    "life",
-    "enqueuing_once",
-    "reading",
-    "results",
-    "schedules",
-    "sessions",
-    "settling",
-    "unique",
-    "upkeep",
-    "world",
-):
-    pytest.register_assert_rewrite(f"tests.contract.{_part}")
-
 
 @pytest.fixture(scope="session")
 def one_node_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
