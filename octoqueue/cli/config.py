@@ -10,10 +10,10 @@ from octoqueue.cli.output import (
     REFUSED,
     ConfigOption,
     JsonOption,
-    answers,
     failure_document,
     failures,
     print_json,
+    print_table,
     report,
 )
 from octoqueue.errors import ConfigError
@@ -28,7 +28,6 @@ app = typer.Typer(
 )
 
 _COLOURS: Final = {"default": "dim", "file": "cyan", "environment": "yellow", "override": "magenta"}
-_UNFOLDED: Final = 10_000
 
 
 @app.command()
@@ -88,7 +87,9 @@ def _print_table(entries: tuple[Entry, ...]) -> None:
     from rich.table import Table  # noqa: PLC0415 - not for JSON
     from rich.text import Text  # noqa: PLC0415 - not for JSON
 
-    table = Table("key", "value", "from", box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for header in ("key", "value", "from"):
+        table.add_column(header, no_wrap=header == "key")
     for entry in entries:
         origin = entry.origin
         table.add_row(
@@ -96,11 +97,7 @@ def _print_table(entries: tuple[Entry, ...]) -> None:
             Text(_readable(entry.value), style="dim" if entry.value is None else ""),
             Text(origin.place or origin.layer, style=_COLOURS[origin.layer]),
         )
-    console = answers()
-    # A pipe has no width: nothing is folded there.
-    if not console.is_terminal:
-        console.width = _UNFOLDED
-    console.print(table)
+    print_table(table)
 
 
 def _readable(value: object) -> str:

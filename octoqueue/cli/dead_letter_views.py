@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import orjson
 
 from octoqueue.cli.history_views import history_document, print_history
 from octoqueue.cli.moments import local, moment
-from octoqueue.cli.output import answers
+from octoqueue.cli.output import print_table as print_rows
+from octoqueue.cli.queue_views import console_of_answers
 from octoqueue.errors import EnvelopeError
 from octoqueue.primitives.body_json import json_from
 from octoqueue.primitives.envelope import Call, decode_body, unpack_header
 from octoqueue.primitives.history import PastAttempt
 from octoqueue.primitives.ids import text_from_id
 from octoqueue.primitives.messages import DeadLetter
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-_UNFOLDED = 10_000
 
 
 def call_of(letter: DeadLetter) -> Call | None:
@@ -80,9 +76,9 @@ def print_table(letters: Sequence[dict[str, Any]]) -> None:
     from rich.table import Table  # noqa: PLC0415 - not for JSON
     from rich.text import Text  # noqa: PLC0415 - as above
 
-    table = Table(
-        "died", "message", "actor", "reason", box=None, header_style="bold", pad_edge=False
-    )
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for header in ("died", "message", "actor", "reason"):
+        table.add_column(header, no_wrap=header != "reason")
     for letter in letters:
         table.add_row(
             local(letter["died_at"]),
@@ -90,7 +86,7 @@ def print_table(letters: Sequence[dict[str, Any]]) -> None:
             Text(letter["actor"] or "?"),
             Text(_reason(letter["reason"])),
         )
-    _console().print(table)
+    print_rows(table)
 
 
 def print_letter(letter: dict[str, Any]) -> None:
@@ -102,7 +98,7 @@ def print_letter(letter: dict[str, Any]) -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in _fields(letter):
         table.add_row(Text(name, style="bold"), Text(value))
-    console = _console()
+    console = console_of_answers()
     console.print(table)
     print_history(letter["history"])
     if reason.get("traceback"):
@@ -134,13 +130,6 @@ def _fields(letter: dict[str, Any]) -> list[tuple[str, str]]:
         ("attempt", f"{letter['attempt']} (0 is the first)"),
         ("deliveries", f"{letter['deliveries']} lost with their worker"),
     ]
-
-
-def _console() -> Console:
-    console = answers()
-    if not console.is_terminal:
-        console.width = _UNFOLDED
-    return console
 
 
 def _reason(reason: dict[str, Any]) -> str:

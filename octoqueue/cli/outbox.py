@@ -17,6 +17,7 @@ from octoqueue.cli.output import (
     complain,
     failures,
     print_json,
+    print_table,
     run_async,
 )
 from octoqueue.cli.reading import age_from
@@ -62,7 +63,6 @@ Shows what would be removed; does it with --yes.
 _MIGRATE_HELP: Final = """
 Bring the database to the schema of this version: the table outbox, octoqueue_enqueue(), the rest.
 """
-_UNFOLDED: Final = 10_000
 _EVERYTHING: Final = 2**31 - 1
 
 IdArguments = Annotated[
@@ -241,12 +241,10 @@ def _print_table(entries: Sequence[OutboxEntry]) -> None:
     from rich.table import Table  # noqa: PLC0415 - not for JSON
     from rich.text import Text  # noqa: PLC0415 - as above
 
-    console, now = answers(), SystemClock().now_ms() / 1000
-    if not console.is_terminal:
-        console.width = _UNFOLDED  # a pipe has no width: nothing is folded there
+    now = SystemClock().now_ms() / 1000
     table = Table(box=None, header_style="bold", pad_edge=False)
     for header in ("id", "actor", "queue", "lane", "age", "state", "attempts", "error"):
-        table.add_column(header)
+        table.add_column(header, no_wrap=header != "error")
     for entry in entries:
         table.add_row(
             entry.message_id,
@@ -258,4 +256,4 @@ def _print_table(entries: Sequence[OutboxEntry]) -> None:
             str(entry.attempts),
             Text(entry.last_error or ""),
         )
-    console.print(table)
+    print_table(table)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import orjson
 import typer
 
-from octoqueue.errors import ConfigRefused, NotThere, OctoqueueError
+from octoqueue.errors import ConfigRefused, NotThere, OctoqueueError, StoreUnavailable
 from octoqueue.telemetry.masking import mask_urls
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
     from rich.console import Console
+    from rich.table import Table
 
 T = TypeVar("T")
 
@@ -44,6 +45,8 @@ REFUSED: Final = 2
 
 INTERRUPTED: Final = 130
 """Exit code: Ctrl-C, as a shell counts it."""
+
+_UNFOLDED: Final = 10_000
 
 ConfigOption = Annotated[
     Path | None,
@@ -66,6 +69,20 @@ def answers() -> Console:
     from rich.console import Console  # noqa: PLC0415 - a command that answers in JSON needs none
 
     return Console(highlight=False)
+
+
+def print_table(table: Table) -> None:
+    """Write a table as an answer: folded in a narrow terminal, but no word or number of it is cut.
+
+    A pipe has no width: there a row is a line.
+    """
+    console = answers()
+    if console.is_terminal:
+        unbounded = console.options.update(width=_UNFOLDED)
+        console.width = max(console.width, console.measure(table, options=unbounded).minimum)
+    else:
+        console.width = _UNFOLDED
+    console.print(table)
 
 
 def notices() -> Console:
@@ -107,7 +124,14 @@ def report(error: OctoqueueError, *, as_json: bool = False) -> None:
         return
     problems = error.problems if isinstance(error, ConfigRefused) else (error,)
     for problem in problems:
-        complain(str(problem))
+        complain(str(problem) + _advice(problem))
+
+
+def _advice(error: OctoqueueError) -> str:
+    """Return what to do about an error that does not say it."""
+    if isinstance(error, StoreUnavailable) and "octoqueue " not in str(error):
+        return "; 'octoqueue config show' says which server is meant"
+    return ""
 
 
 def complain(sentence: str) -> None:
@@ -126,7 +150,7 @@ def failure_document(error: OctoqueueError) -> dict[str, Any]:
     """Return what a machine wants to know of `error`."""
     document: dict[str, Any] = {
         "error": type(error).__name__,
-        "message": mask_urls(str(error)),
+        "message": mask_urls(str(error) + _advice(error)),
         "retryable": error.retryable,
     }
     if isinstance(error, ConfigRefused):

@@ -6,7 +6,14 @@ from typing import Annotated, Final
 
 import typer
 
-from octoqueue.cli.output import ConfigOption, JsonOption, failures, print_json, run_async
+from octoqueue.cli.output import (
+    ConfigOption,
+    JsonOption,
+    failures,
+    print_json,
+    print_table,
+    run_async,
+)
 from octoqueue.cli.queue_readings import QueueReader, require_known
 from octoqueue.cli.queue_views import QueueView, console_of_answers, document, table_from
 from octoqueue.cli.reading import store_of
@@ -53,7 +60,7 @@ def queues(
     if as_json:
         print_json([document(view) for view in views])
     elif views:
-        console_of_answers().print(table_from(views))
+        print_table(table_from(views))
     else:
         console_of_answers().print("No queue has ever been used.")
 

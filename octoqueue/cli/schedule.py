@@ -21,6 +21,7 @@ from octoqueue.cli.output import (
     complain,
     failures,
     print_json,
+    print_table,
     run_async,
 )
 from octoqueue.cli.reading import store_of, with_redis
@@ -75,11 +76,11 @@ def schedule(
     with failures(as_json=as_json):
         settings = Settings.load(config)
         broker = _declaring(settings, modules or ())
-        documents = run_async(_read(settings, broker, runs))
+        documents, is_known = run_async(_read(settings, broker, runs))
     if as_json:
         print_json(documents)
     elif documents:
-        _print_table(documents)
+        _print_table(documents, never="never" if is_known else "unknown")
     else:
         answers().print("No actor here is periodic.")
 
@@ -122,8 +123,11 @@ def _declaring(settings: Settings, modules: Sequence[str]) -> LaneBroker:
     return default_broker()
 
 
-async def _read(settings: Settings, broker: LaneBroker, runs: int) -> list[dict[str, Any]]:
-    stands: dict[str, LastTick] = {}
+async def _read(
+    settings: Settings, broker: LaneBroker, runs: int
+) -> tuple[list[dict[str, Any]], bool]:
+    """Return the schedules, and whether the store has said when they last fired."""
+    is_known, stands = True, dict[str, LastTick]()
     try:
         async with store_of(settings) as store:
             for each in broker.schedules:
@@ -132,11 +136,13 @@ async def _read(settings: Settings, broker: LaneBroker, runs: int) -> list[dict[
                     schedule_.name, schedule_.ticks.digest, begins=False
                 )
     except StoreUnavailable as gone:
+        is_known = False
         complain(f"when schedules last fired is unknown: {gone}")
     unknown = LastTick(None, None, SystemClock().now_ms())
-    return [
+    documents = [
         _document(each, stands.get(each.schedule.name, unknown), runs) for each in broker.schedules
     ]
+    return documents, is_known
 
 
 async def _fire(settings: Settings, broker: LaneBroker, periodic: Periodic) -> dict[str, Any]:
@@ -174,7 +180,7 @@ def _iso(moment_ms: int, zone: tzinfo) -> str:
     return datetime.fromtimestamp(moment_ms / 1000, tz=zone).isoformat(timespec="seconds")
 
 
-def _print_table(documents: Sequence[dict[str, Any]]) -> None:
+def _print_table(documents: Sequence[dict[str, Any]], *, never: str) -> None:
     from rich.table import Table  # noqa: PLC0415 - not for JSON
     from rich.text import Text  # noqa: PLC0415 - as above
 
@@ -189,13 +195,10 @@ def _print_table(documents: Sequence[dict[str, Any]]) -> None:
             Text(each["when"]),
             each["tz"],
             "\n".join(_shown(moment) for moment in each["next"]) or "never",
-            "never" if each["last_fired"] is None else _shown(each["last_fired"]),
+            never if each["last_fired"] is None else _shown(each["last_fired"]),
             each["missed"],
         )
-    console = answers()
-    if not console.is_terminal:
-        console.width = 10_000  # a line a schedule, for grep
-    console.print(table)
+    print_table(table)
 
 
 def _shown(moment: str) -> str:

@@ -64,6 +64,8 @@ class Hub:
         self._changed: set[str] = set()
         """Channels somebody began or ceased to listen to."""
         self._change = asyncio.Event()
+        self._is_lost = False
+        """Whether the connection is gone, and the log knows."""
         self._serving: asyncio.Task[None] | None = None
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -109,7 +111,9 @@ class Hub:
             try:
                 await self._listen()
             except Exception as error:  # noqa: BLE001 - whatever ended it, nobody may wait for ever
-                log.warning("subscription_lost", extra={"reason": str(error)})
+                if not self._is_lost:
+                    log.warning("subscription_lost", extra={"reason": str(error)})
+                self._is_lost = True
                 self._refuse_the_unheard(error)
             await self.clock.sleep(AGAIN_SECONDS)
 
@@ -157,6 +161,7 @@ class Hub:
             if message["type"] == "message":
                 listener.said(message["data"])
             else:
+                self._is_lost = False
                 self._heard.add(channel)
                 listener.confirmed()
 

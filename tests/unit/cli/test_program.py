@@ -10,10 +10,11 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 import typer
+from rich.table import Table
 
 from octoqueue.cli.lazy import Entry
 from octoqueue.cli.main import COMMANDS, main
-from octoqueue.cli.output import report, run_async
+from octoqueue.cli.output import print_table, report, run_async
 from octoqueue.errors import ConfigError, StoreUnavailable
 
 HEAVY = ("pydantic", "yaml", "dramatiq", "redis", "asyncpg", "asyncio", "uvloop", "fastapi")
@@ -129,7 +130,10 @@ def test_an_error_that_no_command_reported_is_reported_all_the_same(
 ) -> None:
     command_that(StoreUnavailable("redis", reason="refused"), monkeypatch)
     assert main(["config"]) == 2
-    assert capsys.readouterr().err == "octoqueue: redis cannot be reached: refused\n"
+    assert capsys.readouterr().err == (
+        "octoqueue: redis cannot be reached: refused; "
+        "'octoqueue config show' says which server is meant\n"
+    )
 
 
 def test_ctrl_c_is_exit_code_130_without_a_word(
@@ -163,6 +167,23 @@ def test_a_reader_that_leaves_ends_the_program_quietly() -> None:
 def test_a_report_is_one_line_without_passwords(capsys: pytest.CaptureFixture[str]) -> None:
     report(ConfigError("two\nlines about redis://u:geheim@h"))
     assert capsys.readouterr().err == "octoqueue: two lines about redis://u:****@h\n"
+
+
+def test_a_narrow_terminal_folds_a_table_and_cuts_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("message", no_wrap=True)
+    table.add_column("reason")
+    table.add_row("01890a5d-ac96-774b-bcce-b302099a8057", "no such address in the book")
+    print_table(table)
+    shown = capsys.readouterr().out
+    assert "01890a5d-ac96-774b-bcce-b302099a8057" in shown
+    assert "…" not in shown
+    assert len(shown.splitlines()) > 2
 
 
 def test_asynchronous_code_runs_on_uvloop() -> None:

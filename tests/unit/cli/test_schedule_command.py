@@ -86,7 +86,8 @@ async def test_a_machine_is_told_the_next_runs_in_the_zone_of_the_schedule(
     store: MemoryLaneStore,
 ) -> None:
     await fire(store)
-    documents = await schedule._read(Settings(), default_broker(), 2)
+    documents, is_known = await schedule._read(Settings(), default_broker(), 2)
+    assert is_known
     assert documents == [
         {
             "schedule": "nightly",
@@ -145,6 +146,8 @@ def test_without_a_store_the_next_runs_are_still_told(
     assert code == 0
     assert "unknown" in err
     assert [len(each["next"]) for each in orjson.loads(out)] == [3, 3]
+    _, out, _ = run(capsys, "-m", "declares_schedules")
+    assert ("unknown" in out, "never" in out) == (True, False)
 
 
 def test_without_a_module_it_says_how_to_name_one(
