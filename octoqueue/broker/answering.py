@@ -55,7 +55,8 @@ class AnsweringBroker(AdministeredBroker):
         return handles
 
     async def _wait_for_result(self, ident: MessageId, timeout: timedelta) -> bytes | None:
-        body = await (await self._store_of(ident)).wait_for_result(ident, timeout=timeout)
+        store, ident = await self._found(ident)
+        body = await store.wait_for_result(ident, timeout=timeout)
         return None if body is None else await self.claim_checks.redeemed(body)
 
     def kept_result(self, actor_name: str, record: ResultRecord, ident: MessageId) -> ResultRecord:
@@ -84,7 +85,7 @@ class AnsweringBroker(AdministeredBroker):
             InvalidMessage: `message_id` or `since` is none.
             EventTimeout: nothing was told within `timeout`.
         """
-        return following(self._store_of, message_id, timeout=timeout, since=since)
+        return following(self._found, message_id, timeout=timeout, since=since)
 
     def result_ttl_of(self, actor_name: str) -> timedelta:
         """Return how long the results of an actor are kept."""
@@ -96,12 +97,20 @@ class AnsweringBroker(AdministeredBroker):
         """Return whether a message may tell events."""
         return self._enveloper.tells_events(message)
 
-    async def _store_of(self, ident: MessageId) -> LaneStore:
-        """Return the store of a message that somebody waits for."""
+    async def _found(self, ident: MessageId) -> tuple[LaneStore, MessageId]:
+        """Return the store of a message that somebody waits for, and the id to ask for there.
+
+        Waiting inside an actor for a message that would leave with this actor's ack sends it now;
+        it is another's id then, when that one holds its unique key.
+        """
         context = current_message()
-        if context is not None:
-            # Waiting inside an actor for a message that would leave with this actor's ack.
-            kept = context.give_up(ident)
-            if kept is not None:
-                await self._send([kept])
-        return await self.opened_store()
+        kept = None if context is None else context.give_up(ident)
+        if context is not None and kept is not None:
+            try:
+                duplicates = await self._send([kept])
+            except BaseException:
+                context.carry([kept])
+                raise
+            if duplicates is not None:
+                ident = duplicates.existing.get(ident, ident)
+        return await self.opened_store(), ident

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -260,6 +261,16 @@ class MessageContext:
 CURRENT: ContextVar[MessageContext | None] = ContextVar("octoqueue_message", default=None)
 
 CURRENT_BATCH: ContextVar[tuple[MessageContext, ...]] = ContextVar("octoqueue_batch", default=())
+
+
+def _leave_actor() -> None:
+    """Nothing commits what the child of a fork would keep: there it is sent at once."""
+    CURRENT.set(None)
+    CURRENT_BATCH.set(())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_actor)
 
 
 def current_message() -> MessageContext | None:

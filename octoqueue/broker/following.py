@@ -22,13 +22,13 @@ PATIENCE = timedelta(seconds=60)
 
 
 def following(
-    store_for: Callable[[MessageId], Awaitable[LaneStore]],
+    find: Callable[[MessageId], Awaitable[tuple[LaneStore, MessageId]]],
     message_id: str,
     *,
     timeout: timedelta | None,
     since: str | None,
 ) -> AsyncGenerator[Event]:
-    """Return the events of a message; `store_for` gives the store when they are first asked for.
+    """Return the events of a message; `find` gives store and id when they are first asked for.
 
     Raises:
         InvalidMessage: `message_id` or `since` is none.
@@ -37,17 +37,18 @@ def following(
     if ident is None:
         raise InvalidMessage("message_id", f"{message_id!r} is no UUID in canonical form")
     position = None if since is None else position_from(since)
-    return _following(store_for, ident, timeout=timeout, since=position)
+    return _following(find, ident, timeout=timeout, since=position)
 
 
 async def _following(
-    store_for: Callable[[MessageId], Awaitable[LaneStore]],
+    find: Callable[[MessageId], Awaitable[tuple[LaneStore, MessageId]]],
     ident: MessageId,
     *,
     timeout: timedelta | None,
     since: Position | None,
 ) -> AsyncGenerator[Event]:
-    source = (await store_for(ident)).events(ident, since=since)
+    store, ident = await find(ident)
+    source = store.events(ident, since=since)
     seconds = None if timeout is None else timeout.total_seconds()
     try:
         while True:

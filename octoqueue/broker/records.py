@@ -56,7 +56,7 @@ def message_of(error: BaseException) -> str:
     """Return the message of an error, shortened; an actor's own class may fail to give one."""
     try:
         text = str(error)
-    except Exception as broken:  # noqa: BLE001 - the code of whoever wrote the error
+    except BaseException as broken:  # noqa: BLE001 - the code of whoever wrote the error
         text = f"<no message: its __str__ raised {type(broken).__name__}>"
     return storable(text[:MAX_MESSAGE_CHARACTERS])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from octoqueue.runtime.attempt import Attempt
 
 if TYPE_CHECKING:
     import asyncio
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -95,11 +98,21 @@ class ActorThreads:
             self._unfinished += 1
             is_short = len(self._threads) < min(self._unfinished, self._most)
             if is_short:
-                name = f"octoqueue-actor-{next(self._names)}"
-                thread = threading.Thread(target=self._serve, name=name, daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                self._start_thread()
         self._jobs.put((copy_context(), job))
+
+    def _start_thread(self) -> None:
+        name = f"octoqueue-actor-{next(self._names)}"
+        thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._threads:
+                self._unfinished -= 1
+                raise
+            log.warning("thread_refused", extra={"threads": len(self._threads)})
+        else:
+            self._threads.append(thread)
 
     def _serve(self) -> None:
         self._announce("after_worker_thread_boot", threading.current_thread())

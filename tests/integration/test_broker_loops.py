@@ -17,7 +17,7 @@ from octoqueue.broker.lane_broker import LaneBroker
 from octoqueue.lanes.options import LaneOptions
 from octoqueue.primitives.envelope import decode_body
 from octoqueue.primitives.messages import SessionId
-from tests.running import SHORTLY, running
+from tests.running import PATIENCE_SECONDS, SHORTLY, Gate, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +98,32 @@ def test_the_child_of_a_fork_can_send_after_its_parent_has(
     assert child.exitcode == 0
     note.send("parent")
     assert asyncio.run(arrived(broker)) == {"parent": 2, "child": 1}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+async def test_what_a_forked_child_of_an_actor_sends_is_sent_at_once(broker: LaneBroker) -> None:
+    gate, note = Gate(), list[str]()
+
+    @octoqueue.actor(broker=broker, name="note")
+    async def listen(where: str) -> None:
+        note.append(where)
+        gate.opened.set()
+
+    @octoqueue.actor(broker=broker)
+    def work() -> None:
+        child = multiprocessing.get_context("fork").Process(target=_send_and_leave, args=(listen,))
+        child.start()
+        child.join(timeout=20)
+        if child.is_alive():
+            child.kill()
+        if child.exitcode:
+            note.append("failed")
+
+    async with broker.connected(), running(broker):
+        await work.asend()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await gate.opened.wait()
+    assert note == ["child"]
 
 
 async def test_results_wait_on_the_loop_that_asks(broker: LaneBroker) -> None:

@@ -16,12 +16,13 @@ import pytest
 
 import octoqueue
 from octoqueue.broker.context import CURRENT
-from octoqueue.errors import ActorFailed, ResultNotKept, ResultTimeout
+from octoqueue.errors import ActorFailed, ResultNotKept, ResultTimeout, StoreUnavailable
 from tests.running import (
     SHORTLY,
     Gate,
     WatchedStore,
     broker_on,
+    gone,
     reason_of_death,
     running,
     until,
@@ -332,10 +333,16 @@ class Mute(Exception):
         raise RuntimeError("no words")
 
 
+class Exiting(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
 @pytest.mark.parametrize(
     "error",
     [
         pytest.param(Mute(), id="no_str"),
+        pytest.param(Exiting(), id="str_exits"),
         pytest.param(ValueError("caf\udce9.txt"), id="surrogate"),
         pytest.param(ValueError("x" * 1_000_000), id="very_long"),
     ],
@@ -466,6 +473,49 @@ async def test_waiting_for_a_childs_result_inside_an_actor_does_not_deadlock() -
         assert await (await total.asend()).result(timeout=SHORTLY) == 6
 
 
+async def test_a_child_that_could_not_be_sent_early_is_committed_with_its_parent() -> None:
+    store = WatchedStore()
+    broker, seen = broker_on(store), list[str]()
+
+    @octoqueue.actor(broker=broker, results=True)
+    async def child() -> None:
+        seen.append("child")
+
+    @octoqueue.actor(broker=broker)
+    async def parent() -> None:
+        handle = await child.asend()
+        store.fail("enqueue", gone())
+        try:
+            await handle.result(timeout=SHORTLY)
+        except StoreUnavailable:
+            seen.append("refused")
+
+    async with running(broker):
+        await parent.asend()
+        await until(lambda: len(seen) == 2)
+    assert seen == ["refused", "child"]
+
+
+async def test_waiting_inside_an_actor_for_a_duplicate_waits_for_the_message_that_is_there() -> (
+    None
+):
+    store = WatchedStore()
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker, results=True, unique=octoqueue.Unique(key=lambda _: "one"))
+    async def child(number: int) -> int:
+        await until(lambda: len(store.called("enqueue")) == 3)
+        return number
+
+    @octoqueue.actor(broker=broker, results=True)
+    async def parent() -> int:
+        return await (await child.asend(2)).result(timeout=SHORTLY)
+
+    async with running(broker):
+        await child.asend(1)
+        assert await (await parent.asend()).result(timeout=SHORTLY) == 1
+
+
 async def test_a_task_that_outlives_its_actor_can_still_send() -> None:
     store, gate = WatchedStore(), Gate()
     broker = broker_on(store)
@@ -531,6 +581,32 @@ async def test_an_attempts_context_is_gone_from_the_thread_when_it_has_ended() -
 
 
 # ── many ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_machine_that_gives_no_more_threads_makes_messages_wait_for_those_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, ran = broker_on(), list[int]()
+    start, started = threading.Thread.start, list[str]()
+
+    def refuse_the_second(thread: threading.Thread) -> None:
+        if thread.name.startswith("octoqueue-actor-"):
+            if started:
+                raise RuntimeError("can't start new thread")
+            started.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_the_second)
+
+    @octoqueue.actor(broker=broker)
+    def work(number: int) -> None:
+        ran.append(number)
+
+    async with running(broker):
+        for number in range(10):
+            await work.asend(number)
+        await until_done(broker.store(), "default", 10)
+    assert sorted(ran) == list(range(10))
 
 
 async def test_more_sync_messages_than_threads_all_run_and_free_their_slots() -> None:
