@@ -73,7 +73,7 @@ class Telling:
         self._first = 1
         """The number of the first of them."""
         self._lost = 0
-        """How many had to make room since the last were stored."""
+        """How many had to make room since the last that were stored."""
         self._waiting: list[Waiting] = []
         self._has_ended = False
 
@@ -153,7 +153,7 @@ class Telling:
             after = told.first + len(told.events)
             while self._first < after and self._unstored:
                 self._forget_first()
-            self._lost = 0
+            self._lost = max(self._first - after, 0)  # what made room meanwhile
             ready = [future for number, future in self._waiting if number < self._first]
             self._waiting = [entry for entry in self._waiting if entry[0] >= self._first]
         for future in ready:

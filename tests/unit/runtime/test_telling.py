@@ -358,3 +358,30 @@ async def test_an_actor_that_tells_faster_than_can_be_stored_loses_the_oldest_an
     assert (events[0].kind, events[0].missed) == ("gap", 18)
     assert [event.data for event in events[1:-1]] == list(range(17, 25))
     assert events[-1].outcome == "succeeded"
+
+
+async def test_what_is_lost_while_a_call_travels_is_told_as_a_gap_too() -> None:
+    store = WatchedStore(memory_store(events=Keeping(bound=10)))
+    broker, travelling, flooded = broker_on(store), asyncio.Event(), asyncio.Event()
+
+    async def hold_up() -> None:
+        travelling.set()
+        await flooded.wait()
+
+    store.before["emit"] = hold_up
+
+    @octoqueue.actor(broker=broker, events=True)
+    async def stream() -> None:
+        await travelling.wait()
+        for number in range(25):
+            here().emit(number)
+        flooded.set()
+        await here().aemit(25)
+
+    async with broker.connected(), running(broker):
+        handle = await stream.asend()
+        await flooded.wait()
+        events = await told(handle, since=None)
+    assert events[0].kind == "started"
+    assert (events[1].kind, events[1].missed) == ("gap", 18)
+    assert [event.data for event in events[2:-1]] == list(range(18, 26))
