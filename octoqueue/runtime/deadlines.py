@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MOST_IDLE = 100
+"""Limits that nobody runs under: messages may bring any number of their own."""
+
 ASK_AGAIN_SECONDS = 1.0
 """How often an attempt that does not end is told again: from then on, this is its limit."""
 
@@ -49,6 +52,9 @@ class Deadlines(Generic[T]):
             told = self._running.get(ASK_AGAIN_SECONDS)
             if told is not None:
                 told.pop(attempt, None)
+        elif not running and len(self._running) > _MOST_IDLE:
+            del self._running[limit_seconds]
+            self._armed.pop(limit_seconds).cancel()
 
     def _arm(self, limit_seconds: float, when: float) -> None:
         self._armed[limit_seconds] = self._loop.call_at(when, self._look, limit_seconds)

@@ -152,3 +152,14 @@ def test_clearing_cancels_every_timer() -> None:
     loop.move_to(1_000.0)
     assert told == []
     deadlines.remove("a", 1.0)
+
+
+def test_limits_that_nobody_runs_under_any_more_do_not_collect() -> None:
+    loop = StillLoop()
+    deadlines, told = deadlines_on(loop)
+    for number in range(10_000):
+        deadlines.add("a", 100.0 + number)
+        deadlines.remove("a", 100.0 + number)
+    assert loop.armed < 200
+    loop.move_to(100_000.0)
+    assert told == []
