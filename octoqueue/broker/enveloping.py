@@ -93,7 +93,7 @@ class Enveloper:
             if (wanted := options.get("lane")) is not None:
                 lane = lane_from(wanted)
             if (wish := options.get("results")) is not None:
-                keeps = bool(wish)
+                keeps = _yes_or_no("results", wish)
         if (options and not _ADMITTED.isdisjoint(options)) or (
             actor is not None and (actor.admission or actor.options.expires_ms is not None)
         ):
@@ -138,6 +138,12 @@ class Enveloper:
         """Return whether a message may tell events; of an actor elsewhere nobody knows here."""
         actor = self._find(message.actor_name)
         return actor is None or actor.options.events
+
+
+def _yes_or_no(field: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidMessage(field, f"{value!r} is neither True nor False")
+    return value
 
 
 def _refuses_duplicates(actor: Executable | None) -> bool:

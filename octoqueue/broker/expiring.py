@@ -76,8 +76,8 @@ def moment_in(options: Mapping[str, Any], name: str) -> int | None:
     value: object = options.get(name)
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidMessage(name, f"{value!r} is no moment in milliseconds")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LATEST_MS:
+        raise InvalidMessage(name, f"{str(value)[:20]!r} is no moment in milliseconds")
     return value
 
 

@@ -169,7 +169,11 @@ def resolved(options: Mapping[str, Any], *, lane: Lane, defaults: Defaults) -> A
 
 
 def _resolved(options: Mapping[str, Any], lane: Lane, defaults: Defaults) -> ActorOptions:
+    for name, (holds, must_be) in _RULES.items():
+        if (value := options.get(name)) is not None and not holds(value):
+            raise DeclarationError(f"{name} is {value!r}, it must be {must_be}")
     policy = defaults.retry
+    expires = _duration(options, "expires", None)
     throws: type[BaseException] | tuple[type[BaseException], ...]
     throws = options.get("throws") or ()
     lane_name: str | None = options.get("lane")
@@ -190,7 +194,7 @@ def _resolved(options: Mapping[str, Any], lane: Lane, defaults: Defaults) -> Act
         time_limit=time_limit,
         time_limit_seconds=None if time_limit is None else time_limit.total_seconds(),
         max_age=_duration(options, "max_age", defaults.max_age),
-        expires_ms=options.get("expires"),
+        expires_ms=None if expires is None else expires // _MILLISECOND,
         results=bool(options.get("results", False)),
         events=bool(options.get("events", False)),
         result_ttl_ms=_duration(options, "result_ttl", defaults.result_ttl) // _MILLISECOND,
@@ -226,5 +230,13 @@ def _milliseconds(owner: str, name: str, value: object) -> float | None:
 
 
 def _duration(options: Mapping[str, Any], name: str, default: Any) -> Any:
-    value = options.get(name)
-    return default if value is None else timedelta(milliseconds=value)
+    """Return a time as dramatiq writes it, in milliseconds; but for a backoff 0 says nothing."""
+    value: object = options.get(name)
+    least = 0 if name == "min_backoff" else 1
+    if value is None or (value == 0 < least):
+        return default
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value:
+        raise DeclarationError(
+            f"{name} is {value!r}, it must be a number of milliseconds, at least {least}"
+        )
+    return timedelta(milliseconds=value)

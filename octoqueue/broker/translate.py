@@ -46,10 +46,15 @@ def delay_of(message: Message[Any], delay_ms: int) -> int:
     """Return the longest of `delay_ms`, the delay a message of a group has, and a delay queue's.
 
     A message from one of dramatiq's delay queues says when it is due in its option `eta`.
+
+    Raises:
+        InvalidMessage: its own delay is no number.
     """
     own_ms, eta = message.options.get("delay"), message.options.get("eta")
-    if own_ms:
-        delay_ms = max(delay_ms, own_ms)
+    if own_ms is not None:
+        if not _is_time(own_ms):
+            raise InvalidMessage("delay", f"{own_ms!r} is no number of milliseconds")
+        delay_ms = max(delay_ms, round(own_ms))
     return max(delay_ms, round(eta) - SENDING_CLOCK.now_ms()) if _is_time(eta) else delay_ms
 
 

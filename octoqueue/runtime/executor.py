@@ -97,13 +97,22 @@ class Executor:
             self._settler.settle(self._endings.burial(attempt))
             return False
         self.running[lease.token] = attempt
+        try:
+            self._begin(attempt)
+        except Exception as error:
+            # Whatever it is, the others must run.
+            log.exception("start_failed", extra={"actor": attempt.call.actor})
+            self._ended(attempt, None, error)
+        return True
+
+    def _begin(self, attempt: Attempt) -> None:
         if attempt.header.flags:
             self._events.begin(attempt)
         if attempt.deadline_ms is not None:
             self._watch_deadline(attempt, attempt.deadline_ms)
         if attempt.options.batch is not None:
             self._batching.add(attempt)
-            return True
+            return
         limit_seconds = attempt.options.time_limit_seconds
         if limit_seconds is not None:
             self._deadlines.add(attempt, limit_seconds)
@@ -113,7 +122,6 @@ class Executor:
             attempt.task = self._loop.create_task(self._run(attempt))
         else:
             attempt.task = self._loop.create_task(self._run_with_hooks(attempt))
-        return True
 
     def start_batches(self) -> None:
         """Run what waits for more messages of its batch without waiting any longer."""
@@ -231,7 +239,8 @@ class Executor:
             settlement = self._endings.settlement(attempt, ending, attempt.context.seal())
             used = attempt.context.used
             return replace(settlement, used=dict(used)) if used else settlement
-        except Exception as broken:
+        except BaseException as broken:
+            # Code of the program: how it compares its errors, what its `retry_when` says.
             log.exception("ending_failed", extra={"actor": attempt.call.actor})
             reason = orjson.dumps(reason_of(broken))
             return Settlement(lease=attempt.lease, outcome=Outcome.DEAD_LETTER, reason=reason)

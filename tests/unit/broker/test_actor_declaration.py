@@ -130,10 +130,32 @@ def test_a_function_that_would_only_make_a_generator_is_refused() -> None:
             yield 1
 
 
-def test_impossible_options_of_a_plain_dramatiq_actor_are_refused_when_it_is_declared() -> None:
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("max_retries", -5),
+        ("time_limit", "soon"),
+        ("expires", timedelta(seconds=1)),
+        ("expires", "1000"),
+        ("batch", 10),
+        ("results", "yes"),
+        ("throws", "ValueError"),
+    ],
+)
+def test_impossible_options_of_a_plain_dramatiq_actor_are_refused_when_it_is_declared(
+    option: str, value: object
+) -> None:
     broker = broker_on()
-    with pytest.raises(DeclarationError, match="max_retries"):
-        dramatiq.actor(broker=broker, max_retries=-5)(lambda: None)
+    options: dict[str, Any] = {option: value}
+    with pytest.raises(DeclarationError, match=option):
+        dramatiq.actor(broker=broker, **options)(lambda: None)
+
+
+def test_a_time_of_zero_says_nothing_as_in_dramatiq() -> None:
+    broker = broker_on()
+    dramatiq.actor(broker=broker, actor_name="work", time_limit=0, max_age=0)(print)
+    options = broker.executable("work").options
+    assert (options.time_limit, options.max_age) == (broker.defaults.time_limit, None)
 
 
 def test_what_is_declared_is_what_a_worker_reads() -> None:

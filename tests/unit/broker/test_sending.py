@@ -289,6 +289,32 @@ async def test_impossible_delays_and_lanes_of_dramatiqs_options_are_refused(
     assert not sent(store)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("delay", "5"),
+        ("delay", float("nan")),
+        ("tenant", 5),
+        ("unique", 5),
+        ("expires", "soon"),
+        ("deadline", 1_000),
+        ("results", "yes"),
+    ],
+)
+async def test_options_of_a_wrong_type_are_refused_by_name(
+    store: WatchedStore,
+    broker: LaneBroker,
+    work: AsyncActor[[object], None],
+    field: str,
+    value: object,
+) -> None:
+    options: dict[str, Any] = {field: value}
+    with pytest.raises(InvalidMessage) as caught:
+        await broker.aenqueue(work.message_with_options(args=(1,), **options))
+    assert caught.value.field == field
+    assert not sent(store)
+
+
 async def test_a_store_that_is_gone_is_said_to_be_and_is_worth_another_try(
     store: WatchedStore, work: AsyncActor[[object], None]
 ) -> None:

@@ -10,6 +10,7 @@ import dramatiq
 import pytest
 
 import octoqueue
+from octoqueue.broker.options import Defaults
 from octoqueue.errors import ActorFailed
 from octoqueue.primitives.envelope import decode_body
 from octoqueue.primitives.lane import Lane
@@ -192,17 +193,55 @@ async def test_options_a_message_carries_hold_instead_of_its_actors() -> None:
     assert (await store.stats("default")).dead == 1
 
 
-async def test_impossible_options_of_a_message_kill_only_that_message() -> None:
+IMPOSSIBLE: list[dict[str, Any]] = [
+    {"time_limit": "soon"},
+    {"time_limit": -1},
+    {"time_limit": float("nan")},
+    {"max_age": "1000"},
+    {"max_age": -1},
+    {"max_retries": "3"},
+    {"max_retries": -1},
+    {"min_backoff": [1]},
+    {"max_backoff": 1e300},
+    {"result_ttl": -5},
+    {"result_ttl": 0.2},
+    {"notify_shutdown": "yes"},
+    {"on_dead_letter": 5},
+    {"deadline_at": "tomorrow"},
+    {"deadline_at": 10**400},
+    {"expires_at": 1.5},
+]
+
+
+@pytest.mark.parametrize("options", IMPOSSIBLE, ids=str)
+async def test_impossible_options_of_a_message_kill_only_that_message(
+    options: dict[str, Any],
+) -> None:
     broker = broker_on()
 
-    @octoqueue.actor(broker=broker)
+    @octoqueue.actor(broker=broker, results=True)
     async def work() -> None: ...
 
-    async with running(broker):
-        await broker.aenqueue(work.message_with_options(time_limit="soon"))
-        assert (await reason_of_death(broker.store(), "default"))["error"] == "DeclarationError"
-        await work.asend()
-        await until_done(broker.store(), "default", 2)
+    async with running(broker, concurrency=1) as worker:
+        await broker.aenqueue(work.message_with_options(**options))
+        reason = await reason_of_death(broker.store(), "default")
+        assert reason["error"] in {"DeclarationError", "InvalidMessage"}
+        assert next(iter(options)) in reason["message"]
+        handle = await work.asend()
+        await handle.result(timeout=SHORTLY)
+        await until(lambda: worker._free == 1)
+
+
+async def test_a_message_that_cannot_be_started_for_whatever_reason_kills_no_worker() -> None:
+    broker = broker_on(defaults=Defaults(max_event_bytes=8))
+
+    @octoqueue.actor(broker=broker, events=True, max_retries=0)
+    async def tell() -> None: ...
+
+    async with running(broker, concurrency=1) as worker:
+        await tell.asend()
+        assert (await reason_of_death(broker.store(), "default"))["error"] == "EventTooLarge"
+        await until(lambda: worker._free == 1)
 
 
 # ── who is told ──────────────────────────────────────────────────────────────────────────────────
