@@ -92,8 +92,8 @@ class Lanes(Middleware):
     def before_nack(self, broker: Broker, message: MessageProxy) -> None:
         """Tell the actor named by `on_dead_letter`, with the commit of the dead letter."""
         registry = cast("Registry", broker)
-        if not isinstance(message, LeasedMessage):
-            return
+        if not isinstance(message, LeasedMessage) or message.last_words is not None:
+            return  # dramatiq calls this again whenever the store was not there for the nack
         if message.actor_name not in registry.get_declared_actors():
             return
         actor = registry.executable(message.actor_name).options.on_dead_letter
@@ -103,9 +103,7 @@ class Lanes(Middleware):
         attempt = message.header.attempt
         kwargs = dead_letter_kwargs(message.message_id, message.call, record, attempt=attempt)
         try:
-            told = registry.follow_up(actor, (), kwargs, beside=message.header)
+            message.last_words = registry.follow_up(actor, (), kwargs, beside=message.header)
         except OctoqueueError as error:
             facts = {"actor": actor, "reason": str(error)}
             log.error("dead_letter_actor_failed", extra=facts)  # noqa: TRY400 - it says it all
-        else:
-            message.follow_ups.append(told)

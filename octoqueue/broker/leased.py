@@ -38,6 +38,8 @@ class LeasedMessage(MessageProxy):
         self.header = header
         self.call = call
         self.follow_ups: list[Enqueue] = []
+        self.last_words: Enqueue | None = None
+        """For the actor named by `on_dead_letter`."""
         self.result: ResultRecord | None = None
         self._retry_reason = b""
 
@@ -73,10 +75,11 @@ class LeasedMessage(MessageProxy):
         """Return how its lease ends."""
         if outcome is Outcome.RELEASE:
             return Settlement(lease=self.lease, outcome=outcome)
+        last_words = () if self.last_words is None else (self.last_words,)
         return Settlement(
             lease=self.lease,
             outcome=outcome,
             reason=reason or self._retry_reason,
             result=self.result,
-            follow_ups=tuple(self.follow_ups),
+            follow_ups=(*self.follow_ups, *last_words),
         )

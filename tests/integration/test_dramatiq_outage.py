@@ -15,9 +15,11 @@ import pytest
 from dramatiq import Worker
 from dramatiq import worker as stock
 
+import octoqueue
 from octoqueue.broker.lane_broker import LaneBroker
 from octoqueue.lanes.options import LaneOptions
 from tests.contract.redis_processes import RedisProcess, wait_until
+from tests.running import WatchedStore, broker_on, gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,3 +75,30 @@ def test_every_message_runs_although_redis_is_killed_in_between(
     stats = asyncio.run(ask())
     assert set(ran.values()) == {1}
     assert (stats.in_flight, stats.waiting, stats.counters["acked"]) == (0, 0, MESSAGES)
+
+
+def test_the_actor_for_dead_letters_is_told_once_however_often_a_nack_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stock, "POST_PROCESS_MESSAGE_RETRY_DELAY_SECS", 0.01)
+    store = WatchedStore()
+    broker, told = broker_on(store), list[str]()
+
+    @octoqueue.actor(broker=broker)
+    def bury(message_id: str, **_: object) -> None:
+        told.append(message_id)
+
+    @octoqueue.actor(broker=broker, max_retries=0, on_dead_letter="bury")
+    def fail() -> None:
+        raise LookupError
+
+    store.fail("commit", *[gone()] * 3)
+    handle = fail.send()
+    worker = Worker(broker, worker_threads=1, worker_timeout=50)
+    worker.start()
+    try:
+        broker.join("default", timeout=20_000)
+    finally:
+        worker.stop()
+        broker.close()
+    assert told == [handle.message_id]
