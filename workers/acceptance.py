@@ -4,6 +4,9 @@
       429, 503: nothing      503: nothing is known              │ full: both taken back, 429
       is written             to be accepted                     └ Redis gone: the relay sends it
 
+How full the lanes are is asked when they may be half full or nobody has asked for half a second; a
+Redis that goes in between is noticed by the first message that cannot be sent.
+
 Once the transaction has committed the task is accepted, whatever happens to Redis or to this
 process, with one exception: when the lane filled up in the meantime, task and message are taken
 back in one transaction, and only a caller whose message was still there to be taken is told no.
@@ -57,6 +60,8 @@ _TIDY_SECONDS: Final = 0.1
 """How long rows of what was sent stay, so that one statement deletes many."""
 _CLOCK_SECONDS: Final = 2.0
 """How old a reading of the store's clock may be; far less than `SEND_WITHIN`."""
+_DEPTHS_SECONDS: Final = 0.5
+"""How old a reading of the lanes' depths may be where it shows plenty of room."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
@@ -76,6 +81,8 @@ class Acceptance:
         self._clock = SystemClock()
         self._read_clock = (-math.inf, 0)
         """When the store's clock was read, and what it showed."""
+        self._read_depths: tuple[float, dict[Lane, int]] = (-math.inf, {})
+        """When the lanes were looked at, and how full they must be since."""
 
     async def aclose(self) -> None:
         """Answer what is under way and delete the rows of what was sent. Idempotent."""
@@ -105,8 +112,7 @@ class Acceptance:
 
     async def _accept_many(self, tasks: Sequence[NewTask]) -> Sequence[LaneFull | None]:
         not_after_ms = await self._not_after_ms()
-        stats = await self._broker.store().stats(QUEUE)
-        refusals = self._without_room(tasks, dict(stats.depth))
+        refusals = self._without_room(tasks, await self._depths(tasks))
         wanted = [task for task in tasks if task.task_id not in refusals]
         if wanted:
             messages = [self._message(task) for task in wanted]
@@ -125,10 +131,26 @@ class Acceptance:
             self._read_clock = read_at, now_ms
         return now_ms + SEND_WITHIN // _MILLISECOND
 
+    async def _depths(self, tasks: Sequence[NewTask]) -> dict[Lane, int]:
+        """Return how full the lanes are; not quite, as long as there is plenty of room.
+
+        Counted on from a reading: what has run since is left out, what others have sent is missed.
+        """
+        read_at, depths = self._read_depths
+        store = self._broker.store()
+        is_known = self._clock.monotonic() - read_at <= _DEPTHS_SECONDS and all(
+            depths[task.lane] + len(tasks) <= store.options.bound(QUEUE, task.lane) / 2
+            for task in tasks
+        )
+        if not is_known:
+            read_at, depths = self._clock.monotonic(), dict((await store.stats(QUEUE)).depth)
+            self._read_depths = read_at, depths
+        return depths
+
     def _without_room(
         self, tasks: Sequence[NewTask], depths: dict[Lane, int]
     ) -> dict[TaskId, LaneFull]:
-        """Return the tasks for which there is no room now: for them nothing is written."""
+        """Return the tasks for which there is no room now, and count the others in `depths`."""
         options, refusals = self._broker.store().options, dict["TaskId", LaneFull]()
         for task in tasks:
             depth, bound = depths[task.lane], options.bound(QUEUE, task.lane)
@@ -153,6 +175,7 @@ class Acceptance:
                 answers = await self._broker.store().enqueue_once(messages, once)
         except (StoreError, TimeoutError) as exc:
             self._settled += settled
+            self._read_depths = -math.inf, {}
             log.info("left_to_the_relay", extra={"messages": len(tasks), "reason": repr(exc)})
             return {}
         full = {
@@ -160,6 +183,8 @@ class Acceptance:
             for task, answer in zip(tasks, answers, strict=True)
             if isinstance(answer, LaneFull)
         }
+        if full:
+            self._read_depths = -math.inf, {}
         self._tidy_up([_id_of_message(task) for task in tasks if task.task_id not in full])
         return await self._taken_back(full) if full else {}
 

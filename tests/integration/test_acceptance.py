@@ -175,6 +175,33 @@ async def test_a_redis_that_is_gone_is_known_before_anything_is_written(
     assert await desk.world.rows() == 0
 
 
+async def test_the_lanes_are_looked_at_again_when_half_full_when_time_has_passed_and_after_trouble(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    async def look() -> None:
+        nonlocal looks
+        looks += 1
+
+    monkeypatch.setattr(acceptance, "_DEPTHS_SECONDS", 3600)
+    during(monkeypatch, desk.world.store, "stats", look, once=False)
+    for _ in range(2):
+        await desk.accepted()
+    assert looks == 1
+    await desk.accepted()
+    assert looks == 2
+    await desk.accepted(Lane.HIGH)
+    assert looks == 2
+    during(monkeypatch, desk.world.store, "enqueue_once", fail)
+    await desk.accepted(Lane.HIGH)
+    await desk.accepted(Lane.NORMAL)
+    assert looks == 3
+    monkeypatch.setattr(acceptance, "_DEPTHS_SECONDS", 0)
+    await desk.accepted(Lane.NORMAL)
+    assert looks == 4
+
+
 @pytest.mark.parametrize("lost_answer", [False, True])
 async def test_a_redis_that_goes_after_the_commit_loses_no_task_and_doubles_none(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, *, lost_answer: bool

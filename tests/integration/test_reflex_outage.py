@@ -16,6 +16,7 @@ from octoqueue.settings.root import Settings
 from tests.asgi import serving
 from tests.databases import fresh_database
 from tests.links import Link
+from workers import acceptance
 from workers.reflex.app import create_app
 
 if TYPE_CHECKING:
@@ -78,6 +79,12 @@ async def recovered(client: httpx.AsyncClient) -> httpx.Response:
         while (answer := await submit(client)).status_code == 503:  # noqa: ASYNC110 - as callers do
             await asyncio.sleep(0.05)
     return answer
+
+
+@pytest.fixture(autouse=True)
+def always_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, what is sent within half a second of an answer of Redis may be accepted."""
+    monkeypatch.setattr(acceptance, "_DEPTHS_SECONDS", -1.0)
 
 
 @pytest.mark.parametrize("part", ["redis", "postgres"])
