@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dramatiq.message import Message
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from octoqueue.broker.lane_broker import LaneBroker
+
+_QUEUE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
+"""What dramatiq allows."""
 
 
 def message_to(
@@ -51,7 +55,14 @@ def message_elsewhere(
     kwargs: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> Message[Any]:
-    """Return a message for an actor that another program declares; nothing of it is checked."""
+    """Return a message for an actor that another program declares; its arguments are not checked.
+
+    Raises:
+        InvalidMessage: there can be no such queue.
+    """
+    if not _QUEUE.fullmatch(queue):
+        rule = "letters, digits, '.', '_' and '-', a letter or '_' first"
+        raise InvalidMessage("queue", f"{queue!r} is no name of a queue: {rule}")
     return Message(
         queue_name=queue,
         actor_name=actor_name,

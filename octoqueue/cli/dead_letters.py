@@ -86,7 +86,9 @@ _AT_ONCE: Final = 100
 """Letters in one call of the store, which serves nobody else meanwhile."""
 _SHOWN: Final = 50
 
-QueueArgument = Annotated[str, typer.Argument(help="The queue.", show_default=False)]
+QueueArgument = Annotated[
+    str, typer.Argument(metavar="QUEUE", help="The queue.", show_default=False)
+]
 IdArguments = Annotated[
     list[str] | None, typer.Argument(metavar="ID", help="Message ids.", show_default=False)
 ]

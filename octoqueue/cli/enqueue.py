@@ -59,7 +59,9 @@ class _Wish:
 @app.command(help=_HELP)
 def enqueue(
     context: typer.Context,
-    actor: Annotated[str, typer.Argument(help="The actor's name.", show_default=False)],
+    actor: Annotated[
+        str, typer.Argument(metavar="ACTOR", help="The actor's name.", show_default=False)
+    ],
     *,
     args: Annotated[
         str, typer.Option(metavar="JSON", help="Positional arguments: a JSON array.")

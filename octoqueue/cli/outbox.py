@@ -209,7 +209,7 @@ async def _private_postgres(settings: Settings) -> str:
     raise StoreUnavailable(
         "PostgreSQL",
         reason="no OCTOQUEUE_POSTGRES_URL is set and no private one is running; "
-        "'octoqueue up' starts one",
+        "'octoqueue outbox migrate' starts one",
     )
 
 

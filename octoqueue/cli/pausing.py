@@ -38,7 +38,9 @@ Let paused queues be claimed from again.
     octoqueue resume coder judge
 """
 
-_QueuesArgument = Annotated[list[str], typer.Argument(metavar="QUEUE...", help="The queues.")]
+_QueuesArgument = Annotated[
+    list[str], typer.Argument(metavar="QUEUE", help="The queues.", show_default=False)
+]
 
 
 @pause_app.command(help=_PAUSE_HELP)

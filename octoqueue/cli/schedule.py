@@ -87,7 +87,9 @@ def schedule(
 
 @app.command(help=_FIRE_HELP)
 def fire(
-    name: Annotated[str, typer.Argument(help="The schedule.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="SCHEDULE", help="The schedule.", show_default=False)
+    ],
     *,
     modules: ModulesOption = None,
     as_json: JsonOption = False,

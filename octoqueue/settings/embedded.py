@@ -23,4 +23,4 @@ class EmbeddedSettings(Section):
 
     state_dir: Annotated[Path | None, AfterValidator(_at_home)] = None
     """Folder of their data and sockets. Without one, `octoqueue/<name>` below the user's state
-    folder (`$XDG_STATE_HOME`, else `~/.local/state`)."""
+    folder (`$XDG_STATE_HOME`, else `~/.local/state`; of root `/var/lib`)."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from octoqueue.broker.default import default_broker
 from octoqueue.broker.portal import Portal
@@ -122,7 +122,8 @@ class LaneQueue:
         Raises:
             DrainTimeout: actors were still running; they are interrupted and given back.
             DrainEndless: the limit was reached.
-            DeclarationError: called on an event loop; `await adrain()` there.
+            DeclarationError: called on an event loop, `await adrain()` there; or `queues` is no
+                list, or `concurrency` below 1.
         """
         _refuse_on_loop("drain")
         return self._portal.run(
@@ -145,6 +146,10 @@ class LaneQueue:
         timeout: timedelta = PATIENCE,
     ) -> DrainReport:
         """Drain on this event loop. See `drain`."""
+        if isinstance(queues, str):
+            raise DeclarationError(f"queues: {queues!r} is no list: write [{queues!r}]")
+        if concurrency < 1:
+            raise DeclarationError(f"concurrency: {concurrency} is not 1 or more")
         if not self._has_booted:
             self._has_booted = True
             await asyncio.to_thread(self.broker.announce, "after_process_boot")
@@ -167,8 +172,10 @@ class LaneQueue:
         ticks. To see each of them, advance from tick to tick.
 
         Raises:
-            InvalidMessage: `by` is negative.
+            InvalidMessage: `by` is negative, or no `timedelta`.
         """
+        if not isinstance(cast("object", by), timedelta):
+            raise InvalidMessage("by", f"{by!r} is no timedelta")
         if by < timedelta(0):
             raise InvalidMessage("by", f"{by} is negative: time does not go back")
         for periodic in self.broker.schedules:

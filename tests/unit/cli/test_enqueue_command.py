@@ -122,6 +122,7 @@ def test_for_a_queue_nothing_is_imported_or_checked(program: Program) -> None:
         (["write"], "is declared by no fleet of the configuration: name its module with --module"),
         (["write", "-m", "not_there"], "not_there cannot be found"),
         (["write", "-m", "MODULE", "--queue", "coder"], "name the module or the queue, not both"),
+        (["write", "--queue", "mail:dead"], "queue: 'mail:dead' is no name of a queue"),
         (["embed", "-m", "MODULE", "--args", '["a", "b"]'], "exactly one positional argument"),
     ],
 )

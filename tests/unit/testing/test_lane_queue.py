@@ -316,6 +316,16 @@ def test_time_does_not_go_back(kit: LaneQueue) -> None:
         kit.advance(-MINUTE)
 
 
+async def test_what_cannot_be_meant_is_refused_by_name(kit: LaneQueue) -> None:
+    seconds: Any = 5
+    with pytest.raises(InvalidMessage, match="by: 5 is no timedelta"):
+        kit.advance(seconds)
+    with pytest.raises(DeclarationError, match="queues: 'mail' is no list"):
+        await kit.adrain(queues="mail")
+    with pytest.raises(DeclarationError, match="concurrency: 0"):
+        await kit.adrain(concurrency=0)
+
+
 # ── what is enqueued ─────────────────────────────────────────────────────────────────────────────
 
 
