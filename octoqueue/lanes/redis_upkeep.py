@@ -15,7 +15,7 @@ from octoqueue.lanes.redis_events import RedisEvents
 from octoqueue.lanes.redis_reading import good, pairs
 from octoqueue.primitives.extension import FLOW_BYTES
 from octoqueue.primitives.messages import Lease, LeaseToken, SessionId
-from octoqueue.redis.calls.gates import define_call
+from octoqueue.redis.calls.gates import MORE, define_call
 from octoqueue.redis.calls.upkeep import (
     expired_call,
     expiry_call,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from octoqueue.redis.client import RedisClient
 
 _PROMOTE_AT_ONCE = 500
+"""Messages one call moves at most, out of all its partitions together."""
 _EXPIRED_AT_ONCE = 100
 
 
@@ -80,7 +81,7 @@ class RedisUpkeep(RedisEvents):
         """Define gates; written again whenever a session turns out to be new."""
         self._gates = gates
         queues = sorted({*await self.queues(), *self._known_queues, *gates.queue_caps})
-        shares, go_on = len(self._scopes), False
+        shares, go_on, somebody_goes_on = len(self._scopes), False, False
         unfinished = list(enumerate(self._scopes))
         while unfinished:
             answers = good(
@@ -91,9 +92,10 @@ class RedisUpkeep(RedisEvents):
                     ]
                 )
             )
-            unfinished = [one for one, more in zip(unfinished, answers, strict=True) if more]
+            somebody_goes_on = somebody_goes_on or any(answers)
+            unfinished = [one for one, n in zip(unfinished, answers, strict=True) if n == MORE]
             go_on = True
-        if not self._scopes[0].bells:
+        if somebody_goes_on and not self._scopes[0].bells:
             await self.ring(queues)
 
     @property
@@ -148,7 +150,7 @@ class RedisUpkeep(RedisEvents):
                 promote_call(
                     scope,
                     queue,
-                    limit=_PROMOTE_AT_ONCE,
+                    limit=max(1, _PROMOTE_AT_ONCE // len(scope.partitions)),
                     aging=self.options.aging,
                     first_line=secrets.token_bytes(FLOW_BYTES),
                     now_ms=self._now(),

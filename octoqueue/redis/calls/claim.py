@@ -25,11 +25,11 @@ def claim_keys(scope: Scope, session: SessionId, queues: Sequence[str]) -> list[
         if scope.bells:
             names.append(scope.keys.bell(queue))
         names += scope.line_keys(queue)
-        for partition in scope.partitions:
-            names += [scope.keys.lane(partition, queue, lane) for lane in LANES]
-            names.append(scope.keys.leased(partition, queue, session))
-            names.append(scope.keys.dead(partition, queue))
-            names.append(scope.keys.dead_messages(partition, queue))
+        for lane in LANES:
+            names += [scope.keys.lane(partition, queue, lane) for partition in scope.partitions]
+        names += [scope.keys.leased(partition, queue, session) for partition in scope.partitions]
+        names += [scope.keys.dead(partition, queue) for partition in scope.partitions]
+        names += [scope.keys.dead_messages(partition, queue) for partition in scope.partitions]
     return names
 
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from octoqueue.redis.calls.scope import Scope
 
 
+MORE = 2
+"""What `define.lua` answers when the call has to be made again."""
+
+
 def define_call(
     scope: Scope, gates: Gates, queues: Sequence[str], *, index: int, shares: int, go_on: bool
 ) -> ScriptCall:

@@ -9,8 +9,8 @@
 -- KEYS       [1] workers zset   [2] tombstones   [3] locks of unique keys
 --            [4] the 4 keys that lines share; then for each queue:
 --            [5] stats hash, [6] doorbell when the call has them, [7] the 12 line keys,
---            then for each partition of that queue: [8] high list, [9] normal list, [10] low list,
---            [11] leased hash of this session, [12] dead zset, [13] dead hash
+--            then, each for all partitions of that queue: [8] high lists, [9] normal lists,
+--            [10] low lists, [11] leased hashes of this session, [12] dead zsets, [13] dead hashes
 -- ARGV       [1] now in ms, or 0   [2] session   [3] claim number, 4 raw bytes   [4] limit
 --            [5] queues   [6] partitions   [7] has doorbells (0/1)
 --            [8] rotation: where the round over queues and partitions starts
@@ -50,13 +50,22 @@ local room, lines_in = {}, {}
 local function stats_of(queue) return KEYS[FIRST + queue * width] end
 local function base_of(queue) return FIRST + queue * width + 1 + bells + LINES end
 
-local function bury(payload, base)
-  local id = redis.sha1hex(payload):sub(1, 16)
-  redis.call('ZADD', KEYS[base + 4], now, id)
-  redis.call('HSET', KEYS[base + 5], id, struct.pack('>I4', #payload) .. payload .. UNDECODABLE)
+-- Where a queue's lists of a lane (from 0) begin among the keys.
+local function lists_of(queue, lane) return base_of(queue) + lane * partitions end
+
+-- Whether one of the lists from `first` on has a message: one command for all partitions.
+local function has_messages(first, lanes)
+  return redis.call('EXISTS', unpack(KEYS, first, first + lanes * partitions - 1)) > 0
 end
 
-local function lease(list, queue, partition, payloads, base)
+local function bury(payload, dead)
+  local id = redis.sha1hex(payload):sub(1, 16)
+  redis.call('ZADD', KEYS[dead], now, id)
+  redis.call('HSET', KEYS[dead + partitions], id, struct.pack('>I4', #payload) .. payload .. UNDECODABLE)
+end
+
+local function lease(list, queue, partition, payloads)
+  local leased = lists_of(queue - 1, 3) + partition - 1
   local waits, here = taken[queue] or {}, seen[queue] or {}
   local fields, good, ended, bad = {}, { queue, partition }, { -queue, partition }, 0
   taken[queue], seen[queue] = waits, here
@@ -77,12 +86,12 @@ local function lease(list, queue, partition, payloads, base)
         waits[bucket] = (waits[bucket] or 0) + 1
       end
     else
-      bury(payload, base)
+      bury(payload, leased + partitions)
       bad = bad + 1
     end
   end
   if #fields > 0 then
-    redis.call('HSET', KEYS[base + 3], unpack(fields))
+    redis.call('HSET', KEYS[leased], unpack(fields))
     if #good > 2 then found[#found + 1] = good end
     if #ended > 2 then found[#found + 1] = ended end
   end
@@ -92,33 +101,23 @@ local function lease(list, queue, partition, payloads, base)
   room[queue - 1] = room[queue - 1] - #fields / 2
 end
 
-local function claim(list, queue, partition, base)
+local function claim(list, queue, partition)
   while wanted > 0 and room[queue - 1] > 0 do
     local slice = math.min(wanted, room[queue - 1], SLICE)
     local payloads = redis.call('LPOP', list, slice)
     if not payloads then return end
-    lease(list, queue, partition, payloads, base)
+    lease(list, queue, partition, payloads)
     if #payloads < slice then return end
   end
 end
 
 local function claim_lists(queue, lane)
-  local base = base_of(queue)
+  local first = lists_of(queue, lane)
+  if partitions > 1 and not has_messages(first, 1) then return end
   for p = 0, partitions - 1 do
     if wanted <= 0 then return end
     local partition = (p + rotation) % partitions
-    local at = base + partition * 6
-    claim(KEYS[at + lane], queue + 1, partition + 1, at)
-  end
-end
-
--- Call `visit` with each partition of a queue until it returns something.
-local function each_partition(queue, visit)
-  local base = base_of(queue)
-  for p = 0, partitions - 1 do
-    local partition = (p + rotation) % partitions
-    local answer = visit(base + partition * 6, partition)
-    if answer then return answer end
+    claim(KEYS[first + partition], queue + 1, partition + 1)
   end
 end
 
@@ -140,17 +139,18 @@ local function prepare_lines()
   local function serve_plain(queue, lane, tag)
     local lines = lines_in[queue]
     if must_wait(lines, lane + 1, PLAIN, tag, '') then return end
-    local one = each_partition(queue, function(at, partition)
-      local payload = redis.call('LPOP', KEYS[at + lane])
-      return payload and { payload, partition, at }
-    end)
-    if not one then
-      redis.call('ZREM', lines.ring[lane + 1], PLAIN)
-      return
+    local first = lists_of(queue, lane)
+    for p = 0, partitions - 1 do
+      local partition = (p + rotation) % partitions
+      local payload = redis.call('LPOP', KEYS[first + partition])
+      if payload then
+        rotation = rotation + 1
+        lease(KEYS[first + partition], queue + 1, partition + 1, { payload })
+        next_turn(lines, lane + 1, PLAIN, tag, '', true)
+        return
+      end
     end
-    rotation = rotation + 1
-    lease(KEYS[one[3] + lane], queue + 1, one[2] + 1, { one[1] }, one[3])
-    next_turn(lines, lane + 1, PLAIN, tag, '', true)
+    redis.call('ZREM', lines.ring[lane + 1], PLAIN)
   end
 
   -- A line's turn: its first message, when its gates are open.
@@ -180,7 +180,7 @@ local function prepare_lines()
       else
         redis.call('ZREM', lines.gated[lane + 1], member)
         take_through(lines, extension, id .. claim_number, now)
-        lease(nil, queue + 1, 1, { payload }, base_of(queue))
+        lease(nil, queue + 1, 1, { payload })
         next_turn(lines, lane + 1, flow, tag, extension.tenant, is_followed)
       end
     end
@@ -192,9 +192,7 @@ local function prepare_lines()
     local lines = lines_in[queue]
     local ring_here = lines.ring[lane + 1]
     if redis.call('EXISTS', ring_here) == 0 then return true end
-    if each_partition(queue, function(at) return redis.call('LLEN', KEYS[at + lane]) > 0 end) then
-      join_plain(lines, lane + 1)
-    end
+    if has_messages(lists_of(queue, lane), 1) then join_plain(lines, lane + 1) end
     while wanted > 0 and room[queue] > 0 and not left_off do
       if lines.woken and lines.woken <= lane then return false end
       local first = redis.call('ZRANGE', ring_here, 0, 1, 'WITHSCORES')
@@ -218,11 +216,7 @@ local function has_more(queue)
   if room[queue] <= 0 then return false end
   local at = base_of(queue) - LINES
   return redis.call('EXISTS', KEYS[at], KEYS[at + 1], KEYS[at + 2]) > 0
-    or each_partition(queue, function(here)
-      for lane = 0, 2 do
-        if redis.call('LLEN', KEYS[here + lane]) > 0 then return true end
-      end
-    end)
+    or has_messages(base_of(queue), 3)
 end
 
 for queue = 0, queues - 1 do

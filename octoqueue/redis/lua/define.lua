@@ -6,8 +6,9 @@
 -- ARGV       [1] queues   [2] has doorbells (0/1)   [3] whether it goes on with what it left (0/1)
 --            [4] for each queue its cap, 0 for none
 --            [5] number of definitions, then for each: field, value
--- Returns    1 when there is more to do, which the same call with [3] does, else 0
--- Bound      1000 lines that wait
+-- Returns    2 when there is more to do, which the same call with [3] does; 1 when somebody may go on
+--            now, else 0
+-- Bound      250 lines that wait
 --#include header
 --#include extension
 --#include doorbell
@@ -15,7 +16,7 @@
 --#include gates
 
 local gates, queues, bells = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
-local first, width, left = 4 + queues, 13 + bells, 1000
+local first, width, left = 4 + queues, 13 + bells, 250
 local changed, given = ARGV[3] == '1', {}
 
 for at = first + 1, first + 2 * tonumber(ARGV[first]), 2 do given[ARGV[at]] = ARGV[at + 1] end
@@ -34,6 +35,7 @@ for field, value in pairs(given) do
   changed = true
 end
 
+local goes_on = changed
 for queue = 0, queues - 1 do
   local at, cap = 5 + queue * width, ARGV[4 + queue]
   local had, opened = redis.call('HGET', KEYS[at], 'cap') or '0', cap
@@ -45,6 +47,8 @@ for queue = 0, queues - 1 do
     left = math.max(0, left - #members)
     if redis.call('EXISTS', lines.waiting) == 0 then redis.call('DEL', lines.parked) end
   end
+  goes_on = goes_on or had ~= opened
   if bells == 1 and (changed or had ~= opened) then ring(KEYS[at + 1]) end
 end
-return changed and left == 0 and 1 or 0
+if changed and left == 0 then return 2 end
+return goes_on and 1 or 0

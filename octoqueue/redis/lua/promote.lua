@@ -52,6 +52,7 @@ for partition = 0, tonumber(ARGV[2]) - 1 do
     if next_due < 0 or wait < next_due then next_due = wait end
   end
 end
+prune_arrivals(lines, now)
 local opened = wake_due(lines, now, limit)
 local next_open = redis.call('ZRANGE', lines.parked, 0, 0, 'WITHSCORES')[2]
 if next_open then

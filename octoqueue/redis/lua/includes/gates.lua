@@ -160,6 +160,14 @@ local function wait_at(lines, lane, tag, flow, gate, opens)
   end
 end
 
+-- Forget a few arrival times that have passed. Those that are left until later say nothing new.
+local MOST_PRUNED = 100
+
+local function prune_arrivals(lines, now)
+  local passed = math.min(redis.call('ZCOUNT', lines.tats, '-inf', now), MOST_PRUNED)
+  if passed > 0 then redis.call('ZREMRANGEBYRANK', lines.tats, 0, passed - 1) end
+end
+
 -- Take what a message needs from its gates, in the name of its lease.
 local function take_through(lines, extension, token, now)
   for _, gate in ipairs(cap_gates(extension)) do redis.call('HINCRBY', lines.held, gate, 1) end
@@ -178,7 +186,10 @@ local function take_through(lines, extension, token, now)
     end
   end
   if #reserved > 0 then
-    redis.call('ZREMRANGEBYSCORE', lines.tats, '-inf', now)
+    if not lines.is_pruned then
+      prune_arrivals(lines, now)
+      lines.is_pruned = true
+    end
     redis.call('HSET', lines.reserved, token, table.concat(reserved))
   end
 end
