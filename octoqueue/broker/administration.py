@@ -17,6 +17,7 @@ from octoqueue.lanes.answers import CancelOutcome
 from octoqueue.lanes.cancelling import RESULT_TTL
 from octoqueue.primitives.ids import MessageId, id_from_text
 from octoqueue.primitives.lane import Lane, lane_from
+from octoqueue.primitives.queue_names import require_queue_name
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -34,7 +35,12 @@ class AdministeredBroker(StockBroker):
     # ── queues ───────────────────────────────────────────────────────────────────────────────────
 
     async def apause(self, queue: str) -> None:
-        """Let nothing be claimed from a queue until it is resumed; what runs goes on."""
+        """Let nothing be claimed from a queue until it is resumed; what runs goes on.
+
+        Raises:
+            InvalidMessage: there can be no such queue.
+        """
+        require_queue_name(queue)
         await (await self.opened_store()).pause(queue)
 
     def pause(self, queue: str) -> None:

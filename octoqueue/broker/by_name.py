@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from dramatiq.message import Message
 
 from octoqueue.errors import ActorUnknown, InvalidMessage
+from octoqueue.primitives.queue_names import require_queue_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from octoqueue.broker.lane_broker import LaneBroker
-
-_QUEUE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
-"""What dramatiq allows."""
 
 
 def message_to(
@@ -60,9 +57,7 @@ def message_elsewhere(
     Raises:
         InvalidMessage: there can be no such queue.
     """
-    if not _QUEUE.fullmatch(queue):
-        rule = "letters, digits, '.', '_' and '-', a letter or '_' first"
-        raise InvalidMessage("queue", f"{queue!r} is no name of a queue: {rule}")
+    require_queue_name(queue)
     return Message(
         queue_name=queue,
         actor_name=actor_name,

@@ -170,8 +170,14 @@ class MessageContext:
         keys = [use.key for use in self._extension.limits if use.name == limit]
         if key is None and len(keys) == 1:
             key = keys[0]
+        if not keys:
+            raise InvalidMessage(
+                "limits",
+                f"the message does not use {limit!r}: its actor does not declare it, or was not "
+                "imported where it was sent",
+            )
         if key is None or key not in keys:
-            shown = ", ".join(map(repr, keys)) or "none"
+            shown = ", ".join(map(repr, keys))
             raise InvalidMessage(
                 "limits", f"the message uses {limit!r} with the keys {shown}, not with {key!r}"
             )

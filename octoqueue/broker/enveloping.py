@@ -15,6 +15,7 @@ from octoqueue.broker.translate import delay_of, enqueue_from
 from octoqueue.errors import InvalidMessage
 from octoqueue.primitives.extension import pack_extension
 from octoqueue.primitives.lane import Lane, lane_from
+from octoqueue.primitives.queue_names import require_queue_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -82,7 +83,8 @@ class Enveloper:
             )
         if actor is not None and actor.options.batch is not None:
             check_batch_call(message.actor_name, message.args, message.kwargs)
-        # Without one it is a message for a program that declares its actor elsewhere.
+        if actor is None:  # it is for a program that declares the actor elsewhere
+            require_queue_name(message.queue_name)
         options = message.options
         lane = Lane.NORMAL if actor is None else actor.options.lane
         keeps = actor is not None and actor.options.results

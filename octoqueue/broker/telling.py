@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from octoqueue.errors import EventsNotKept, EventTooLarge, InvalidMessage, LeaseLost
 from octoqueue.primitives.events import EventKind, Told, encoded
@@ -192,6 +192,7 @@ def progress_data(fraction: float, note: str | None) -> Json:
     Raises:
         InvalidMessage: the fraction is not between 0 and 1.
     """
-    if not 0 <= fraction <= 1:
-        raise InvalidMessage("fraction", f"{fraction} is not between 0 and 1")
+    given = cast("object", fraction)
+    if not isinstance(given, (int, float)) or not 0 <= given <= 1:
+        raise InvalidMessage("fraction", f"{given!r} is not between 0 and 1")
     return {"fraction": fraction, "note": note}

@@ -11,13 +11,13 @@ from typing import Annotated, Final
 from pydantic import AfterValidator
 
 from octoqueue.primitives.extension import MOST_NAME_BYTES
+from octoqueue.primitives.queue_names import QUEUE_NAME
 
-_QUEUE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
 _PREFIX: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 def _queue_name(name: str) -> str:
-    if not _QUEUE.fullmatch(name):
+    if not QUEUE_NAME.fullmatch(name):
         raise ValueError(
             "must start with a letter or '_' and go on with letters, digits, '.', '_' and '-'"
         )
