@@ -79,6 +79,11 @@ def print_table(table: Table) -> None:
     console = answers()
     if console.is_terminal:
         unbounded = console.options.update(width=_UNFOLDED)
+        for column in table.columns:  # rich would cut those that may not be folded
+            if column.no_wrap:
+                cells = (column.header, *column.cells)
+                widths = (console.measure(cell, options=unbounded).maximum for cell in cells)
+                column.min_width = max(widths)
         console.width = max(console.width, console.measure(table, options=unbounded).minimum)
     else:
         console.width = _UNFOLDED

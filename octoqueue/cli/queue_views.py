@@ -26,6 +26,12 @@ OUT: Final = ("acked", "dead", "cancelled", "withdrawn", "expired")
 """Counters of what is over, one way or another."""
 _QUANTILES: Final = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 _UNFOLDED: Final = 10_000
+_HEADERS: Final = (
+    "queue", "high", "normal", "low", "oldest", "running", "in/s", "out/s",
+    "P50 wait", "P95 wait", "delayed", "dead",
+)  # fmt: skip
+_DISPENSABLE: Final = ("P50 wait", "delayed", "in/s", "oldest", "P95 wait", "out/s")
+"""What a narrow screen does without, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +111,27 @@ def document(view: QueueView) -> dict[str, Any]:
     }
 
 
-def table_from(views: Sequence[QueueView]) -> Table:
+def table_within(views: Sequence[QueueView], console: Console) -> Table:
+    """Return the table without the columns that there is no room for, the least wanted first."""
+    unbounded = console.options.update(width=_UNFOLDED)
+    for missing in range(len(_DISPENSABLE)):
+        table = table_from(views, without=_DISPENSABLE[:missing])
+        if console.measure(table, options=unbounded).maximum <= console.width:
+            return table
+    return table_from(views, without=_DISPENSABLE)
+
+
+def table_from(views: Sequence[QueueView], *, without: Sequence[str] = ()) -> Table:
     """Return what a person is shown of some queues, a line each."""
     from rich.table import Table  # noqa: PLC0415 - not for JSON
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("queue", no_wrap=True)
-    for header in (
-        "high", "normal", "low", "oldest", "running", "in/s", "out/s",
-        "P50 wait", "P95 wait", "delayed", "dead",
-    ):  # fmt: skip
-        table.add_column(header, justify="right", no_wrap=True)
+    shown = [index for index, header in enumerate(_HEADERS) if header not in without]
+    for index in shown:
+        table.add_column(_HEADERS[index], justify="right" if index else "left", no_wrap=True)
     for view in views:
-        table.add_row(*_cells(view))
+        cells = _cells(view)
+        table.add_row(*(cells[index] for index in shown))
     return table
 
 

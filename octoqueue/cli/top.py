@@ -15,7 +15,7 @@ import typer
 
 from octoqueue.cli.output import ConfigOption, JsonOption, answers, complain, failures, run_async
 from octoqueue.cli.queue_readings import QueueReader, require_known
-from octoqueue.cli.queue_views import QueueView, document, table_from
+from octoqueue.cli.queue_views import QueueView, document, table_within
 from octoqueue.cli.queues import QueuesArgument
 from octoqueue.cli.reading import store_of
 from octoqueue.errors import StoreError
@@ -117,7 +117,11 @@ def _screen(console: Console, reader: QueueReader, namespace: str, trouble: str)
     views = sorted(reader.views(recent=True), key=_busiest_first)
     room = max(console.height - 4, 1)
     head = Text(_headline(views, namespace), style="bold", no_wrap=True, overflow="ellipsis")
-    parts: list[RenderableType] = [head, Text(trouble, style="red"), table_from(views[:room])]
+    parts: list[RenderableType] = [
+        head,
+        Text(trouble, style="red"),
+        table_within(views[:room], console),
+    ]
     if len(views) > room:
         parts.append(Text(f"… and {len(views) - room} quieter queues", style="dim"))
     return Group(*parts)

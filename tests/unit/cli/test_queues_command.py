@@ -16,7 +16,14 @@ from octoqueue.cli import pausing, queues, top
 from octoqueue.cli.dead_letter_views import document as letter_document
 from octoqueue.cli.main import main
 from octoqueue.cli.queue_readings import QueueReader
-from octoqueue.cli.queue_views import QueueView, Reading, document, table_from, view_of
+from octoqueue.cli.queue_views import (
+    QueueView,
+    Reading,
+    document,
+    table_from,
+    table_within,
+    view_of,
+)
 from octoqueue.primitives.envelope import Call, Flag, Header, encode_body, pack_header
 from octoqueue.primitives.histogram import WAIT_BUCKETS, bucket_of
 from octoqueue.primitives.ids import new_message_id, text_from_id
@@ -82,6 +89,17 @@ def test_a_person_is_shown_a_line_a_queue() -> None:
         "coder", "paused", "1", "0", "12,345", "1", "m", "15", "s", "4", "0.5", "25", "-", "-",
         "2", "3",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [100, 79, 60, 44])
+def test_a_narrow_screen_does_without_columns_and_cuts_none(width: int) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=width)
+    console.print(table_within([view_of(Reading(stats_with(), 1.0))], console))
+    shown = out.getvalue()
+    assert "…" not in shown
+    assert all(word in shown for word in ("high", "normal", "low", "running", "dead", "12,345"))
+    assert ("P50 wait" in shown) is (width == 100)
 
 
 def test_a_queue_named_like_markup_is_shown_as_it_is() -> None:
