@@ -23,9 +23,12 @@ from __future__ import annotations
 import struct
 from enum import IntEnum
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from octoqueue.errors import EnvelopeError, InvalidMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SIZE = struct.Struct(">H")
 _ENTRY = struct.Struct(">BB")
@@ -38,6 +41,7 @@ FLOW_BYTES = 8
 MOST_NAME_BYTES = 120
 """What fits into an entry twice, with room for its numbers."""
 MOST_UNITS = 2**32 - 1
+_MOST_BYTES = 2**16 - 1
 MOST_WINDOW_MS = 10 * 366 * 86_400_000
 """Ten years."""
 
@@ -112,24 +116,38 @@ def pack_extension(extension: Extension) -> bytes:
     """Return the bytes between header and body.
 
     Raises:
-        InvalidMessage: a name is too long, or the units or the window do not fit; names the field.
+        InvalidMessage: a name is too long or stands there twice, or the units or the window do not
+            fit; names the field.
     """
+    _require_distinct("concurrency", extension.caps)
+    _require_distinct("limits", [use[:2] for use in extension.limits])
     entries: list[bytes] = []
     if extension.unique is not None:
         entries.append(_entry(_KIND_UNIQUE, _unique(extension.unique)))
-    if extension.gated:
-        entries.append(_entry(_KIND_FLOW, extension.flow))
+    gates: list[bytes] = []
     if extension.tenant:
-        entries.append(_entry(_KIND_TENANT, _name("tenant", extension.tenant)))
-    entries += [_entry(_KIND_CAP, _name("concurrency", cap)) for cap in extension.caps]
+        gates.append(_entry(_KIND_TENANT, _name("tenant", extension.tenant)))
+    gates += [_entry(_KIND_CAP, _name("concurrency", cap)) for cap in extension.caps]
     for use in extension.limits:
         if not 0 <= use.units <= MOST_UNITS:
             raise InvalidMessage("limits", f"{use.units} units are not 0 to {MOST_UNITS}")
+        if "\0" in use.name:  # it ends the name where a name and a key are one
+            raise InvalidMessage("limits", f"{use.name[:20]!r} has a NUL in its name")
         name = _name("limits", use.name)
         head = _LIMIT.pack(use.units, len(name))
-        entries.append(_entry(_KIND_LIMIT, head + name + _name("limits", use.key)))
-    block = b"".join(entries)
+        gates.append(_entry(_KIND_LIMIT, head + name + _name("limits", use.key)))
+    if extension.gated:
+        entries.append(_entry(_KIND_FLOW, extension.flow))
+    block = b"".join(entries + gates)
+    if len(block) > _MOST_BYTES:
+        raise InvalidMessage("limits", f"caps and limits take {len(block)} bytes together")
     return _SIZE.pack(len(block)) + block
+
+
+def _require_distinct(field: str, names: Sequence[object]) -> None:
+    """Each would pass by itself where all of them together do not."""
+    if len(set(names)) < len(names):
+        raise InvalidMessage(field, "a message names the same cap, or limit and key, twice")
 
 
 def _unique(key: UniqueKey) -> bytes:
@@ -146,7 +164,10 @@ def _entry(kind: int, value: bytes) -> bytes:
 
 
 def _name(field: str, name: str) -> bytes:
-    encoded = name.encode()
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError:
+        raise InvalidMessage(field, f"{name[:20]!r} is no text") from None
     if len(encoded) > MOST_NAME_BYTES:
         shown = f"{name[:20]}…"
         raise InvalidMessage(field, f"{shown!r} is longer than {MOST_NAME_BYTES} bytes")

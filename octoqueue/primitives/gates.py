@@ -23,11 +23,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from octoqueue.errors import ConfigError
+from octoqueue.primitives.extension import MOST_UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LEAST_WEIGHT, MOST_WEIGHT = 0.01, 100.0
+_LONGEST_UNIT_MS = 10 * 366 * 86_400_000
 DEFAULT_TENANT = ""
 """Names the share of tenants that have none of their own."""
 
@@ -71,6 +73,12 @@ class RateLimit:
         if self.per <= timedelta(0):
             raise ConfigError(f"per is {self.per}, it must be above 0", key="limits.per")
         _require_positive("limits.burst", self.burst)
+        if self.burst > MOST_UNITS:
+            reason = f"burst is above {MOST_UNITS}, no message costs more"
+            raise ConfigError(reason, key="limits.burst")
+        if not 0 < self.unit_ms <= _LONGEST_UNIT_MS:
+            reason = f"rate is {self.rate} in {self.per}: a unit must take more than nothing"
+            raise ConfigError(f"{reason} and at most ten years", key="limits.rate")
 
     @property
     def unit_ms(self) -> float:

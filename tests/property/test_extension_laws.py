@@ -19,7 +19,8 @@ from octoqueue.primitives.extension import (
 )
 
 NAMES = st.text(max_size=40)
-LIMITS = st.builds(LimitUse, NAMES, NAMES, st.integers(0, 2**32 - 1))
+NO_NUL = st.characters(exclude_characters="\0", codec="utf-8")
+LIMITS = st.builds(LimitUse, st.text(NO_NUL, max_size=40), NAMES, st.integers(0, 2**32 - 1))
 DIGESTS = NAMES.map(unique_digest)
 UNTIL = st.sampled_from((UniqueMode.STARTED, UniqueMode.DONE))
 UNIQUE = st.builds(UniqueKey, UNTIL, DIGESTS, st.just(0)) | st.builds(
@@ -29,8 +30,8 @@ EXTENSIONS = st.builds(
     Extension,
     st.none() | UNIQUE,
     NAMES,
-    st.lists(NAMES, max_size=3).map(tuple),
-    st.lists(LIMITS, max_size=3).map(tuple),
+    st.lists(NAMES, max_size=3, unique=True).map(tuple),
+    st.lists(LIMITS, max_size=3, unique_by=lambda use: use[:2]).map(tuple),
 )
 
 
@@ -69,6 +70,25 @@ def test_units_do_not_change_the_flow() -> None:
 def test_a_name_that_does_not_fit_is_refused_by_its_field() -> None:
     with pytest.raises(InvalidMessage, match="tenant"):
         pack_extension(Extension(tenant="x" * 121))
+
+
+def test_names_that_are_no_text_or_would_run_into_their_key_are_refused() -> None:
+    with pytest.raises(InvalidMessage, match="tenant"):
+        pack_extension(Extension(tenant="\ud800"))
+    with pytest.raises(InvalidMessage, match="limits"):
+        pack_extension(Extension(limits=(LimitUse("open\0ai"),)))
+
+
+def test_a_limit_named_twice_is_refused_as_each_would_pass_by_itself() -> None:
+    with pytest.raises(InvalidMessage, match="limits"):
+        pack_extension(Extension(limits=(LimitUse("tokens", "k", 5), LimitUse("tokens", "k", 4))))
+    with pytest.raises(InvalidMessage, match="concurrency"):
+        pack_extension(Extension(caps=("actor:a", "actor:a")))
+
+
+def test_more_names_than_fit_are_refused() -> None:
+    with pytest.raises(InvalidMessage, match="bytes together"):
+        pack_extension(Extension(caps=tuple(f"{number:0120}" for number in range(600))))
 
 
 @given(st.sampled_from((-1, 0, MOST_WINDOW_MS + 1)))

@@ -40,6 +40,8 @@
 --#include gates
 
 local ACK, RETRY, DEAD_LETTER, RELEASE, SNOOZE, CANCEL, EXPIRE = 1, 2, 3, 4, 5, 6, 7
+-- Numbers come from programs of every age; none of them may stop the script half-way.
+local MOST_UNITS, MOST_TTL_MS = 2 ^ 32 - 1, 1e17
 local COUNTED = { 'acked', 'retried', 'dead', 'released', 'snoozed', 'cancelled', 'expired' }
 
 local now, arg = now_ms(ARGV[1]), 2
@@ -147,8 +149,8 @@ for _ = 1, take_number() do
   local result_key, result_ttl, channel, result = take_key(), take(), take(), take()
   local lines, used = take_lines(), {}
   for _ = 1, take_number() do
-    local limit = take()
-    used[limit] = take_number()
+    local limit, units = take(), take_number()
+    if units and units == units then used[limit] = math.max(0, math.min(units, MOST_UNITS)) end
   end
   local payload = redis.call('HGET', leased, token)
   if payload then
@@ -175,8 +177,10 @@ for _ = 1, take_number() do
       ring(bell)
     end
     if result_key and result_ttl ~= '-1' then
-      -- SET refuses a ttl below 1, and an error here would lose the follow-ups.
-      if tonumber(result_ttl) >= 1 then redis.call('SET', result_key, result, 'PX', result_ttl) end
+      -- SET refuses a ttl below 1, above what it can add up, and fractions; an error here would lose
+      -- the message.
+      local ttl = math.min(tonumber(result_ttl), MOST_TTL_MS)
+      if ttl >= 1 then redis.call('SET', result_key, result, 'PX', string.format('%.0f', ttl)) end
       redis.call('PUBLISH', channel, result)
     end
   else

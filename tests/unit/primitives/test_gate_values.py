@@ -43,6 +43,8 @@ def test_caps_below_one_are_refused_by_name() -> None:
     ("rate", "per", "burst", "key"),
     [
         (0, SECOND, 1, "limits.rate"),
+        (1e-300, SECOND, 1, "limits.rate"),
+        (1, SECOND, 2**32, "limits.burst"),
         (float("inf"), SECOND, 1, "limits.rate"),
         (float("nan"), SECOND, 1, "limits.rate"),
         (1, timedelta(0), 1, "limits.per"),
