@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import orjson
+
 from octoqueue.broker.handles import MessageHandle
-from octoqueue.errors import ActorUnknown, EnvelopeError
+from octoqueue.errors import ActorUnknown, EnvelopeError, InvalidMessage
 from octoqueue.primitives.envelope import unpack_header
 from octoqueue.primitives.ids import text_from_id
 from octoqueue.primitives.lane import lane_from
@@ -13,7 +16,17 @@ from octoqueue.primitives.messages import Enqueue
 
 if TYPE_CHECKING:
     from octoqueue.broker.lane_broker import LaneBroker
-    from octoqueue.postgres.outbox import OutboxRow, WrittenCall
+    from octoqueue.postgres.outbox import OutboxRow
+    from octoqueue.primitives.body_json import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenCall:
+    """What `octoqueue_enqueue` was given."""
+
+    args: list[Json]
+    kwargs: dict[str, Json]
+    options: dict[str, Json]
 
 
 def draft_from(row: OutboxRow, broker: LaneBroker) -> Enqueue:
@@ -25,12 +38,19 @@ def draft_from(row: OutboxRow, broker: LaneBroker) -> Enqueue:
         EnvelopeError: the row's envelope is none, or another message's.
     """
     if row.call is not None:
-        return _draft_of_call(row, row.call, broker)
+        return _draft_of_call(row, _call_from(row.call), broker)
     payload, queue = row.envelope or b"", row.queue or ""
     if unpack_header(payload).message_id != row.message_id:
         raise EnvelopeError("the envelope belongs to another message")
     lane = lane_from(row.lane or "")
     return Enqueue(queue=queue, lane=lane, payload=payload, delay_ms=row.delay_ms)
+
+
+def _call_from(written: str) -> WrittenCall:
+    try:
+        return WrittenCall(**orjson.loads(written))
+    except orjson.JSONDecodeError as error:
+        raise InvalidMessage("args, kwargs or options", f"cannot be read: {error}") from None
 
 
 def _draft_of_call(row: OutboxRow, call: WrittenCall, broker: LaneBroker) -> Enqueue:

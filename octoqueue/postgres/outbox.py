@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import orjson
-
 from octoqueue.postgres.statements import load_statements
 from octoqueue.primitives.ids import MessageId, text_from_id
 
@@ -30,19 +28,9 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from octoqueue.postgres.pool import PooledConnection, PostgresPool, Record
-    from octoqueue.primitives.body_json import Json
 
 CHANNEL = "octoqueue_outbox"
 """Notified when a transaction that wrote rows commits."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrittenCall:
-    """What `octoqueue_enqueue` was given."""
-
-    args: list[Json]
-    kwargs: dict[str, Json]
-    options: dict[str, Json]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +44,9 @@ class OutboxRow:
     line: str
     """Rows of one line wait for the same room."""
     envelope: bytes | None
-    call: WrittenCall | None
-    """Instead of an envelope, when no Python program wrote the row."""
+    call: str | None
+    """Instead of an envelope, when no Python program wrote the row: what `octoqueue_enqueue` was
+    given, as JSON. Not read here, since PostgreSQL takes JSON that Python cannot."""
     delay_ms: int
     created_ms: int
     attempts: int
@@ -187,7 +176,6 @@ def _shown(row: Record) -> dict[str, Any]:
 
 
 def _row_from(row: Record) -> OutboxRow:
-    written = row["call"]
     return OutboxRow(
         message_id=MessageId(row["id"].bytes),
         actor=row["actor"],
@@ -195,7 +183,7 @@ def _row_from(row: Record) -> OutboxRow:
         lane=row["lane"],
         line=row["line"],
         envelope=row["envelope"],
-        call=None if written is None else WrittenCall(**orjson.loads(written)),
+        call=row["call"],
         delay_ms=row["delay_ms"] or 0,
         created_ms=row["created_ms"],
         attempts=row["attempts"],

@@ -351,6 +351,22 @@ async def test_a_row_that_can_never_be_enqueued_is_set_aside_and_shown_until_it_
     assert await world.rows() == 0
 
 
+@pytest.mark.parametrize("args", ["[1e400]", "[" * 2_000 + "]" * 2_000])
+async def test_json_that_python_cannot_read_is_set_aside_and_holds_up_nothing(
+    world: OutboxWorld, args: str
+) -> None:
+    async with world.pool.transaction(purpose="test") as connection:
+        for each in (args, "[7]"):
+            await connection.execute(
+                "select octoqueue_enqueue('work', $1::jsonb, queue => $2)", each, QUEUE
+            )
+    await world.drained()
+    assert numbers(await world.claim()) == [7]
+    (failed,) = await world.outbox.entries(limit=10, failed_only=True)
+    assert failed.last_error is not None
+    assert failed.last_error.startswith("InvalidMessage: args, kwargs or options: cannot be read")
+
+
 async def test_a_message_the_server_does_not_take_is_put_off_and_the_others_go(
     world: OutboxWorld,
 ) -> None:
