@@ -8,10 +8,7 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-import orjson
-
 from octoqueue.broker.context import CURRENT
-from octoqueue.broker.records import reason_of
 from octoqueue.primitives.messages import Lease, LeaseToken, Outcome, Settlement
 from octoqueue.runtime.attempt import Attempt
 from octoqueue.runtime.batching import Batching
@@ -20,6 +17,7 @@ from octoqueue.runtime.endings import Endings
 from octoqueue.runtime.hook_calls import HookCalls
 from octoqueue.runtime.starting import Unfit, attempt_from
 from octoqueue.runtime.threads import ActorThreads
+from octoqueue.runtime.verdict import DEAD, Ending
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -242,8 +240,7 @@ class Executor:
         except BaseException as broken:
             # Code of the program: how it compares its errors, what its `retry_when` says.
             log.exception("ending_failed", extra={"actor": attempt.call.actor})
-            reason = orjson.dumps(reason_of(broken))
-            return Settlement(lease=attempt.lease, outcome=Outcome.DEAD_LETTER, reason=reason)
+            return self._endings.settlement(attempt, Ending(DEAD, broken), ())
 
     def _unwatch(self, attempt: Attempt) -> None:
         limit_seconds = attempt.options.time_limit_seconds

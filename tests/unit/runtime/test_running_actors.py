@@ -365,6 +365,41 @@ async def test_an_error_that_is_hard_to_write_down_still_ends_its_message(
         await until(lambda: worker._free == 1)
 
 
+class NeverSaid(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        raise ZeroDivisionError
+
+
+class Unclear(Exception, metaclass=NeverSaid):
+    pass
+
+
+def leave(attempt: int, error: BaseException) -> bool:
+    raise SystemExit
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({"throws": Unclear}, "ZeroDivisionError"), ({"retry_when": leave}, "SystemExit")],
+)
+async def test_an_ending_that_cannot_be_judged_is_a_dead_letter_and_its_caller_is_told(
+    options: dict[str, Any], told: str
+) -> None:
+    broker = broker_on()
+
+    async def refuse() -> None:
+        raise ValueError("no")
+
+    fail: Any = octoqueue.actor(broker=broker, results=True, **options)(refuse)
+
+    async with running(broker, concurrency=1) as worker:
+        handle = await fail.asend()
+        with pytest.raises(ActorFailed) as caught:
+            await handle.result(timeout=SHORTLY)
+        assert caught.value.error == told
+        await until(lambda: worker._free == 1)
+
+
 async def test_a_broken_retry_when_is_logged_and_the_usual_rule_holds(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
