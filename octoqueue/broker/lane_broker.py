@@ -92,7 +92,9 @@ class LaneBroker(AnsweringBroker):
         self.queues: dict[str, None] = {}
         self.schedules = Schedules(self._enveloper, lambda: self._enqueue_hooks)
         self._url, self._url_options, self._own_source = url, options, source
-        self._source = source or (UrlSource(url, options) if url else None)
+        # Without options of its own a broker with a URL reads the configuration as any other: the
+        # namespace and the partitions must be those of its workers.
+        self._source = source or (UrlSource(url, options) if url and options else None)
         self._stores = LoopStores(self.another_store)
         self._portal = Portal()
         self._keeper = SessionKeeper(self.opened_store, gates=self.gates)

@@ -71,7 +71,7 @@ class LaneSettings(Section):
     max_deliveries: PositiveCount = 5
     """How many workers a message may take down before it goes to the dead letters."""
 
-    max_payload_bytes: Annotated[PositiveSize, Field(le=512 * 2**20)] = 2**20
+    max_payload_bytes: Annotated[PositiveSize, Field(ge=2**10, le=512 * 2**20)] = 2**20
     """Size of one message, header included, at most."""
 
     delayed_bound: PositiveCount = 100_000
