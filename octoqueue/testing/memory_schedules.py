@@ -17,6 +17,11 @@ class _Standing:
     last_ms: int
     fired_ms: int | None
 
+    def is_begun_anew(self, tick: Tick) -> bool:
+        """Whether it was forgotten and has begun again, which who wants the tick did not notice."""
+        knows_more = self.fired_ms is None and tick.after_ms < self.last_ms
+        return knows_more and self.digest == tick.digest
+
 
 class MemorySchedules:
     """What the Redis store keeps in its hash of schedules."""
@@ -38,6 +43,8 @@ class MemorySchedules:
     def refusal(self, tick: Tick, now_ms: int) -> tuple[Fired, int] | None:
         """Tell why a tick must not be fired, and the last tick; None when it may be."""
         found = self._standing.get(tick.schedule)
+        if found is not None and found.is_begun_anew(tick):
+            found = None
         if found is not None and not tick.after_ms == found.last_ms < tick.tick_ms:
             return Fired.MOVED_ON, found.last_ms
         if tick.tick_ms > now_ms:

@@ -167,6 +167,21 @@ class Firing:
         fired = await world.store.fire(tick(now - 1_000, now), tick_message())
         assert fired == (Fired.FIRED, now, now)
 
+    async def test_who_begins_anew_after_a_server_was_emptied_takes_no_tick_from_those_who_know(
+        self, world: World
+    ) -> None:
+        """A worker that starts just then would count from now, and the tick that is due be lost."""
+        world.clock.advance(10_000)
+        now = world.clock.now_ms()
+        assert (await world.store.last_tick("nightly", SAME)).last_ms == now
+        known = tick(now - 5_000, now - 1_000)
+        other = await world.store.fire(tick(now - 5_000, now - 1_000, digest=OTHER), tick_message())
+        assert other == (Fired.MOVED_ON, now, now)
+        fired = await world.store.fire(known, tick_message())
+        assert fired == (Fired.FIRED, now - 1_000, now)
+        assert await world.store.fire(known, tick_message()) == (Fired.MOVED_ON, now - 1_000, now)
+        assert (await world.store.last_tick("nightly", SAME)).last_ms == now - 1_000
+
     async def test_the_digest_of_who_fires_is_what_the_schedule_has_then(
         self, world: World
     ) -> None:

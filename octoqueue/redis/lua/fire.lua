@@ -3,7 +3,7 @@
 --            refused, so each tick is fired once and in order, however many ask. A tick that is not
 --            due by this server's clock is refused. One whose message is a duplicate is recorded.
 --            Of a schedule that was forgotten (the server was emptied) a worker that knows it fires
---            the tick that is due.
+--            the tick that is due, also when another has begun it anew meanwhile and fired nothing.
 -- KEYS       those of enqueue.lua for one message, then [1] hash of schedules
 -- ARGV       those of enqueue.lua, then [1] name [2] digest of its ticks [3] the last tick the
 --            caller knows of [4] the tick
@@ -22,9 +22,10 @@ local function enqueue()
 end
 
 local now = now_ms(ARGV[1])
-local digest, last = standing_of(schedules, name)
+local digest, last, fired = standing_of(schedules, name)
 known, tick = tonumber(known), tonumber(tick)
-if digest and (last ~= known or tick <= last) then return { MOVED_ON, last, now, NOTHING } end
+local is_begun_anew = digest == wanted and fired == 0 and known < last
+if digest and not is_begun_anew and (last ~= known or tick <= last) then return { MOVED_ON, last, now, NOTHING } end
 last = known
 if tick > now then return { EARLY, last, now, NOTHING } end
 local answer = enqueue()
