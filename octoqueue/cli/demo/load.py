@@ -11,6 +11,7 @@ in it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections import deque
 from collections.abc import Sequence
@@ -57,6 +58,7 @@ class Load:
             DemoFailed: the application answers what it should not, or nothing happens any more.
         """
         self._last_news = self._clock.monotonic()
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # else the log is a line a request
         no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # else each client reads all certificates
         try:
             async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
