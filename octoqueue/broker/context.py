@@ -6,6 +6,7 @@ import os
 import threading
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from octoqueue.broker.limiting import is_units
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from octoqueue.primitives.body_json import Json
     from octoqueue.primitives.envelope import Call, Header
     from octoqueue.primitives.extension import Extension
+    from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.messages import Enqueue, Lease
 
 
@@ -45,6 +47,7 @@ class MessageContext:
         "_call",
         "_follow_ups",
         "_header",
+        "_kept",
         "_lease",
         "_sealed",
         "_started_at_ms",
@@ -57,7 +60,8 @@ class MessageContext:
         self._header = header
         self._call = call
         self._started_at_ms = started_at_ms
-        self._follow_ups: list[Enqueue] = []
+        self._follow_ups: dict[MessageId, list[Enqueue]] = {}
+        self._kept = 0
         self._sealed = False
         self._used: dict[tuple[str, str], int] = {}
         self.telling: Telling | None = None
@@ -225,43 +229,60 @@ class MessageContext:
         with _moment_of_sealing:
             if self._sealed:
                 return False
-            if len(self._follow_ups) + len(messages) > MAX_FOLLOW_UPS:
+            if self._kept + len(messages) > MAX_FOLLOW_UPS:
                 raise InvalidMessage(
                     "messages",
                     f"one execution may send at most {MAX_FOLLOW_UPS:,}; send them from several",
                 )
-            self._follow_ups.extend(messages)
+            self._add(messages)
             return True
+
+    def _add(self, messages: Sequence[Enqueue]) -> None:
+        self._kept += len(messages)
+        for message in messages:
+            self._follow_ups.setdefault(message.message_id, []).append(message)
+
+    def _all(self) -> tuple[Enqueue, ...]:
+        return tuple(chain.from_iterable(self._follow_ups.values()))
 
     def drop(self) -> None:
         """Forget what was sent so far: the attempt failed, and its follow-ups with it."""
-        self._follow_ups.clear()
+        with _moment_of_sealing:
+            self._clear()
 
-    def give_up(self, message_id: bytes) -> Enqueue | None:
+    def _clear(self) -> None:
+        self._follow_ups.clear()
+        self._kept = 0
+
+    def give_up(self, message_id: MessageId) -> Enqueue | None:
         """Take one kept message back out, to be sent before the commit."""
         with _moment_of_sealing:
-            for index, message in enumerate(self._follow_ups):
-                if message.message_id == message_id:
-                    return self._follow_ups.pop(index)
-        return None
+            kept = self._follow_ups.get(message_id)
+            if kept is None:
+                return None
+            given = kept.pop(0)
+            self._kept -= 1
+            if not kept:
+                del self._follow_ups[message_id]
+            return given
 
     def take(self) -> tuple[Enqueue, ...]:
         """Take all that was sent so far out again, for another message of the batch to carry."""
         with _moment_of_sealing:
-            taken = tuple(self._follow_ups)
-            self._follow_ups.clear()
+            taken = self._all()
+            self._clear()
             return taken
 
     def carry(self, messages: Sequence[Enqueue]) -> None:
         """Have what another message of a batch has sent committed with this one."""
         with _moment_of_sealing:
-            self._follow_ups.extend(messages)
+            self._add(messages)
 
     def seal(self) -> tuple[Enqueue, ...]:
         """End the attempt and return all it sent."""
         with _moment_of_sealing:
             self._sealed = True
-            return tuple(self._follow_ups)
+            return self._all()
 
 
 CURRENT: ContextVar[MessageContext | None] = ContextVar("octoqueue_message", default=None)

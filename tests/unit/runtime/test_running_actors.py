@@ -17,12 +17,15 @@ import pytest
 import octoqueue
 from octoqueue.broker.context import CURRENT
 from octoqueue.errors import ActorFailed, ResultNotKept, ResultTimeout, StoreUnavailable
+from octoqueue.lanes.options import LaneBounds
+from octoqueue.primitives.ids import id_from_text
 from tests.running import (
     SHORTLY,
     Gate,
     WatchedStore,
     broker_on,
     gone,
+    memory_store,
     reason_of_death,
     running,
     until,
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from octoqueue.broker.handles import MessageHandle
 
 SECOND = timedelta(seconds=1)
+WIDE = LaneBounds(high=10_000, normal=10_000, low=10_000)
 
 
 async def test_async_actors_run_on_the_loop_and_plain_functions_in_threads() -> None:
@@ -506,6 +510,29 @@ async def test_waiting_for_a_childs_result_inside_an_actor_does_not_deadlock() -
 
     async with running(broker):
         assert await (await total.asend()).result(timeout=SHORTLY) == 6
+
+
+async def test_thousands_of_children_are_given_up_in_any_order_without_holding_up_the_loop() -> (
+    None
+):
+    broker, spent = broker_on(memory_store(default_bounds=WIDE)), list[float]()
+
+    @octoqueue.actor(broker=broker)
+    async def child(number: int) -> None: ...
+
+    @octoqueue.actor(broker=broker)
+    async def parent() -> None:
+        message = octoqueue.current_message()
+        assert message is not None
+        idents = [id_from_text((await child.asend(n)).message_id) for n in range(5_000)]
+        began = time.monotonic()
+        assert all(ident and message.give_up(ident) for ident in reversed(idents))
+        spent.append(time.monotonic() - began)
+
+    async with running(broker):
+        await parent.asend()
+        await until(lambda: spent)
+    assert spent[0] < 2
 
 
 async def test_a_child_that_could_not_be_sent_early_is_committed_with_its_parent() -> None:
