@@ -167,9 +167,12 @@ class RedisUpkeep(RedisEvents):
 
     async def reclaim(self) -> int:
         """Give back what expired sessions hold."""
-        now_ms, total = self._now(), 0
+        now_ms, lease_ms, total = self._now(), self.options.lease_ms, 0
         answers = await self._client.call_each(
-            [expired_call(scope, limit=_EXPIRED_AT_ONCE, now_ms=now_ms) for scope in self._scopes]
+            [
+                expired_call(scope, limit=_EXPIRED_AT_ONCE, lease_ms=lease_ms, now_ms=now_ms)
+                for scope in self._scopes
+            ]
         )
         for scope, expired in zip(self._scopes, answers, strict=True):
             if expired and not isinstance(expired, StoreError):

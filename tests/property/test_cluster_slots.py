@@ -213,7 +213,7 @@ def test_an_emission_stays_in_its_slot(
 def test_upkeep_stays_in_its_slot(scope: Scope, session: SessionId, queue: str) -> None:
     for call in (
         extend_call(scope, session, lease_ms=1),
-        expired_call(scope, limit=1),
+        expired_call(scope, limit=1, lease_ms=1),
         expiry_call(scope),
         retire_call(scope, session, own_wish=True),
         reclaim_call(scope, session, queue),

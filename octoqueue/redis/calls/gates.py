@@ -3,6 +3,7 @@
     t, t<name>    "<weight> <concurrency, 0 for none>"   a tenant, or all that are not named
     c<name>       "<slots>"                              a cap
     l<name>       "<ms of a unit> <burst>"               a rate limit
+    now           two doubles                            the clock of limits, see `gates.lua`
 
 What spans partitions is defined in shares when each partition is called by itself: of a cap at
 least one slot, of a rate limit a part of rate and burst. A tenant's messages stand in one

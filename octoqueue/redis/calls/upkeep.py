@@ -18,11 +18,11 @@ def extend_call(scope: Scope, session: SessionId, *, lease_ms: int, now_ms: int 
     return ScriptCall(script("extend"), [scope.workers()], [now_ms, session, lease_ms])
 
 
-def expired_call(scope: Scope, *, limit: int, now_ms: int = 0) -> ScriptCall:
+def expired_call(scope: Scope, *, limit: int, lease_ms: int, now_ms: int = 0) -> ScriptCall:
     """Return the call of `expired.lua`."""
     keys = [scope.workers(), scope.locks(), scope.lock_expiries()]
     keys += [scope.tombstones(), scope.tombstone_expiries()]
-    return ScriptCall(script("expired"), keys, [now_ms, limit])
+    return ScriptCall(script("expired"), keys, [now_ms, limit, lease_ms])
 
 
 def expiry_call(scope: Scope, *, now_ms: int = 0) -> ScriptCall:

@@ -56,7 +56,7 @@ prune_arrivals(lines, now)
 local opened = wake_due(lines, now, limit)
 local next_open = redis.call('ZRANGE', lines.parked, 0, 0, 'WITHSCORES')[2]
 if next_open then
-  local wait = math.max(tonumber(next_open) - now, 0)
+  local wait = math.max(tonumber(next_open) - limits_now(lines, now), 0)
   if next_due < 0 or wait < next_due then next_due = wait end
 end
 

@@ -42,6 +42,28 @@ local function rate_of(lines, name)
   return tonumber(rate[1]), tonumber(rate[2])
 end
 
+-- Limits have a clock of their own, which is never set back: by how much the server's is (it was
+-- wrong, or another server has taken over), this one is ahead from then on. Else what was taken
+-- before the step would keep a limit closed for as long. It stands among the definitions.
+local CLOCK, STEP_MS = 'now', 1000
+
+local function keep_clock(lines, now, ahead)
+  redis.call('HSET', lines.gates, CLOCK, struct.pack('>dd', now, ahead))
+end
+
+local function limits_now(lines, now)
+  if not lines.limits_now then
+    local known, last, ahead = redis.call('HGET', lines.gates, CLOCK), now, 0
+    if known then last, ahead = struct.unpack('>dd', known) end
+    if now < last - STEP_MS then
+      ahead = ahead + last - now
+      keep_clock(lines, now, ahead)
+    end
+    lines.limits_now = now + ahead
+  end
+  return lines.limits_now
+end
+
 local function has_room(lines, gate)
   if gate:byte() == LIMIT_MARK then return not redis.call('ZSCORE', lines.parked, gate) end
   local slots = slots_of(lines, gate)
@@ -117,6 +139,7 @@ end
 
 -- Whoever waits for a limit that opens by now tries again. Returns how many limits there were.
 local function wake_due(lines, now, limit)
+  now = limits_now(lines, now)
   local due = redis.call('ZRANGEBYSCORE', lines.parked, '-inf', now, 'LIMIT', 0, limit)
   for _, gate in ipairs(due) do wake(lines, gate) end
   return #due
@@ -130,6 +153,7 @@ local function closed_gate(lines, lane, tag, flow, extension, now)
     if not has_room(lines, gate) then return gate end
   end
   local closed, opens
+  if #extension.limits > 0 then now = limits_now(lines, now) end
   for _, use in ipairs(extension.limits) do
     local unit_ms, burst = rate_of(lines, use[2])
     if unit_ms then
@@ -164,6 +188,7 @@ end
 local MOST_PRUNED = 100
 
 local function prune_arrivals(lines, now)
+  now = limits_now(lines, now)
   local passed = math.min(redis.call('ZCOUNT', lines.tats, '-inf', now), MOST_PRUNED)
   if passed > 0 then redis.call('ZREMRANGEBYRANK', lines.tats, 0, passed - 1) end
 end
@@ -171,7 +196,8 @@ end
 -- Take what a message needs from its gates, in the name of its lease.
 local function take_through(lines, extension, token, now)
   for _, gate in ipairs(cap_gates(extension)) do redis.call('HINCRBY', lines.held, gate, 1) end
-  local reserved = {}
+  local reserved, wall_now = {}, now
+  if #extension.limits > 0 then now = limits_now(lines, now) end
   for _, use in ipairs(extension.limits) do
     local unit_ms = rate_of(lines, use[2])
     if unit_ms then
@@ -187,7 +213,8 @@ local function take_through(lines, extension, token, now)
   end
   if #reserved > 0 then
     if not lines.is_pruned then
-      prune_arrivals(lines, now)
+      prune_arrivals(lines, wall_now)
+      keep_clock(lines, wall_now, now - wall_now)
       lines.is_pruned = true
     end
     redis.call('HSET', lines.reserved, token, table.concat(reserved))
@@ -236,6 +263,7 @@ local function give_back(lines, extension, token, used, keeps_all, now)
   local reserved = #extension.limits > 0 and redis.call('HGET', lines.reserved, token)
   if not reserved then return woken end
   redis.call('HDEL', lines.reserved, token)
+  now = limits_now(lines, now)
   local at = 1
   while at <= #reserved do
     local units, begins, shift, unit_ms, size, next_at = struct.unpack('>I4dddI2', reserved, at)
