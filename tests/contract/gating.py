@@ -324,6 +324,12 @@ class Limiting(Gated):
         assert await one.store.wait_for_bell(["coder"], timeout=AT_ONCE)
         assert len(await one.claim()) == 1
 
+    async def test_a_tenant_of_many_lines_is_served_in_a_few_claims(self, one: World) -> None:
+        await one.store.define(Gates(limits={"openai": per_second(1, burst=1)}))
+        await one.put(*(gated(limits=uses(key=f"k{number}")) for number in range(400)))
+        counts = [len(await one.claim(400)) for _ in range(5)]
+        assert sum(counts) == 400
+
     async def test_who_is_held_up_by_a_message_that_is_cancelled_hears_the_bell(
         self, one: World
     ) -> None:

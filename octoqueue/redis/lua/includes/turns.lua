@@ -29,11 +29,17 @@ local function next_turn(lines, lane, flow, tag, tenant, has_more)
 end
 
 -- A tenant that was served through another of its lines waits its turn in this one too. Returns
--- whether this one has to wait.
+-- whether this one has to wait. The lines of a tenant wait for one turn after the other, `n` and its
+-- name is the last of them, so that a service does not send all the others on by one.
 local function must_wait(lines, lane, flow, tag, tenant)
-  local own = redis.call('ZSCORE', lines.tags[lane], 't' .. tenant)
-  local due = own and tonumber(own) + 1 / share_of(lines, tenant)
+  local tags = lines.tags[lane]
+  local own = tonumber(redis.call('ZSCORE', tags, 't' .. tenant) or '')
+  local turn = 1 / share_of(lines, tenant)
+  local due = own and own + turn
   if not due or due <= tag then return false end
+  local last = tonumber(redis.call('ZSCORE', tags, 'n' .. tenant) or '')
+  if last then due = math.max(due, last + turn) end
+  redis.call('ZADD', tags, due, 'n' .. tenant)
   redis.call('ZADD', lines.ring[lane], due, flow)
   return true
 end
