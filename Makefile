@@ -36,8 +36,9 @@ demo: runtime ## Start everything, run real tasks through it, print what happene
 up: runtime ## Start everything in the foreground, on 127.0.0.1:8000
 	@$(BIN)/octoqueue up $(ARGS)
 
+# Most tests wait for processes and servers, so there may be more of them at once than cores.
 test: setup ## Run every test
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) --numprocesses 3 $(ARGS)
 
 test-fast: setup ## Run the tests that need no server
 	@$(PYTEST) tests/unit tests/property tests/architecture $(ARGS)

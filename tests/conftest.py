@@ -46,7 +46,14 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     """A test skipped itself, or a marker or a fixture did it."""
     report = yield
     refuse_skip(report)
+    # Reports travel between processes as UTF-8, and what tests log need not be text.
+    report.sections = [(name, readable(content)) for name, content in report.sections]
     return report
+
+
+def readable(text: str) -> str:
+    """Return `text` with its lone surrogates written out."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
