@@ -154,10 +154,13 @@ class Subject:
             )
             if ident not in self.delayed:
                 heads.setdefault((one.lane, line), one)
+        # Who waits for several limits may stand at any of those that are closed for it.
         closed = {
-            limit[0]
+            (use.name, use.key)
             for one in heads.values()
-            if (limit := self.oracle.closed_limit(extension_of(one.payload), now))
+            for extension in [extension_of(one.payload)]
+            for use in extension.limits
+            if self.oracle.closed_limit(extension._replace(limits=(use,)), now)
         }
         return [
             one
