@@ -37,7 +37,6 @@
 --#include unique
 --#include cancelled
 --#include place
---#include gates
 
 local ACK, RETRY, DEAD_LETTER, RELEASE, SNOOZE, CANCEL, EXPIRE = 1, 2, 3, 4, 5, 6, 7
 -- Numbers come from programs of every age; none of them may stop the script half-way.
@@ -82,6 +81,13 @@ for _ = 1, take_number() do
   redis.call('HINCRBY', stats, 'run_us', take())
   redis.call('HINCRBY', stats, 'run_ms2', take())
 end
+
+-- Made only when there is something to give back.
+local function prepare_giving_back()
+--#include gates
+  return give_back
+end
+local giving_back
 
 local function take_lines()
   local at = take_number()
@@ -163,7 +169,10 @@ for _ = 1, take_number() do
     local is_over = outcome == ACK or outcome == DEAD_LETTER or outcome >= CANCEL
     if is_over and is_extended(payload) then release_key(locks, payload, UNTIL_DONE) end
     local extension = lines and gates_of(payload)
-    if extension and give_back(lines, extension, token, used, outcome == ACK, now) then ring(bell) end
+    if extension then
+      giving_back = giving_back or prepare_giving_back()
+      if giving_back(lines, extension, token, used, outcome == ACK, now) then ring(bell) end
+    end
     if outcome == RETRY then
       enqueue(list, delayed, bell, lines, delay, counted_as(payload, 0, attempt_of(payload) + 1))
     elseif outcome == SNOOZE then
