@@ -19,6 +19,7 @@ from octoqueue.broker.context import CURRENT
 from octoqueue.errors import ActorFailed, ResultNotKept, ResultTimeout, StoreUnavailable
 from octoqueue.lanes.options import LaneBounds
 from octoqueue.primitives.ids import id_from_text
+from tests.contract.world import messages
 from tests.running import (
     SHORTLY,
     Gate,
@@ -608,9 +609,11 @@ def test_a_message_sent_while_the_context_is_sealed_is_never_lost() -> None:
 
     nothing: Any = None
 
+    sent = messages(50)
+
     def keep_some(context: MessageContext, ready: threading.Barrier, kept: list[bool]) -> None:
         ready.wait()
-        kept.extend(context.keep([nothing]) for _ in range(50))
+        kept.extend(context.keep([one]) for one in sent)
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
