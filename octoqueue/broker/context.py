@@ -60,10 +60,10 @@ class MessageContext:
         self._header = header
         self._call = call
         self._started_at_ms = started_at_ms
-        self._follow_ups: dict[MessageId, list[Enqueue]] = {}
+        self._follow_ups: dict[MessageId, list[Enqueue]] | None = None  # most send nothing
         self._kept = 0
         self._sealed = False
-        self._used: dict[tuple[str, str], int] = {}
+        self._used: dict[tuple[str, str], int] | None = None
         self.telling: Telling | None = None
         """What the attempt tells; None when its actor was declared without `events=True`."""
 
@@ -187,12 +187,14 @@ class MessageContext:
             )
         if not is_units(units):
             raise InvalidMessage("units", f"{units!r} is not 0 to {MOST_UNITS:,}")
+        if self._used is None:
+            self._used = {}
         self._used[limit, key] = units
 
     @property
     def used(self) -> Mapping[tuple[str, str], int]:
         """What `settle` was told."""
-        return self._used
+        return self._used or {}
 
     @property
     def tenant(self) -> str | None:
@@ -239,10 +241,14 @@ class MessageContext:
 
     def _add(self, messages: Sequence[Enqueue]) -> None:
         self._kept += len(messages)
+        if self._follow_ups is None:
+            self._follow_ups = {}
         for message in messages:
             self._follow_ups.setdefault(message.message_id, []).append(message)
 
     def _all(self) -> tuple[Enqueue, ...]:
+        if not self._follow_ups:
+            return ()
         return tuple(chain.from_iterable(self._follow_ups.values()))
 
     def drop(self) -> None:
@@ -251,15 +257,15 @@ class MessageContext:
             self._clear()
 
     def _clear(self) -> None:
-        self._follow_ups.clear()
+        self._follow_ups = None
         self._kept = 0
 
     def give_up(self, message_id: MessageId) -> Enqueue | None:
         """Take one kept message back out, to be sent before the commit."""
         with _moment_of_sealing:
-            kept = self._follow_ups.get(message_id)
-            if kept is None:
+            if self._follow_ups is None or message_id not in self._follow_ups:
                 return None
+            kept = self._follow_ups[message_id]
             given = kept.pop(0)
             self._kept -= 1
             if not kept:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Json: TypeAlias = Any
 """A value with a JSON form; the two libraries decide, not the type checker."""
 
-_MARK = b" "
-_MARKED = _MARK[0]
+MARK = b" "
+"""How a text begins that only Python's json can read."""
 _PLAIN = frozenset({str, int, bool, type(None)})
 """Most values: they hold no number that is not finite."""
 
@@ -47,7 +47,7 @@ def value_from(text: bytes | memoryview) -> Json:
     Raises:
         ValueError: it is no JSON.
     """
-    if text and text[0] == _MARKED:
+    if text[:1] == MARK:
         return json.loads(bytes(text))
     return orjson.loads(text)
 
@@ -57,7 +57,7 @@ def _written_by_python(value: Json, refusal: TypeError) -> bytes:
         text = json.dumps(value, separators=(",", ":"), default=_written_by_orjson)
     except (TypeError, ValueError, RecursionError):
         raise refusal from None
-    return _MARK + text.encode()
+    return MARK + text.encode()
 
 
 def _written_by_orjson(value: object) -> Json:

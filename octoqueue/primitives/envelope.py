@@ -28,8 +28,10 @@ from base64 import b64decode, b64encode
 from enum import IntFlag
 from typing import NamedTuple
 
+import orjson
+
 from octoqueue.errors import EnvelopeError, EnvelopeTooLarge, PayloadNotSerializable
-from octoqueue.primitives.body_json import Json, json_from, value_from
+from octoqueue.primitives.body_json import MARK, Json, json_from, value_from
 from octoqueue.primitives.extension import NO_EXTENSION, Extension, extension_size, unpack_extension
 from octoqueue.primitives.ids import MessageId, text_from_id
 from octoqueue.primitives.lane import LANES, Lane
@@ -166,7 +168,9 @@ def decode_body(payload: bytes) -> Call:
         EnvelopeError: the body is no JSON object with dramatiq's fields.
     """
     try:
-        fields = value_from(memoryview(payload)[_body_start(payload) :])
+        start = _body_start(payload) if payload[_FLAGS_AT] & _EXTENDED else HEADER_BYTES
+        text = memoryview(payload)[start:]
+        fields = value_from(text) if payload.startswith(MARK, start) else orjson.loads(text)
         queue, actor, args = fields["queue_name"], fields["actor_name"], fields["args"]
         kwargs, options = fields["kwargs"], fields["options"]
         created_at_ms, own_id = fields["message_timestamp"], fields.get("message_id")

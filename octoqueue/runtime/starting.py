@@ -82,7 +82,8 @@ def attempt_from(
         return _unfit(lease, header, call, None, error)
     if header.deliveries >= max_deliveries:
         return _unfit(lease, header, call, executable, PoisonMessage(header.deliveries))
-    if (late := _too_late(call, options, ends, now_ms)) is not None:
+    limited = ends is not None or options.max_age is not None
+    if limited and (late := _too_late(call, options, ends, now_ms)) is not None:
         dropped = ends is not None and now_ms >= ends.first_ms
         return _unfit(lease, header, call, executable, late, dropped=dropped)
     context = MessageContext(lease, header, call, started_at_ms=now_ms)
