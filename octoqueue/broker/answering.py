@@ -1,23 +1,23 @@
-"""`AnsweringBroker`: what senders get back: handles, results, events."""
+"""`AnsweringBroker`: sends, and what senders get back: handles, results, events."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from octoqueue.broker.administration import AdministeredBroker
 from octoqueue.broker.context import current_message
 from octoqueue.broker.following import PATIENCE, following
 from octoqueue.broker.handles import MessageHandle, handle_from
+from octoqueue.broker.unique import refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
+    from datetime import timedelta
 
     from dramatiq.message import Message
 
     from octoqueue.broker.claim_checks import ClaimChecks
     from octoqueue.broker.enveloping import Enveloper
-    from octoqueue.broker.executables import Executable
     from octoqueue.lanes.answers import Duplicates
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.primitives.events import Event
@@ -31,11 +31,13 @@ class AnsweringBroker(AdministeredBroker):
     claim_checks: ClaimChecks
     _enveloper: Enveloper
 
-    def _known(self, actor_name: str) -> Executable | None:
-        raise NotImplementedError
-
     async def _send(self, group: Sequence[Enqueue]) -> Duplicates | None:
-        raise NotImplementedError
+        if not group:
+            return None
+        duplicates = await (await self._stores.here())[1].enqueue(group)
+        if duplicates is not None and duplicates.refused:
+            raise refusal_of(duplicates, group)
+        return duplicates
 
     def _handles(
         self,
@@ -86,12 +88,6 @@ class AnsweringBroker(AdministeredBroker):
             EventTimeout: nothing was told within `timeout`.
         """
         return following(self._found, message_id, timeout=timeout, since=since)
-
-    def result_ttl_of(self, actor_name: str) -> timedelta:
-        """Return how long the results of an actor are kept."""
-        actor = self._known(actor_name)
-        ttl_ms = None if actor is None else actor.options.result_ttl_ms
-        return self.defaults.result_ttl if ttl_ms is None else timedelta(milliseconds=ttl_ms)
 
     def tells_events(self, message: Message[Any]) -> bool:
         """Return whether a message may tell events."""

@@ -7,7 +7,7 @@ is first needed there. Synchronous calls use the loop of the portal thread.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,13 +34,12 @@ from octoqueue.broker.sources import (
 )
 from octoqueue.broker.stack import adjust, default_middleware, defaults_from
 from octoqueue.broker.translate import delay_of
-from octoqueue.broker.unique import refusal_of
 from octoqueue.errors import ActorUnknown
 from octoqueue.primitives.retry import RetryPolicy
 from octoqueue.settings.root import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 
     import dramatiq
     from dramatiq.message import Message
@@ -132,6 +131,17 @@ class LaneBroker(AnsweringBroker):
         options = self._url_options or lane_options_from(settings)
         return UrlSource(self._url, options, cluster=settings.redis.topology == "cluster")
 
+    @contextmanager
+    def standing_on(self, source: StoreSource) -> Generator[None]:
+        """Take stores from `source` for the length of the block, whatever is configured."""
+        before = self._own_source, self._source, self._stores
+        self._own_source = self._source = source
+        self._stores = LoopStores(self.another_store)
+        try:
+            yield
+        finally:
+            self._own_source, self._source, self._stores = before
+
     @asynccontextmanager
     async def connected(self, settings: Settings | None = None) -> AsyncGenerator[LaneBroker]:
         """Open the store of this event loop for the time of the block, and for blocks inside it."""
@@ -139,10 +149,6 @@ class LaneBroker(AnsweringBroker):
             self.configure(settings)
         async with self._stores.open_here():
             yield self
-
-    async def opened_store(self) -> LaneStore:
-        """Return the store of the running loop, opening it when needed."""
-        return (await self._stores.here())[0]
 
     async def another_store(self) -> LaneStore:
         """Return a store of the caller's own for the running loop; the caller closes it."""
@@ -322,14 +328,6 @@ class LaneBroker(AnsweringBroker):
         message: Message[Any] = build(args=args, kwargs=kwargs, lane=beside.lane.label)
         return self._enveloper.envelope(message, 0, beside.message_id)
 
-    async def _send(self, group: Sequence[Enqueue]) -> Duplicates | None:
-        if not group:
-            return None
-        duplicates = await (await self._stores.here())[1].enqueue(group)
-        if duplicates is not None and duplicates.refused:
-            raise refusal_of(duplicates, group)
-        return duplicates
-
     def _kept(self, group: list[Enqueue]) -> bool:
         """Whether a running message keeps the group for its own commit."""
         context = current_message()
@@ -337,6 +335,12 @@ class LaneBroker(AnsweringBroker):
             return False
         context.refuse_cycles(group)
         return context.keep(group)
+
+    def result_ttl_of(self, actor_name: str) -> timedelta:
+        """Return how long the results of an actor are kept."""
+        actor = self._known(actor_name)
+        ttl_ms = None if actor is None else actor.options.result_ttl_ms
+        return self.defaults.result_ttl if ttl_ms is None else timedelta(milliseconds=ttl_ms)
 
     def _known(self, actor_name: str) -> Executable | None:
         return self.executable(actor_name) if actor_name in self.actors else None

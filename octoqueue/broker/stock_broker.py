@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +12,14 @@ from dramatiq.worker import WorkerThread
 
 from octoqueue.broker.consumer import LaneConsumer
 from octoqueue.broker.joining import LOOK_EVERY_MS, joined
-from octoqueue.broker.loop_stores import LoopStores
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     import dramatiq
 
+    from octoqueue.broker.loop_stores import LoopStores
     from octoqueue.broker.options import Defaults
     from octoqueue.broker.portal import Portal
     from octoqueue.broker.session_keeper import SessionKeeper
-    from octoqueue.broker.sources import StoreSource
     from octoqueue.lanes.protocol import LaneStore
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -37,28 +33,11 @@ class StockBroker(Broker):
     queues: dict[str, None]
     _portal: Portal
     _keeper: SessionKeeper
-    _own_source: StoreSource | None
-    _source: StoreSource | None
     _stores: LoopStores
 
     async def opened_store(self) -> LaneStore:
         """Return the store of the running loop, opening it when needed."""
-        raise NotImplementedError
-
-    async def another_store(self) -> LaneStore:
-        """Return a store of the caller's own for the running loop; the caller closes it."""
-        raise NotImplementedError
-
-    @contextmanager
-    def standing_on(self, source: StoreSource) -> Generator[None]:
-        """Take stores from `source` for the length of the block, whatever is configured."""
-        before = self._own_source, self._source, self._stores
-        self._own_source = self._source = source
-        self._stores = LoopStores(self.another_store)
-        try:
-            yield
-        finally:
-            self._own_source, self._source, self._stores = before
+        return (await self._stores.here())[0]
 
     def get_actor(self, actor_name: str) -> dramatiq.Actor[..., Any]:
         """Return an actor by name, as dramatiq's middleware and worker want it.
