@@ -151,11 +151,15 @@ class CancellingWhatRuns:
         assert (stats.counters["cancelled"], stats.in_flight, stats.waiting) == (1, 0, 0)
 
     async def test_a_worker_that_waits_for_it_is_woken(self, world: World) -> None:
-        sent = message()
-        await world.put(sent)
-        await world.claim_one()
+        first, sent = messages(2)
+        await world.put(first, sent)
+        await world.claim(2)
+        # The first word may be that somebody listens now: however long that takes, it is told.
+        listening = asyncio.create_task(world.store.wait_for_cancel(["coder"], timeout=SOON))
+        assert await world.store.cancel(first.message_id) is STOPPING
+        assert await listening
         while await world.store.wait_for_cancel(["coder"], timeout=AT_ONCE):
-            pass  # the first word may be that somebody listens now
+            pass
         waiting = asyncio.create_task(world.store.wait_for_cancel(["coder"], timeout=SOON))
         await asyncio.sleep(0)
         assert await world.store.cancel(sent.message_id) is STOPPING
