@@ -26,6 +26,7 @@ from __future__ import annotations
 import struct
 from base64 import b64decode, b64encode
 from enum import IntFlag
+from operator import itemgetter
 from typing import NamedTuple
 
 import orjson
@@ -44,6 +45,8 @@ MAX_ATTEMPT = 65_535
 """What the field holds."""
 
 _FLAGS_AT = 3
+_SMALL_BYTES = 4_096
+_in_order = itemgetter("queue_name", "actor_name", "args", "kwargs", "options", "message_timestamp")
 
 
 class Flag(IntFlag):
@@ -168,13 +171,16 @@ def decode_body(payload: bytes) -> Call:
         EnvelopeError: the body is no JSON object with dramatiq's fields.
     """
     try:
-        start = _body_start(payload) if payload[_FLAGS_AT] & _EXTENDED else HEADER_BYTES
-        text = memoryview(payload)[start:]
-        fields = value_from(text) if payload.startswith(MARK, start) else orjson.loads(text)
-        queue, actor, args = fields["queue_name"], fields["actor_name"], fields["args"]
-        kwargs, options = fields["kwargs"], fields["options"]
-        created_at_ms, own_id = fields["message_timestamp"], fields.get("message_id")
-        encoded = _encoded(fields) if "encoded" in fields else None
+        if payload[_FLAGS_AT] & _EXTENDED or len(payload) > _SMALL_BYTES:
+            text: bytes | memoryview = memoryview(payload)[_body_start(payload) :]
+        else:
+            text = payload[HEADER_BYTES:]  # a copy that costs less than a view of it
+        fields = value_from(text) if text[: len(MARK)] == MARK else orjson.loads(text)
+        _, actor, args, kwargs, options, created_at_ms = body = _in_order(fields)
+        if len(fields) > len(body):
+            own_id, encoded = fields.get("message_id"), _encoded(fields)
+        else:
+            own_id = encoded = None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EnvelopeError(f"the body cannot be decoded: {error!r}") from None
     if not (
@@ -186,10 +192,12 @@ def decode_body(payload: bytes) -> Call:
         and (own_id is None or type(own_id) is str)
     ):
         raise EnvelopeError("a field of the body has the wrong type")
-    return Call(queue, actor, args, kwargs, options, created_at_ms, own_id, encoded)
+    return Call(*body, own_id, encoded)
 
 
-def _encoded(fields: dict[str, Json]) -> Encoded:
+def _encoded(fields: dict[str, Json]) -> Encoded | None:
+    if "encoded" not in fields:
+        return None
     return Encoded(str(fields["encoder"]), b64decode(fields["encoded"], validate=True))
 
 
