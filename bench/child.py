@@ -1,8 +1,10 @@
 """Processes that are measured, and how they talk: a JSON object a line, both ways.
 
 The parent starts `python -m <module> <order>`, where the order is a JSON object. The child says
-`{"said": "ready"}`, waits to be told to go on, and says what it found. What it logs goes to a file
-that is shown when it fails.
+`{"said": "ready"}`, waits to be told to go on, and says what it found; one that can do it again
+says `ready` again. What it logs goes to a file that is shown when it fails.
+
+Nothing but the standard library: it also runs in environments that have nothing of ours.
 """
 
 from __future__ import annotations
@@ -27,15 +29,23 @@ _PATIENCE_SECONDS = 120.0
 class Child:
     """A child process, from the parent's side. It is killed at the end of the block."""
 
-    def __init__(self, module: str, **order: object) -> None:
+    def __init__(self, module: str, *, python: str = sys.executable, **order: object) -> None:
+        """Prepare it.
+
+        Args:
+            module: what is run.
+            python: the interpreter, whose environment has what the module wants.
+            order: what it is told to do.
+        """
         self._module = module
+        self._python = python
         self._order = order
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the block
 
     async def __aenter__(self) -> Self:
         """Start it."""
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
+            self._python,
             "-m",
             self._module,
             json.dumps(self._order),
@@ -64,10 +74,10 @@ class Child:
         log = self._log.read().decode(errors="replace")
         raise RuntimeError(f"{self._module} said {line!r} and not {what!r}:\n{log[-4000:]}")
 
-    def go_on(self) -> None:
-        """Tell the child to go on."""
+    def go_on(self, **facts: object) -> None:
+        """Tell the child to go on, and what it must know for that."""
         assert self._process.stdin is not None
-        self._process.stdin.write(b"\n")
+        self._process.stdin.write(json.dumps(facts).encode() + b"\n")
 
     def resident_bytes(self) -> int:
         """Return the memory of the child that is in RAM."""
@@ -99,6 +109,14 @@ def say(what: str, **facts: object) -> None:
     sys.stdout.flush()
 
 
-async def told() -> None:
-    """Wait until the parent says to go on."""
-    await asyncio.to_thread(sys.stdin.readline)
+async def told() -> dict[str, Any]:
+    """Wait until the parent says to go on; return what it said with that.
+
+    Raises:
+        EOFError: there is no parent any more.
+    """
+    line = await asyncio.to_thread(sys.stdin.readline)
+    if not line:
+        raise EOFError("the parent has gone")
+    facts: dict[str, Any] = json.loads(line)
+    return facts
