@@ -84,6 +84,7 @@ class SettingsSource:
             pool_size=redis.pool_size,
             timeout=redis.command_timeout,
             connect_timeout=redis.connect_timeout,
+            pipelining=redis.pipelining,
         )
         return RedisLaneStore(client, lane_options_from(self._settings))
 

@@ -4,6 +4,9 @@ A command is sent once. redis-py's own retries are off, because a script whose a
 have run: who calls knows whether sending again is safe, the client does not. Every failure of the
 connection is `StoreUnavailable`; what the server refused for another reason is
 `StoreProtocolError`. Scripts are sent by hash and loaded again when the server has forgotten them.
+
+To a single Redis all commands go over one connection of our own (`wire.py`), those that block over
+others like it. With `pipelining=False`, and to a cluster, they go through redis-py.
 """
 
 from __future__ import annotations
@@ -11,54 +14,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import re
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry as RedisRetry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    BusyLoadingError,
-    ClusterDownError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisClusterException,
-    RedisError,
-    TryAgainError,
-)
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import NoScriptError
 
-from octoqueue.errors import StoreError, StoreProtocolError, StoreUnavailable
+from octoqueue.errors import StoreError
+from octoqueue.redis.failures import FAILURES, cancellable, translated
 from octoqueue.redis.packing import packed_by_hiredis
+from octoqueue.redis.wire import CannotTakeOver
+from octoqueue.redis.wires import Wires
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Sequence
 
     from octoqueue.redis.scripts import ScriptCall
 
-_GONE = (
-    RedisConnectionError,
-    RedisTimeoutError,
-    BusyLoadingError,
-    ClusterDownError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    TryAgainError,
-    OSError,
-    AttributeError,
-)
-_PASSING = re.compile(r"(?:^|-)(?:BUSY|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY) ")
-"""States of a server that pass. Redis 6.2 tells them of a command inside a script as `… -OOM …`."""
+log = logging.getLogger(__name__)
 
-FAILURES = (RedisError, RedisClusterException, OSError, AttributeError)
-"""Everything redis-py raises. Its cluster exceptions are no RedisError, and when a node of a
-cluster dies, one task closes the connection another sends on, which ends in an AttributeError."""
-
-_SAFE_MARGIN_SECONDS = 5.0
-"""How much longer than a blocking command a socket may stay silent."""
 _LEAST_BLOCKING_SECONDS = 0.01
 """0 would block for ever, and Redis 6.2 takes what is below a millisecond for 0."""
 _MOST_BLOCKED = 1_000
@@ -85,8 +62,12 @@ class RedisClient:
         timeout: timedelta = timedelta(seconds=5),
         connect_timeout: timedelta = timedelta(seconds=5),
         name: str = "octoqueue",
+        pipelining: bool = True,
     ) -> None:
-        """Remember how to connect; the first command connects."""
+        """Remember how to connect; the first command connects.
+
+        `pool_size` bounds the connections of redis-py, where it is used.
+        """
         self.url = url
         self.cluster = cluster
         self._timeout_seconds = timeout.total_seconds()
@@ -94,6 +75,10 @@ class RedisClient:
         self._name = name
         self._commands = self._open(pool_size, self._timeout_seconds)
         self._blocking: _Commands | None = None
+        self._wires: Wires | None = None
+        if pipelining and not cluster:
+            pool = cast("Any", self._commands).connection_pool
+            self._wires = Wires(pool.make_connection, self._timeout_seconds)
         # A cluster's pools refuse where a single one's waits: so wait here.
         self._room: contextlib.AbstractAsyncContextManager[None] = (
             asyncio.Semaphore(pool_size) if cluster else contextlib.nullcontext()
@@ -136,20 +121,27 @@ class RedisClient:
             StoreUnavailable: no answer; the script may have run.
             StoreProtocolError: the script failed.
         """
-        script = call.script
         try:
-            return await self._send("EVALSHA", script.sha, len(call.keys), *call.keys, *call.args)
+            return await self._send(_by_hash(call))
         except NoScriptError:
-            # Refused before it ran, so sending the source is not sending it twice.
-            return await self.command("EVAL", script.source, len(call.keys), *call.keys, *call.args)
+            return await self._call_by_source(call)
         except FAILURES as error:
             raise translated(error) from error
+
+    async def _call_by_source(self, call: ScriptCall) -> Any:
+        """Run a script that was refused before it ran: this is not sending it twice."""
+        return await self.command("EVAL", call.script.source, *_by_hash(call)[2:])
 
     async def call_each(self, calls: Sequence[ScriptCall]) -> list[Any]:
         """Run scripts at the same time; return, for each, its answer or the error `call` raised.
 
         One node of a cluster that is gone must not keep the others from being called.
         """
+        if len(calls) == 1:
+            try:
+                return [await self.call(calls[0])]
+            except StoreError as error:
+                return [error]
         answers = await asyncio.gather(*map(self.call, calls), return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, StoreError):
@@ -159,15 +151,31 @@ class RedisClient:
     async def command(self, *parts: object) -> Any:
         """Send one command and return its answer; raises like `call`."""
         try:
-            return await self._send(*parts)
+            return await self._send(parts)
         except FAILURES as error:
             raise translated(error) from error
 
-    async def _send(self, *parts: object) -> Any:
+    async def _send(self, parts: Sequence[object]) -> Any:
+        wires = self._wires
+        if wires is not None:
+            wire = wires.shared
+            if wire is not None and wire.is_ready:
+                return await wire.send(parts)
+            try:
+                wire = await wires.ready()
+            except CannotTakeOver as error:
+                self._go_back_to_redis_py(error)
+            else:
+                return await wire.send(parts)
         async with self._room:
             if self.cluster:
                 await _know_the_nodes(self._commands)
             return await cancellable(self._commands.execute_command(*parts))
+
+    def _go_back_to_redis_py(self, error: CannotTakeOver) -> None:
+        if self._wires is not None:
+            log.warning("pipelining_impossible", extra={"reason": str(error)})
+            self._wires = None
 
     async def wait_for_push(self, lists: Sequence[str], *, timeout: timedelta) -> str | None:
         """Take an element off the first of `lists` that has one; None when the time is over.
@@ -175,17 +183,50 @@ class RedisClient:
         Cancelling closes the connection, so that no element is taken for nobody; one taken in the
         same instant may be lost.
         """
-        if self._blocking is None:
-            self._blocking = self._open(_MOST_BLOCKED, None)
         seconds = max(timeout.total_seconds(), _LEAST_BLOCKING_SECONDS)
+        command = ("BLPOP", *lists, seconds)
         try:
-            async with asyncio.timeout(seconds + _SAFE_MARGIN_SECONDS):
+            if self._wires is not None:
+                try:
+                    return _list_of((await self._wires.block(seconds, command))[0])
+                except CannotTakeOver as error:
+                    self._go_back_to_redis_py(error)
+            if self._blocking is None:
+                self._blocking = self._open(_MOST_BLOCKED, None)
+            async with asyncio.timeout(seconds + self._timeout_seconds):
                 if self.cluster:
                     await _know_the_nodes(self._blocking)
-                answer = await cancellable(self._blocking.execute_command("BLPOP", *lists, seconds))
+                return _list_of(await cancellable(self._blocking.execute_command(*command)))
         except FAILURES as error:
             raise translated(error) from error
-        return None if answer is None else cast("bytes", answer[0]).decode()
+
+    async def call_after_push(
+        self, lists: Sequence[str], call: ScriptCall, *, timeout: timedelta
+    ) -> tuple[str | None, Any]:
+        """Wait like `wait_for_push`, then run a script; return both answers.
+
+        A single Redis is told both at once: it runs the script in the instant in which an element
+        comes, or the time is over. Cancelling closes the connection; the script may have run.
+
+        Raises:
+            StoreUnavailable: no answer; an element may be taken and the script may have run.
+            StoreProtocolError: it was not a list, or the script failed.
+        """
+        if self._wires is not None:
+            seconds = max(timeout.total_seconds(), _LEAST_BLOCKING_SECONDS)
+            commands = (("BLPOP", *lists, seconds), _by_hash(call))
+            try:
+                taken, answer = await self._wires.block(seconds, *commands)
+            except CannotTakeOver as error:
+                self._go_back_to_redis_py(error)
+            except FAILURES as error:
+                raise translated(error) from error
+            else:
+                if isinstance(answer, NoScriptError):
+                    answer = await self._call_by_source(call)
+                return _list_of(taken), answer
+        which = await self.wait_for_push(lists, timeout=timeout)
+        return which, await self.call(call)
 
     @contextlib.asynccontextmanager
     async def subscription(self) -> AsyncGenerator[Any]:
@@ -214,10 +255,22 @@ class RedisClient:
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""
+        if self._wires is not None:
+            await self._wires.aclose()
         await self._commands.aclose()
         if self._blocking is not None:
             await self._blocking.aclose()
             self._blocking = None
+
+
+def _by_hash(call: ScriptCall) -> tuple[object, ...]:
+    """Return the command that runs a script the server knows."""
+    return ("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
+
+
+def _list_of(taken: list[bytes] | None) -> str | None:
+    """Return which list BLPOP took an element off."""
+    return None if taken is None else taken[0].decode()
 
 
 def _alone(node: Any) -> _Commands:
@@ -245,29 +298,3 @@ async def _know_the_nodes(cluster: _Commands) -> None:
     make it close the connections on which others wait.
     """
     await cancellable(cast("Any", cluster).initialize())
-
-
-async def cancellable(answer: Awaitable[Any]) -> Any:
-    """Await an answer of redis-py; raise the cancellation it may have swallowed.
-
-    It sends under `asyncio.wait_for`, which before Python 3.12 returns normally when it is
-    cancelled in the instant its work is done: a loop around a command would never end.
-    """
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - awaited by a coroutine
-    requests = task.cancelling()
-    try:
-        return await answer
-    finally:
-        if task.cancelling() > requests:
-            raise asyncio.CancelledError
-
-
-def translated(error: BaseException) -> StoreError:
-    """Return what an error of redis-py means here."""
-    told = str(error)
-    # Of a cluster that cannot be reached redis-py raises the same as of keys in several slots.
-    lost = isinstance(error, RedisClusterException) and "same key slot" not in told
-    if lost or isinstance(error, _GONE) or _PASSING.search(told):
-        return StoreUnavailable("Redis", reason=told or type(error).__name__)
-    return StoreProtocolError(f"Redis refused a call: {told}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from octoqueue.errors import StoreUnavailable
 from octoqueue.primitives.clock import Clock, SystemClock
-from octoqueue.redis.client import cancellable
+from octoqueue.redis.failures import cancellable
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import hiredis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-_pack: Callable[[tuple[Any, ...]], bytes] = getattr(hiredis, "pack_command")  # noqa: B009 - untyped
+pack: Callable[[Sequence[Any]], bytes] = getattr(hiredis, "pack_command")  # noqa: B009 - untyped
+"""Return a command as Redis reads it. Parts are text, bytes or numbers."""
 
 
 @cache
@@ -23,7 +24,7 @@ def packed_by_hiredis(connection_class: type[Any]) -> type[Any]:
 
     class Packed(connection_class):  # type: ignore[misc] # the class is redis-py's, by its URL
         def pack_command(self, *parts: Any) -> list[bytes]:
-            return [_pack(parts)]
+            return [pack(parts)]
 
     Packed.__name__ = f"Packed{connection_class.__name__}"
     return Packed

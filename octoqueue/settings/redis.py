@@ -29,8 +29,13 @@ class RedisSettings(Section):
     topology: Literal["single", "cluster"] = "single"
     """`single` serves all partitions with one script call; `cluster` calls once per partition."""
 
+    pipelining: bool = True
+    """Commands to a single server share one connection, on which none waits for the answer of
+    another; what waits for messages has one of its own. Off, and on a cluster, each command borrows
+    a connection from a pool, which costs a multiple of the CPU."""
+
     pool_size: PositiveCount = 32
-    """Connections of one process, at most."""
+    """Connections of that pool, at most."""
 
     connect_timeout: PositiveDuration = timedelta(seconds=5)
     """How long a connection may take to be made."""

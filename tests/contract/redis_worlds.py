@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def redis_worlds(
-    url: str, *, cluster: bool = False, per_partition: bool | None = None
+    url: str,
+    *,
+    cluster: bool = False,
+    per_partition: bool | None = None,
+    pipelining: bool = True,
 ) -> AsyncGenerator[MakesStores]:
     """A maker of worlds on the Redis at `url`, each in a namespace of its own."""
     async with contextlib.AsyncExitStack() as opened:
 
         async def make(options: LaneOptions = OPTIONS) -> World:
-            client = RedisClient(url, cluster=cluster)
+            client = RedisClient(url, cluster=cluster, pipelining=pipelining)
             world = redis_world(client, options, per_partition=per_partition)
             opened.push_async_callback(world.store.aclose)
             return world

@@ -27,6 +27,15 @@ class TestOneScriptForAllPartitions(OnRedis, WholeNamespaceContract):
             yield make
 
 
+class TestThroughRedisPy(OnRedis, WholeNamespaceContract):
+    """The same without a connection of our own."""
+
+    @pytest.fixture
+    async def make(self, redis_url: str) -> AsyncGenerator[MakesStores]:
+        async with redis_worlds(redis_url, pipelining=False) as make:
+            yield make
+
+
 class TestOneScriptAPartition(OnRedis):
     """As for a cluster, on a server that refuses keys of different slots in one script."""
 

@@ -6,7 +6,7 @@ import pytest
 from redis import exceptions as of_redis
 
 from octoqueue.errors import StoreProtocolError, StoreUnavailable
-from octoqueue.redis.client import cancellable, translated
+from octoqueue.redis.failures import cancellable, translated
 
 UNAVAILABLE = [
     of_redis.ConnectionError("Connection refused"),
