@@ -167,7 +167,7 @@ class Executor:
 
     # ── in threads ───────────────────────────────────────────────────────────────────────────────
 
-    def _in_thread(self, attempt: Attempt, call: Callable[[], object]) -> object:
+    def _in_thread(self, attempt: Attempt, call: Callable[[Attempt], object]) -> object:
         """Run a sync actor between dramatiq's hooks, all in one thread."""
         if attempt.is_unwanted:
             raise asyncio.CancelledError
@@ -175,13 +175,13 @@ class Executor:
         if attempt.message is not None:
             attempt.executable.show(attempt.message)
         if attempt.hooks is None:
-            return call()
+            return call(attempt)
         result: object = None
         error: BaseException | None = None
         try:
             if not self._hooks.begin(attempt):
                 return None
-            result = call()
+            result = call(attempt)
         except BaseException as raised:  # noqa: BLE001 - whatever an actor raises is its outcome
             error = raised
         if _is_awaitable(result):
