@@ -1,8 +1,8 @@
 """`RedisLaneStore`: the protocol on the Lua scripts. It translates; the scripts decide.
 
 Split by verb: `redis_reading.py` reads, `redis_upkeep.py` keeps sessions and lanes in order,
-`redis_dead_letters.py` replays and purges, `redis_finding.py` finds single messages and
-`redis_life.py` decides about them, and here messages are enqueued, claimed and settled.
+`redis_dead_letters.py` replays and purges, `redis_enqueuing.py` puts in, `redis_finding.py` finds
+single messages and `redis_life.py` decides about them, and here messages are claimed and settled.
 """
 
 from __future__ import annotations
@@ -10,20 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from octoqueue.errors import DelayedFull, LaneFull, SentTooLate, StoreError
-from octoqueue.lanes.answers import Duplicates
+from octoqueue.errors import StoreError
 from octoqueue.lanes.protocol import Refusals
 from octoqueue.lanes.reading import claimable
+from octoqueue.lanes.redis_enqueuing import RedisEnqueuing
 from octoqueue.lanes.redis_life import RedisLife
 from octoqueue.lanes.redis_reading import good
 from octoqueue.lanes.redis_schedules import RedisSchedules
 from octoqueue.lanes.selection import allocate
 from octoqueue.primitives.envelope import is_extended
 from octoqueue.primitives.messages import (
-    Enqueue,
     Lease,
     LeaseToken,
     Outcome,
@@ -33,21 +31,18 @@ from octoqueue.primitives.messages import (
 )
 from octoqueue.redis.calls.claim import SESSION_UNKNOWN, claim_call, claim_keys, leases_from
 from octoqueue.redis.calls.commit import commit_call
-from octoqueue.redis.calls.enqueue import TOO_LATE, duplicates, enqueue_call, refused_groups
 from octoqueue.redis.calls.upkeep import stats_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from octoqueue.lanes.answers import EnqueueAnswer
     from octoqueue.lanes.options import LaneOptions
-    from octoqueue.primitives.once import Once
     from octoqueue.redis.calls.scope import Scope
     from octoqueue.redis.client import RedisClient
     from octoqueue.redis.scripts import ScriptCall
 
 
-class RedisLaneStore(RedisLife, RedisSchedules):
+class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
     """A `LaneStore` on a single Redis or on Redis Cluster."""
 
     def __init__(
@@ -62,94 +57,6 @@ class RedisLaneStore(RedisLife, RedisSchedules):
         self._claim_numbers = itertools.count(1)
         self._turns = itertools.count(1)
         self._claim_keys: dict[tuple[int, SessionId, tuple[str, ...]], list[str]] = {}
-
-    # ── putting in ───────────────────────────────────────────────────────────────────────────────
-
-    async def enqueue(self, groups: Sequence[Sequence[Enqueue]]) -> list[EnqueueAnswer]:
-        """Store each group all or none, duplicates excepted."""
-        return await self._enqueue(groups, None)
-
-    async def enqueue_once(self, messages: Sequence[Enqueue], once: Once) -> list[EnqueueAnswer]:
-        """Store messages each by itself, those stored before excepted."""
-        return await self._enqueue([[message] for message in messages], once)
-
-    async def _enqueue(
-        self, groups: Sequence[Sequence[Enqueue]], once: Once | None
-    ) -> list[EnqueueAnswer]:
-        await self._remember({message.queue for group in groups for message in group})
-        placed = [[(self._map.of_id(m.message_id), m) for m in group] for group in groups]
-        refusals: list[EnqueueAnswer] = [None] * len(groups)
-        if self.spans_partitions:
-            await self._enqueue_in(self._scopes[0], placed, range(len(groups)), refusals, once)
-        else:
-            await self._enqueue_apart(placed, refusals, once)
-        return refusals
-
-    async def _enqueue_apart(
-        self,
-        placed: Sequence[Sequence[tuple[int, Enqueue]]],
-        refusals: list[EnqueueAnswer],
-        once: Once | None,
-    ) -> None:
-        """Enqueue in each partition by itself, also when another one fails."""
-        by_scope: defaultdict[Scope, list[int]] = defaultdict(list)
-        for number, group in enumerate(placed):
-            # On Cluster a group that spans slots is stored slot by slot; the manual says so.
-            for scope in {self._scope_of[partition] for partition, _ in group}:
-                by_scope[scope].append(number)
-        for message_id in once.settled if once else ():
-            by_scope[self._scope_of[self._map.of_id(message_id)]]  # a call of its own if need be
-        endings = await asyncio.gather(
-            *(
-                self._enqueue_in(
-                    scope,
-                    [[pm for pm in placed[n] if pm[0] in scope.partitions] for n in numbers],
-                    numbers,
-                    refusals,
-                    once,
-                )
-                for scope, numbers in by_scope.items()
-            ),
-            return_exceptions=True,
-        )
-        await self.ring(sorted({message.queue for group in placed for _, message in group}))
-        for ending in endings:
-            if ending is not None:
-                raise ending
-
-    async def _enqueue_in(
-        self,
-        scope: Scope,
-        groups: Sequence[Sequence[tuple[int, Enqueue]]],
-        numbers: Sequence[int],
-        refusals: list[EnqueueAnswer],
-        once: Once | None,
-    ) -> None:
-        call, blocks = enqueue_call(
-            scope,
-            groups,
-            bounds=self._bounds,
-            now_ms=self._now(),
-            once=b"" if once is None else self._packed(once, scope),
-        )
-        answer = await self._client.call(call)
-        if answer == TOO_LATE:
-            raise SentTooLate
-        for found in duplicates(answer):
-            number = numbers[found.group]
-            told = Duplicates({found.message_id: found.holder}, refused=found.refused)
-            before = refusals[number]
-            if not isinstance(before, LaneFull):
-                refusals[number] = told if before is None else before.joined(told)
-        for refused in refused_groups(answer, blocks):
-            kind = DelayedFull if refused.delayed else LaneFull
-            refusals[numbers[refused.group]] = kind(
-                refused.queue, refused.lane.label, depth=refused.depth, bound=refused.bound
-            )
-
-    def _packed(self, once: Once, scope: Scope) -> bytes:
-        here = scope.partitions
-        return once.packed(tuple(i for i in once.settled if self._map.of_id(i) in here))
 
     # ── taking out ───────────────────────────────────────────────────────────────────────────────
 

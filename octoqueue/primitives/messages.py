@@ -28,9 +28,8 @@ reclaimed message, or one sent twice, finds nothing to settle. It is the fencing
 TOKEN_BYTES = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Enqueue:
-    """A message on its way into a lane."""
+class Enqueue(NamedTuple):
+    """A message on its way into a lane. A named tuple, as one is made for every message."""
 
     queue: str
     lane: Lane

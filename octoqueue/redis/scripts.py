@@ -64,6 +64,7 @@ SCRIPT_NAMES = (
     "define",
     "emit",
     "enqueue",
+    "enqueue_plain",
     "expired",
     "expiry",
     "extend",

@@ -49,6 +49,8 @@ class PartitionMap:
         self.partitions = partitions
         # Neighbouring slots must not be neighbouring keys: jump hash mixes weakly at first.
         self._table = tuple(jump_hash(_key_of(slot), partitions) for slot in range(SLOTS))
+        self.places = tuple(partition.to_bytes(2) for partition in self._table)
+        """The partition of each slot, as scripts read it; an affinity's low bits name its slot."""
 
     def of_id(self, message_id: MessageId) -> int:
         """Return the partition of an id."""

@@ -15,7 +15,6 @@ import contextlib
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from octoqueue.broker.batch_option import answers_of
@@ -379,4 +378,4 @@ def _moved(message: Enqueue, home: MessageId) -> Enqueue:
     if header.flags & Flag.EXTENDED:
         payload += pack_extension(extension_of(message.payload))
     payload += encode_body(call._replace(own_id=call.message_id(header)), limit_bytes=sys.maxsize)
-    return replace(message, payload=payload)
+    return message._replace(payload=payload)

@@ -252,7 +252,7 @@ class Ending:
 
     async def test_a_message_without_the_flag_tells_nothing(self, world: World) -> None:
         plain = teller()
-        bare = replace(plain, payload=plain.payload[:3] + b"\0" + plain.payload[4:])
+        bare = plain._replace(payload=plain.payload[:3] + b"\0" + plain.payload[4:])
         await world.put(bare)
         lease = await world.claim_one()
         follower = Following(world, lease.message_id)

@@ -133,7 +133,7 @@ class TakingTurns(Gated):
         sent = gated("acme", body="a")
         await one.put(sent)
         one.clock.advance(1)
-        await one.put(replace(sent, payload=sent.payload + b" "))
+        await one.put(sent._replace(payload=sent.payload + b" "))
         assert len(await one.claim()) == 1
         assert len(await one.claim()) == 1
         assert await one.claim() == []

@@ -167,7 +167,7 @@ class Remembering:
         await world.put(sent)
         lease = await world.claim_one()
         header = unpack_header(sent.payload)._replace(attempt=1)
-        again = replace(sent, payload=pack_header(header) + b"{}")
+        again = sent._replace(payload=pack_header(header) + b"{}")
         await world.settle(replace(ack(lease, again), reason=b'{"error":"E","message":"m"}'))
         (one,) = await world.store.history(sent.message_id)
         assert (one.attempt, one.error, one.message) == (0, "E", "m")

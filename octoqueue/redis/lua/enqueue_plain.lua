@@ -1,0 +1,47 @@
+-- Purpose    What enqueue.lua does, for most of what is sent: messages for one lane of one queue that
+--            are ready at once and have nothing to pass and no unique key.
+-- Guarantee  Messages of one group are stored all or none; groups are independent.
+-- KEYS       [1] stats hash of the queue   [2] the lane's gated zset
+--            [3] the lane's list, one for each partition of the call
+--            [4] doorbell of the queue, when the call has one
+-- ARGV       [1] now in ms, or 0 for the server's clock   [2] bound of the lane   [3] partitions
+--            [4] how many messages each group has, 4 bytes a group
+--            [5] the partition of each message from 0, 2 bytes a message
+--            [6] the messages, in the order of their groups
+-- Returns    for each refused group: its number from 0, depth (flat)
+--#include now
+--#include doorbell
+--#include push_many
+
+local call, byte, sub, unpacked = redis.call, string.byte, string.sub, struct.unpack
+local bound, partitions, sizes, places = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local packed_now = struct.pack('>I8', now_ms(ARGV[1]))
+
+local depth = call('ZCARD', KEYS[2])
+for at = 3, 2 + partitions do depth = depth + call('LLEN', KEYS[at]) end
+
+local refused, values, enqueued, at = {}, {}, 0, 0
+for group = 0, #sizes / 4 - 1 do
+  local size = unpacked('>I4', sizes, 4 * group + 1)
+  if depth + size > bound then
+    refused[#refused + 1] = group
+    refused[#refused + 1] = depth
+  else
+    depth, enqueued = depth + size, enqueued + size
+    for message = at, at + size - 1 do
+      local high, low = byte(places, 2 * message + 1, 2 * message + 2)
+      local partition, payload = 256 * high + low, ARGV[6 + message]
+      local list = values[partition]
+      if not list then list = {}; values[partition] = list end
+      list[#list + 1] = sub(payload, 1, 8) .. packed_now .. sub(payload, 17)
+    end
+  end
+  at = at + size
+end
+
+if enqueued > 0 then
+  for partition, list in pairs(values) do push_many(KEYS[3 + partition], list) end
+  call('HINCRBY', KEYS[1], 'enqueued', enqueued)
+  ring(KEYS[3 + partitions])
+end
+return refused
