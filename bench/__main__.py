@@ -12,14 +12,15 @@ from rich.console import Console
 
 from bench import machine, report
 from bench.harness import Bench, measure
-from bench.scenarios import drain, enqueue, latency, memory, priority
+from bench.scenarios import drain, enqueue, io, latency, load, memory, priority
 from bench.server import private_server
 
 if TYPE_CHECKING:
     from bench.harness import Rounds, Scenario
 
 SCENARIOS: dict[str, Scenario] = {
-    module.SCENARIO.name: module.SCENARIO for module in (drain, enqueue, latency, priority, memory)
+    module.SCENARIO.name: module.SCENARIO
+    for module in (drain, enqueue, latency, load, io, priority, memory)
 }
 _PAGE_WIDTH = 160
 

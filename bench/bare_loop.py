@@ -11,6 +11,7 @@ retries, no counters, no heartbeat, no way to stop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,11 @@ from bench.child import order, say, told
 from octoqueue.primitives.envelope import HEADER_BYTES, ID_SLICE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 LIST = "bare:list"
 WARM_LIST = "bare:warm"
+NAP_SECONDS = 0.02
 _LEASED = "bare:leased"
 _BATCH = 100
 
@@ -68,8 +70,8 @@ class Batch:
             self.ended.set_result(None)
 
 
-async def drain_list(redis: Redis, name: str, count: int) -> tuple[float, float]:
-    """Run `count` messages of a list; return seconds and CPU seconds, as `bench.worker` does."""
+async def drain_list(redis: Redis, name: str, count: int) -> tuple[float, float, float]:
+    """Run `count` messages of a list; return when it began and ended, and CPU seconds."""
     sha = await redis.script_load(_CLAIM)
     began, cpu_began = time.monotonic(), time.process_time()
     left, acks = count, list[bytes]()
@@ -85,37 +87,64 @@ async def drain_list(redis: Redis, name: str, count: int) -> tuple[float, float]
             await batch.ended
             acks = batch.acks
             left -= len(acks)
-    return time.monotonic() - began, time.process_time() - cpu_began
+    return began, time.monotonic(), time.process_time() - cpu_began
 
 
 async def drain(ordered: dict[str, Any]) -> None:
-    """Drain the list and say how long it took."""
+    """Whenever told, drain the list and say how long it took."""
     async with Redis.from_url(ordered["url"]) as redis:
         await drain_list(redis, WARM_LIST, await redis.llen(WARM_LIST))
-        say("ready")
-        await told()
-        seconds, cpu_seconds = await drain_list(redis, LIST, ordered["messages"])
-    say("done", seconds=seconds, cpu_seconds=cpu_seconds)
+        while True:
+            say("ready")
+            count = (await told())["messages"]
+            began, ended, cpu_seconds = await drain_list(redis, LIST, count)
+            say("done", acked=count, began=began, ended=ended, cpu_seconds=cpu_seconds)
 
 
 async def serve(ordered: dict[str, Any]) -> None:
-    """Wait for messages one by one, and say how long after they were due each began."""
-    late_ns: list[int] = []
+    """Whenever told, wait for messages one by one, and say how long after due each began."""
     async with Redis.from_url(ordered["url"]) as redis:
+        while True:
+            say("ready")
+            await told()
+            say("serving")
+            while wanted := (await told()).get("stamps"):
+                say("expecting")
+                late_ns: list[int] = []
+                cpu_began = time.process_time()
+                while len(late_ns) < wanted:
+                    popped = await redis.blpop([LIST], timeout=0)
+                    assert popped is not None
+                    _, payload = popped
+                    late_ns.append(time.monotonic_ns() - orjson.loads(payload)["args"][0])
+                cpu_seconds = time.process_time() - cpu_began
+                say("stamped", late_ns=late_ns, at_ns=time.monotonic_ns(), cpu_seconds=cpu_seconds)
+            say("stopped")
+
+
+async def nap(ordered: dict[str, Any]) -> None:
+    """Whenever told, wait as often as told, so many at a time; no Redis."""
+    while True:
         say("ready")
-        while len(late_ns) < ordered["stamps"]:
-            popped = await redis.blpop([LIST], timeout=0)
-            assert popped is not None
-            _, payload = popped
-            late_ns.append(time.monotonic_ns() - orjson.loads(payload)["args"][0])
-        say("stamped", late_ns=late_ns)
-        await told()
+        count = (await told())["messages"]
+        began, cpu_began = time.monotonic(), time.process_time()
+        left = iter(range(count))
+
+        async def keep_napping(left: Iterator[int] = left) -> None:
+            for _ in left:
+                await asyncio.sleep(NAP_SECONDS)
+
+        await asyncio.gather(*(keep_napping() for _ in range(ordered["concurrency"])))
+        cpu_seconds = time.process_time() - cpu_began
+        say("done", acked=count, began=began, ended=time.monotonic(), cpu_seconds=cpu_seconds)
 
 
 def main() -> None:
-    """Do what was ordered."""
+    """Do what was ordered, until the parent goes away."""
     ordered = order()
-    uvloop.run(drain(ordered) if ordered["what"] == "drain" else serve(ordered))
+    work = {"drain": drain, "serve": serve, "nap": nap}[ordered["what"]]
+    with contextlib.suppress(EOFError):
+        uvloop.run(work(ordered))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
-_ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 _LONGEST_LINE_BYTES = 1 << 24
 _PATIENCE_SECONDS = 120.0
 
@@ -49,7 +49,7 @@ class Child:
             "-m",
             self._module,
             json.dumps(self._order),
-            cwd=_ROOT,
+            cwd=ROOT,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=self._log,
@@ -79,10 +79,14 @@ class Child:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(facts).encode() + b"\n")
 
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
     def resident_bytes(self) -> int:
         """Return the memory of the child that is in RAM."""
-        pages = Path(f"/proc/{self._process.pid}/statm").read_text(encoding="ascii").split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        return resident_bytes(self.pid)
 
     async def __aexit__(
         self,
@@ -95,6 +99,12 @@ class Child:
             self._process.kill()
         await self._process.wait()
         self._log.close()
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the memory of a process that is in RAM, as `ps` shows it."""
+    pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def order() -> dict[str, Any]:

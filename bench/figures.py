@@ -9,7 +9,9 @@ Weakness: with five rounds the spread is the range of what was seen, not an inte
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass
+from itertools import accumulate
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -65,10 +67,14 @@ def percentile(values: Sequence[float], q: float) -> float:
     return sorted(values)[math.ceil(q * len(values)) - 1]
 
 
-def arrivals_ns(*, start_ns: int, per_second: float, count: int) -> list[int]:
-    """Return when each of `count` evenly spaced arrivals is due.
-
-    They follow from the start alone: one that is late does not move those after it.
-    """
+def evenly_ns(*, per_second: float, count: int) -> list[int]:
+    """Return when each of `count` evenly spaced arrivals is due, from the first."""
     gap_ns = 1_000_000_000 / per_second
-    return [start_ns + round(number * gap_ns) for number in range(count)]
+    return [round(number * gap_ns) for number in range(count)]
+
+
+def randomly_ns(*, per_second: float, count: int, seed: int) -> list[int]:
+    """Return when each of `count` independent arrivals is due: a Poisson process, as users are."""
+    draw = random.Random(seed)
+    moments = accumulate(draw.expovariate(per_second) for _ in range(count))
+    return [round(moment * 1e9) for moment in moments]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ WARM_QUEUE = "warm"
 WARM_MESSAGES = 2_000
 BATCH = 1_000
 SPIN_NS = 1_000_000
+SHORT_SPIN_NS = 200_000
+NAP_SECONDS = 0.02
 
 _WIDE = LaneBounds(high=10_000_000, normal=10_000_000, low=10_000_000)
 OPTIONS = LaneOptions(default_bounds=_WIDE)
@@ -35,8 +38,13 @@ class Actors:
 
     warm: Actor[[], None]
     noop: Actor[[], None]
+    noop_in_thread: Actor[[], None]
+    nap: Actor[[], None]
+    """Waits for 20 ms, as for an answer from somewhere."""
     stamp: Actor[[int], None]
     """Notes how long after `due_ns` it began."""
+    stamp_and_spin: Actor[[int], None]
+    """The same, and then burns 0.2 ms of CPU on the loop."""
     spin: Actor[[], None]
     """Burns a millisecond of CPU on the loop."""
     spin_in_thread: Actor[[], None]
@@ -66,8 +74,21 @@ def actors_on(
         pass
 
     @octoqueue.actor(queue=QUEUE, broker=broker)
+    def noop_in_thread() -> None:
+        pass
+
+    @octoqueue.actor(queue=QUEUE, broker=broker)
+    async def nap() -> None:
+        await asyncio.sleep(NAP_SECONDS)
+
+    @octoqueue.actor(queue=QUEUE, broker=broker)
     async def stamp(due_ns: int) -> None:
         on_stamp(time.monotonic_ns() - due_ns)
+
+    @octoqueue.actor(queue=QUEUE, broker=broker)
+    async def stamp_and_spin(due_ns: int) -> None:
+        on_stamp(time.monotonic_ns() - due_ns)
+        burn(SHORT_SPIN_NS)
 
     @octoqueue.actor(queue=QUEUE, broker=broker)
     async def spin() -> None:
@@ -79,7 +100,7 @@ def actors_on(
         burn()
         on_spun(_lane())
 
-    return Actors(warm, noop, stamp, spin, spin_in_thread)
+    return Actors(warm, noop, noop_in_thread, nap, stamp, stamp_and_spin, spin, spin_in_thread)
 
 
 def _lane() -> str:
@@ -87,9 +108,9 @@ def _lane() -> str:
     return "" if running is None else running.lane
 
 
-def burn() -> None:
-    """Use up a millisecond of this thread's CPU."""
-    end = time.thread_time_ns() + SPIN_NS
+def burn(cpu_ns: int = SPIN_NS) -> None:
+    """Use up so much of this thread's CPU, a millisecond unless told."""
+    end = time.thread_time_ns() + cpu_ns
     while time.thread_time_ns() < end:
         pass
 

@@ -1,8 +1,9 @@
 """The process that is measured: one worker, wired as `octoqueue worker` wires it.
 
-Ordered to `drain`, it warms up, waits, and runs one worker until a number of messages is acked; the
-time is taken from before its first claim until after its last commit, on its own clock. Ordered to
-`serve`, it warms up and runs until its parent has heard enough.
+It warms up and then does what it is told, as often as it is told. Ordered to `drain`, it runs a
+worker until there is nothing left to claim and all it claimed is acked; the time is taken from its
+first claim until its last commit, on the clock of the machine. Ordered to `serve`, it runs a worker
+until its parent has heard enough.
 """
 
 from __future__ import annotations
@@ -38,26 +39,37 @@ class Tally:
     """Watches claims and commits, at a cost a batch and none a message."""
 
     def __init__(self) -> None:
-        self.reset(0, lambda: None)
+        self.reset(lambda: None)
 
-    def reset(self, expected: int, on_done: Callable[[], None]) -> None:
-        """Begin anew; `on_done` is called when `expected` messages are acked."""
-        self._left, self._on_done = expected, on_done
-        self._began: tuple[float, float] | None = None
-        self.seconds = self.cpu_seconds = 0.0
+    def reset(self, on_done: Callable[[], None]) -> None:
+        """Begin anew; `on_done` is called when nothing is left, neither to claim nor to ack."""
+        self._on_done = on_done
+        self._claiming = self._claimed = 0
+        self._came_short = False
+        self.acked = 0
+        self.began = self.ended = self.cpu_seconds = self._cpu_began = 0.0
 
     def claiming(self) -> None:
         """A claim is about to be sent."""
-        if self._began is None:
-            self._began = time.monotonic(), time.process_time()
+        self._claiming += 1
+        if not self.began:
+            self.began, self._cpu_began = time.monotonic(), time.process_time()
+
+    def claimed(self, count: int) -> None:
+        """A claim was answered."""
+        self._claiming -= 1
+        self._claimed += count
+        self._came_short = not count
+        self._look()
 
     def committed(self, count: int) -> None:
         """So many messages were acked."""
-        self._left -= count
-        if self._left == 0 and self._began is not None:
-            began, cpu_began = self._began
-            self.seconds = time.monotonic() - began
-            self.cpu_seconds = time.process_time() - cpu_began
+        self.acked += count
+        self.ended, self.cpu_seconds = time.monotonic(), time.process_time() - self._cpu_began
+        self._look()
+
+    def _look(self) -> None:
+        if self._came_short and not self._claiming and self._claimed == self.acked:
             self._on_done()
 
 
@@ -69,9 +81,11 @@ class WatchedStore(RedisLaneStore):
         self._tally = tally
 
     async def claim(self, session: SessionId, queues: Sequence[str], *, limit: int) -> list[Lease]:
-        """Claim, noting when."""
+        """Claim, noting when and how many."""
         self._tally.claiming()
-        return await super().claim(session, queues, limit=limit)
+        leases = await super().claim(session, queues, limit=limit)
+        self._tally.claimed(len(leases))
+        return leases
 
     async def commit(
         self,
@@ -89,10 +103,12 @@ class WatchedStore(RedisLaneStore):
         return refusals
 
 
-async def run_until_acked(broker: octoqueue.LaneBroker, tally: Tally, queue: str, n: int) -> None:
-    """Run a worker until it has acked `n` messages."""
-    worker = Worker(broker, WorkerOptions(queues=(queue,)))
-    tally.reset(n, worker.stop)
+async def run_until_empty(
+    broker: octoqueue.LaneBroker, tally: Tally, queue: str, concurrency: int
+) -> None:
+    """Run a worker until its queue is empty and it has acked what it took."""
+    worker = Worker(broker, WorkerOptions(queues=(queue,), concurrency=concurrency))
+    tally.reset(worker.stop)
     await worker.run()
 
 
@@ -104,79 +120,110 @@ async def warm_broker(
     broker = octoqueue.LaneBroker(source=FactorySource(lambda: WatchedStore(ordered["url"], tally)))
     async with broker.connected():
         await fill(declare(broker).warm, WARM_MESSAGES)
-        await run_until_acked(broker, tally, WARM_QUEUE, WARM_MESSAGES)
+        await run_until_empty(broker, tally, WARM_QUEUE, ordered["concurrency"])
         yield broker
 
 
 async def drain(ordered: dict[str, Any]) -> None:
-    """Drain the queue and say how long it took."""
+    """Whenever told, drain the queue and say how long it took."""
     tally = Tally()
     async with warm_broker(ordered, actors_on, tally) as broker:
         store = broker.store()
-        async with ServiceGroup([Promoter(store, [QUEUE]), Reclaimer(store)]):
+        while True:
             say("ready")
             await told()
-            await run_until_acked(broker, tally, QUEUE, ordered["messages"])
-    say("done", seconds=tally.seconds, cpu_seconds=tally.cpu_seconds)
+            async with ServiceGroup([Promoter(store, [QUEUE]), Reclaimer(store)]):
+                await run_until_empty(broker, tally, QUEUE, ordered["concurrency"])
+            say(
+                "done",
+                acked=tally.acked,
+                began=tally.began,
+                ended=tally.ended,
+                cpu_seconds=tally.cpu_seconds,
+            )
 
 
 async def serve(ordered: dict[str, Any]) -> None:
-    """Run what comes; say what was stamped, when low spins are under way and when high ones end."""
-    stamps: list[int] = []
-    spins = {
-        "low": Countdown(ordered.get("low_spins", 0), lambda: say("busy")),
-        "high": Countdown(
-            ordered.get("high_spins", 0), lambda: say("spun", at_ns=time.monotonic_ns())
-        ),
-    }
-
-    def on_stamp(late_ns: int) -> None:
-        stamps.append(late_ns)
-        if len(stamps) == ordered["stamps"]:
-            say("stamped", late_ns=stamps)
+    """Whenever told, run what comes, say what was seen, and stop when told again."""
+    watch = Watch()
 
     def declare(broker: octoqueue.LaneBroker) -> Actors:
-        return actors_on(broker, on_stamp=on_stamp, on_spun=lambda lane: spins[lane].count())
+        return actors_on(broker, on_stamp=watch.stamped, on_spun=watch.spun)
 
     async with warm_broker(ordered, declare, Tally()) as broker:
-        promoter = Promoter(broker.store(), [QUEUE])
-        worker = Worker(
-            broker,
-            WorkerOptions(queues=(QUEUE,)),
-            on_bell=promoter.nudge,
-            on_work=promoter.stir,
-        )
-        async with ServiceGroup([promoter, Reclaimer(broker.store())]):
-            running = asyncio.create_task(worker.run())
-            await worker.started.wait()
+        store = broker.store()
+        while True:
             say("ready")
-            await told()
-            worker.stop()
-            await running
+            facts = await told()
+            watch.begin(facts)
+            promoter = Promoter(store, [QUEUE])
+            worker = Worker(
+                broker,
+                WorkerOptions(queues=(QUEUE,), concurrency=ordered["concurrency"]),
+                on_bell=promoter.nudge,
+                on_work=promoter.stir,
+            )
+            async with ServiceGroup([promoter, Reclaimer(store)]):
+                running = asyncio.create_task(worker.run())
+                await worker.started.wait()
+                if "low_spins" not in facts:  # else it says when they have ended
+                    say("serving")
+                while wanted := (await told()).get("stamps"):
+                    watch.expect_stamps(wanted)
+                    say("expecting")
+                worker.stop()
+                await running
+            say("stopped")
 
 
-class Countdown:
-    """Calls back at the last of so many counts, in whatever thread counts."""
+class Watch:
+    """Tells the parent what has been run; also in threads."""
 
-    def __init__(self, left: int, on_last: Callable[[], None]) -> None:
-        self._left = left
-        self._on_last = on_last
+    def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.begin({})
 
-    def count(self) -> None:
-        """Count one."""
+    def begin(self, facts: dict[str, Any]) -> None:
+        """Begin anew.
+
+        Args:
+            facts: how many `low_spins` are to end before that is said, and how many `high_spins`.
+        """
+        self._spins_left = {"low": facts.get("low_spins", 0), "high": facts.get("high_spins", 0)}
+        self.expect_stamps(0)
+
+    def expect_stamps(self, count: int) -> None:
+        """Say what `stamped` noted when it has noted so much."""
+        self._late_ns: list[int] = []
+        self._stamps = count
+        self._cpu_began = time.process_time()
+
+    def stamped(self, late_ns: int) -> None:
+        """Note how late a message began."""
+        self._late_ns.append(late_ns)
+        if len(self._late_ns) == self._stamps:
+            say(
+                "stamped",
+                late_ns=self._late_ns,
+                at_ns=time.monotonic_ns(),
+                cpu_seconds=time.process_time() - self._cpu_began,
+            )
+
+    def spun(self, lane: str) -> None:
+        """Count a message of a lane that has ended."""
         with self._lock:
-            self._left -= 1
-            last = self._left == 0
-        if last:
-            self._on_last()
+            self._spins_left[lane] -= 1
+            is_last = self._spins_left[lane] == 0
+        if is_last:
+            say("spun", lane=lane, at_ns=time.monotonic_ns())
 
 
 def main() -> None:
-    """Do what was ordered."""
+    """Do what was ordered, until the parent goes away."""
     process_log.configure("info")
-    ordered = order()
-    uvloop.run(drain(ordered) if ordered["what"] == "drain" else serve(ordered))
+    ordered = {"concurrency": 100} | order()
+    with contextlib.suppress(EOFError):
+        uvloop.run(drain(ordered) if ordered["what"] == "drain" else serve(ordered))
 
 
 if __name__ == "__main__":

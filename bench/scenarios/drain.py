@@ -1,32 +1,49 @@
-"""How fast one worker process empties a queue of messages that do nothing.
+"""How fast worker processes empty a queue of messages that do nothing.
 
-Ours: 100 slots, 10 partitions, three lanes, retries on, counters on, results off, heartbeat,
-promoter and reclaimer running. Beside it the bare loop. Both are processes of their own, warm, and
+Ours: 100 slots a process, 10 partitions, three lanes, retries on, counters on, results off,
+heartbeat, promoter and reclaimer running; async actors in one and in two processes, and a sync
+actor, which runs in threads. Beside it the bare loop. All are processes of their own, warm, and
 measured from their first claim to their last ack.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 
 from bench.bare_loop import LIST, WARM_LIST
-from bench.child import Child
-from bench.harness import Bench, Figure, Ratio, Scenario, Side
+from bench.draining import FIGURES, drained, kept
+from bench.harness import Bench, Ratio, Scenario, Side
 from bench.load import BATCH, QUEUE, WARM_MESSAGES, fill, payloads, producer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from bench.server import Usage
+    from bench.load import Actors
+    from octoqueue.broker.actors import Actor
 
 
-async def drain_ours(bench: Bench) -> Mapping[str, float]:
-    """Drain with a worker, and see that the store counted what was run."""
+def noop(actors: Actors) -> Actor[[], None]:
+    """Run on the loop."""
+    return actors.noop
+
+
+def noop_in_thread(actors: Actors) -> Actor[[], None]:
+    """Run in threads."""
+    return actors.noop_in_thread
+
+
+async def drain_ours(
+    bench: Bench, choose: Callable[[Actors], Actor[[], None]] = noop, *, processes: int = 1
+) -> Mapping[str, float]:
+    """Drain with workers, and see that the store counted what was run."""
+    # A sync actor gets processes of its own: threads that stay would cost the others.
+    order = {"what": "drain", "of": choose.__name__}
+    workers = await kept(bench, "bench.worker", processes=processes, **order)
     async with producer(bench.server.url) as actors:
-        await fill(actors.noop, bench.messages)
-        figures = await _measured(bench, "bench.worker")
+        await fill(choose(actors), bench.messages)
+        figures = await drained(bench, workers, bench.messages)
         stats = await actors.noop.lanes.store().stats(QUEUE)
     assert stats.counters["acked"] == stats.counters["claimed"] == bench.messages, stats
     assert stats.counters["runs"] == bench.messages, stats
@@ -41,45 +58,38 @@ async def drain_bare(bench: Bench) -> Mapping[str, float]:
             for first in range(0, count, BATCH):
                 size = min(BATCH, count - first)
                 await redis.rpush(name, *payloads(ours.noop, size))
-        figures = await _measured(bench, "bench.bare_loop")
+        loops = await kept(bench, "bench.bare_loop", what="drain")
+        figures = await drained(bench, loops, bench.messages)
         assert not await redis.exists(LIST)
     return figures
 
 
-async def _measured(bench: Bench, module: str) -> dict[str, float]:
-    count = bench.messages
-    async with Child(module, what="drain", url=bench.server.url, messages=count) as child:
-        await child.expect("ready")
-        before = await bench.server.usage()
-        child.go_on()
-        done = await child.expect("done")
-        spent = await bench.server.usage() - before
-    return _figures(done, spent, count)
+async def drain_with_two(bench: Bench) -> Mapping[str, float]:
+    """Drain with two worker processes."""
+    return await drain_ours(bench, processes=2)
 
 
-def _figures(done: dict[str, Any], spent: Usage, count: int) -> dict[str, float]:
-    return {
-        "messages/s": count / done["seconds"],
-        "worker CPU µs": done["cpu_seconds"] / count * 1e6,
-        "Redis CPU µs": spent.cpu_seconds / count * 1e6,
-        "Redis commands": spent.commands / count,
-        "script calls": spent.script_calls / count,
-    }
+async def drain_in_threads(bench: Bench) -> Mapping[str, float]:
+    """Drain messages of a sync actor."""
+    return await drain_ours(bench, noop_in_thread)
 
+
+OURS, TWO, SYNC, BARE = "octoqueue", "octoqueue, 2 processes", "octoqueue, sync actor", "bare loop"
 
 SCENARIO = Scenario(
     name="drain",
-    question="no-op messages drained by one process, 100 at a time",
-    figures=(
-        Figure("messages/s"),
-        Figure("worker CPU µs", 1),
-        Figure("Redis CPU µs", 1),
-        Figure("Redis commands", 2),
-        Figure("script calls", 3),
+    question="no-op messages drained, 100 at a time",
+    figures=FIGURES,
+    sides=(
+        Side(OURS, drain_ours),
+        Side(BARE, drain_bare),
+        Side(TWO, drain_with_two),
+        Side(SYNC, drain_in_threads),
     ),
-    sides=(Side("octoqueue", drain_ours), Side("bare loop", drain_bare)),
     ratios=(
-        Ratio("octoqueue", "bare loop", "messages/s"),
-        Ratio("octoqueue", "bare loop", "worker CPU µs"),
+        Ratio(OURS, BARE, "messages/s"),
+        Ratio(OURS, BARE, "worker CPU µs"),
+        Ratio(TWO, OURS, "messages/s"),
+        Ratio(SYNC, OURS, "messages/s"),
     ),
 )

@@ -105,7 +105,7 @@ PING, PUSH_ONE, PUSH_MANY = "bare PING", "bare LPUSH of one", "bare RPUSH of 1,0
 SCENARIO = Scenario(
     name="enqueue",
     question="messages put in by one process",
-    figures=(Figure("per second"), Figure("producer CPU µs", 1)),
+    figures=(Figure("per second", better="more"), Figure("producer CPU µs", 1, better="less")),
     sides=(
         Side(ONE, one_by_one),
         Side(PUSH_ONE, push_one),

@@ -11,7 +11,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from bench.child import Child
+from bench.draining import kept
 from bench.harness import Bench, Figure, Ratio, Scenario, Side
 from bench.load import Actors, burn, fill, producer
 from octoqueue.primitives.lane import Lane
@@ -31,19 +31,20 @@ def _overtaking(choose: Callable[[Actors], Actor[[], None]]) -> Side:
     """Return the side that measures one of the actors."""
 
     async def run(bench: Bench) -> Mapping[str, float]:
-        url = bench.server.url
-        async with producer(url) as actors:
+        (worker,) = await kept(bench, "bench.worker", what="serve")
+        async with producer(bench.server.url) as actors:
             actor = choose(actors)
             await fill(actor, _LOW, lane=Lane.LOW)
-            order = {"what": "serve", "low_spins": _LOW_BEFORE, "high_spins": _HIGH}
-            async with Child("bench.worker", url=url, **order) as child:
-                await child.expect("ready")
-                await child.expect("busy")
-                urgent = actor.using(lane=Lane.HIGH)
-                began_ns = time.monotonic_ns()
-                await asyncio.gather(*(urgent.asend() for _ in range(_HIGH)))
-                ended_ns = (await child.expect("spun"))["at_ns"]
-        return {"ms": (ended_ns - began_ns) / 1e6}
+            worker.go_on(low_spins=_LOW_BEFORE, high_spins=_HIGH)
+            await worker.expect("spun")
+            urgent = actor.using(lane=Lane.HIGH)
+            began_ns = time.monotonic_ns()
+            await asyncio.gather(*(urgent.asend() for _ in range(_HIGH)))
+            spun = await worker.expect("spun")
+            worker.go_on()
+            await worker.expect("stopped")
+        assert spun["lane"] == Lane.HIGH.label, spun
+        return {"ms": (spun["at_ns"] - began_ns) / 1e6}
 
     return Side(choose.__name__.replace("_", " "), run)
 
@@ -70,7 +71,7 @@ async def floor(bench: Bench) -> Mapping[str, float]:
 SCENARIO = Scenario(
     name="priority",
     question=f"{_HIGH} high messages behind {_LOW:,} low ones, 1 ms of CPU each",
-    figures=(Figure("ms"),),
+    figures=(Figure("ms", better="less"),),
     sides=(
         _overtaking(async_actor),
         _overtaking(sync_actor),

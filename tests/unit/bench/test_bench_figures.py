@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.figures import NOISE, arrivals_ns, paired_ratio, percentile, spread_of
+from bench.figures import (
+    NOISE,
+    evenly_ns,
+    paired_ratio,
+    percentile,
+    randomly_ns,
+    spread_of,
+)
 
 VALUES = st.lists(st.floats(min_value=1e-3, max_value=1e9), min_size=1, max_size=30)
 
@@ -69,16 +76,31 @@ def test_an_impossible_percentile_is_refused(values: list[float], q: float) -> N
         percentile(values, q)
 
 
-@given(
-    st.integers(min_value=0, max_value=10**15),
-    st.floats(min_value=1, max_value=1e5),
-    st.integers(min_value=1, max_value=300),
-)
-def test_arrivals_follow_from_the_start_and_do_not_drift(
-    start_ns: int, per_second: float, count: int
+RATES = st.floats(min_value=1, max_value=1e5)
+COUNTS = st.integers(min_value=1, max_value=300)
+
+
+@given(RATES, COUNTS)
+def test_even_arrivals_follow_from_the_start_and_do_not_drift(
+    per_second: float, count: int
 ) -> None:
-    due = arrivals_ns(start_ns=start_ns, per_second=per_second, count=count)
-    assert due[0] == start_ns
+    due = evenly_ns(per_second=per_second, count=count)
+    assert due[0] == 0
     assert len(due) == count
     for number, at_ns in enumerate(due):
-        assert abs(at_ns - start_ns - number * 1e9 / per_second) <= 1
+        assert abs(at_ns - number * 1e9 / per_second) <= 1
+
+
+@given(RATES, COUNTS, st.integers())
+def test_random_arrivals_are_in_order_and_the_same_for_the_same_seed(
+    per_second: float, count: int, seed: int
+) -> None:
+    due = randomly_ns(per_second=per_second, count=count, seed=seed)
+    assert len(due) == count
+    assert due == sorted(due)
+    assert due == randomly_ns(per_second=per_second, count=count, seed=seed)
+
+
+def test_random_arrivals_have_the_rate_they_were_asked_for() -> None:
+    due = randomly_ns(per_second=1_000, count=20_000, seed=1)
+    assert due[-1] == pytest.approx(20e9, rel=0.03)
