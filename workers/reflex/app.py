@@ -11,8 +11,6 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
 
 import octoqueue
 from octoqueue.errors import OctoqueueError
@@ -24,8 +22,8 @@ from workers.bootstrap import opened_desk
 from workers.intake import Accept, Intake
 from workers.reflex.document import openapi_document
 from workers.reflex.edge import Edge
+from workers.reflex.front import Front
 from workers.reflex.measuring import RequestMeter
-from workers.reflex.paths import TASKS_PATH
 from workers.reflex.refusals import INTERNAL, refusal_from
 from workers.reflex.routes import Routes
 from workers.reflex.schemas import Health
@@ -104,29 +102,6 @@ def app_on(opened: OpensParts) -> Edge:
         },
     )
 
-    async def submit(request: Request) -> Response:
-        return await routes[0].submit(request)
-
-    async def show(request: Request) -> Response:
-        return await routes[0].show(request)
-
-    tasks = Router(
-        [
-            Route(TASKS_PATH, submit, methods=["POST"]),
-            Route(f"{TASKS_PATH}/{{task_id}}", show, methods=["GET"]),
-        ],
-        redirect_slashes=False,
-        default=app,
-    )
-
-    async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        """Try the two busy routes first; whatever else there is, is FastAPI's."""
-        if scope["type"] == "http":
-            scope["app"] = app
-            await tasks(scope, receive, send)
-        else:
-            await app(scope, receive, send)
-
     @app.get(
         "/health",
         tags=["operations"],
@@ -146,7 +121,7 @@ def app_on(opened: OpensParts) -> Edge:
         return openapi_document(app)
 
     app.openapi = document  # type: ignore[method-assign]
-    return Edge(front, meter=meter, clock=SystemClock())
+    return Edge(Front(lambda: routes[0], app), meter=meter, clock=SystemClock())
 
 
 async def _refuse(_request: Request, exc: Exception) -> Response:

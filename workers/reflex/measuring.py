@@ -59,12 +59,28 @@ class RequestMeter:
             registry=self._registry,
         )
 
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        """By method, route and status: looking them up by labels is dear."""
+
     def count(self, scope: Scope, status: int, seconds: float) -> None:
         """Note one request; status 0 means that it was never answered."""
         template = _template_of(scope["path"])
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._requests.labels(method, template, status).inc()
-        self._seconds.labels(method, template).observe(seconds)
+        series = self._series.get((scope["method"], template, status))
+        if series is None:
+            series = self._series_of(scope["method"], template, status)
+        requests, histogram = series
+        requests.inc()
+        histogram.observe(seconds)
+
+    def _series_of(self, method: str, template: str, status: int) -> tuple[Counter, Histogram]:
+        known = method if method in _METHODS else "other"
+        series = (
+            self._requests.labels(known, template, status),
+            self._seconds.labels(known, template),
+        )
+        if known == method:  # of the others there is no end
+            self._series[method, template, status] = series
+        return series
 
     def render(self) -> bytes:
         """Return what was counted, in Prometheus' text format."""

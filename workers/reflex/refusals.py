@@ -45,18 +45,22 @@ class Refusal:
     retry_after_seconds: int | None = None
     allow: str | None = None
 
-    def response(self) -> Response:
-        """Return it as HTTP."""
+    def body(self) -> bytes:
+        """Return it as JSON."""
         error = {"code": self.code, "message": self.message}
         if self.field is not None:
             error["field"] = self.field
+        return orjson.dumps({"error": error})
+
+    def response(self) -> Response:
+        """Return it as HTTP."""
         headers: dict[str, str] = {}
         if self.retry_after_seconds is not None:
             headers["retry-after"] = str(self.retry_after_seconds)
         if self.allow is not None:
             headers["allow"] = self.allow
         return Response(
-            orjson.dumps({"error": error}),
+            self.body(),
             self.status,
             headers=headers,
             media_type="application/json",

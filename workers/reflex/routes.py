@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import orjson
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from octoqueue.errors import StoreError
@@ -17,12 +17,12 @@ from octoqueue.primitives.clock import SystemClock
 from octoqueue.workflow.tasks import GOAL_LIMIT_BYTES, task_id_from
 from workers.reflex.paths import TASKS_PATH
 from workers.reflex.refusals import NO_SUCH_TASK
-from workers.reflex.schemas import Health, PartHealth, TaskState, task_request_from
+from workers.reflex.schemas import Health, PartHealth, state_json, task_request_from
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from starlette.requests import Request
+    from starlette.types import Receive, Scope
 
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.workflow.protocol import TaskStore
@@ -35,6 +35,19 @@ SUBMIT_TIMEOUT: Final = timedelta(seconds=10)
 HEALTH_TIMEOUT: Final = timedelta(seconds=2)
 _JSON: Final = "application/json"
 _clock = SystemClock()
+
+
+class Answer(NamedTuple):
+    """What a busy route answers, `content-length` excepted."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+_JSON_TYPE: Final = (b"content-type", _JSON.encode())
+_STATE_HEADERS: Final = (_JSON_TYPE, (b"cache-control", b"no-store"))
+_NO_SUCH_TASK: Final = Answer(404, (_JSON_TYPE,), NO_SUCH_TASK.body())
 
 
 class Routes:
@@ -55,29 +68,21 @@ class Routes:
         self._meter = meter
         self._queues = queues
 
-    async def submit(self, request: Request) -> Response:
+    async def submit(self, scope: Scope, receive: Receive) -> Answer:
         """Take a task in."""
-        wanted = task_request_from(await _body(request))
+        wanted = task_request_from(await _body(scope, receive))
         async with asyncio.timeout(SUBMIT_TIMEOUT.total_seconds()):
             task_id = await self._intake.submit(wanted.goal, lane=wanted.priority.lane)
-        return Response(
-            orjson.dumps({"task_id": task_id}),
-            HTTPStatus.ACCEPTED,
-            headers={"location": f"{TASKS_PATH}/{task_id}"},
-            media_type=_JSON,
-        )
+        place = (b"location", f"{TASKS_PATH}/{task_id}".encode())
+        return Answer(202, (_JSON_TYPE, place), b'{"task_id":"%s"}' % task_id.encode())
 
-    async def show(self, request: Request) -> Response:
-        """Tell how a task is."""
-        task_id = task_id_from(request.path_params["task_id"])
+    async def show(self, text: str) -> Answer:
+        """Tell how the task is whose id is `text`."""
+        task_id = task_id_from(text)
         task = None if task_id is None else await self._tasks.get(task_id)
         if task is None:
-            return NO_SUCH_TASK.response()
-        return Response(
-            TaskState.of(task).model_dump_json(),
-            headers={"cache-control": "no-store"},
-            media_type=_JSON,
-        )
+            return _NO_SUCH_TASK
+        return Answer(200, _STATE_HEADERS, state_json(task))
 
     async def health(self) -> Response:
         """Tell whether tasks can be taken in: 200 when all parts answer, else 503."""
@@ -101,21 +106,27 @@ class Routes:
         return Response(self._meter.render() + queues, media_type=CONTENT_TYPE)
 
 
-async def _body(request: Request) -> bytes:
+async def _body(scope: Scope, receive: Receive) -> bytes:
     """Return the body, refusing one over the limit as soon as that is known.
 
     Raises:
         HTTPException: 413.
+        ClientDisconnect: the caller left before it was whole.
     """
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > BODY_LIMIT_BYTES:
-        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    received = bytearray()
-    async for part in request.stream():
-        received += part
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > BODY_LIMIT_BYTES:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    received = b""
+    is_whole = False
+    while not is_whole:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        received += message.get("body", b"")
         if len(received) > BODY_LIMIT_BYTES:
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    return bytes(received)
+        is_whole = not message.get("more_body", False)
+    return received
 
 
 async def _part(ask: Callable[[], Awaitable[object]]) -> PartHealth:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,20 +16,27 @@ from octoqueue.errors import InvalidMessage, LaneFull, StoreUnavailable
 from octoqueue.primitives.lane import Lane
 from octoqueue.testing.memory_lanes import MemoryLaneStore
 from octoqueue.testing.memory_tasks import MemoryTaskStore
-from octoqueue.workflow.tasks import GOAL_LIMIT_BYTES, NewTask, TaskError, TaskId, new_task_id
+from octoqueue.workflow.tasks import (
+    GOAL_LIMIT_BYTES,
+    NewTask,
+    Task,
+    TaskError,
+    TaskId,
+    TaskStatus,
+    new_task_id,
+)
 from tests.asgi import serving
 from workers.reflex import edge, routes
 from workers.reflex.app import Parts, app_on
-from workers.reflex.schemas import Priority, task_request_from
+from workers.reflex.schemas import Priority, TaskState, state_json, task_request_from
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, MutableMapping
 
     import httpx
 
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.primitives.messages import QueueStats
-    from octoqueue.workflow.tasks import Task
 
 TASKS = "/api/v1/tasks"
 GONE = StoreUnavailable("PostgreSQL", reason="10.1.2.3 refused user secret")
@@ -251,6 +258,81 @@ async def test_an_unknown_or_malformed_task_id_is_not_found(
     client: httpx.AsyncClient, task_id: str
 ) -> None:
     refused(await client.get(f"{TASKS}/{task_id}"), 404, "not_found")
+
+
+MOMENTS = st.datetimes(timezones=st.just(UTC)) | st.just(datetime(2026, 1, 2, tzinfo=UTC))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text('aé"\\ \x7f☃'),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text("ab é"), inner),
+)
+
+
+@given(
+    status=st.sampled_from(TaskStatus),
+    lane=st.sampled_from(Lane),
+    goal=st.text('aé"\\\n☃', min_size=1),
+    outcome=st.none() | st.dictionaries(st.text("ab"), JSON),
+    moments=st.tuples(MOMENTS, st.none() | MOMENTS, st.none() | MOMENTS),
+)
+def test_a_state_written_by_hand_is_the_documented_one(
+    status: TaskStatus,
+    lane: Lane,
+    goal: str,
+    outcome: dict[str, Any] | None,
+    moments: tuple[datetime, datetime | None, datetime | None],
+) -> None:
+    created_at, started_at, finished_at = moments
+    task = Task(
+        task_id=new_task_id(),
+        goal=goal,
+        lane=lane,
+        status=status,
+        arm=None,
+        result=outcome,
+        error=outcome,
+        attempts=1,
+        created_at=created_at,
+        started_at=started_at,
+        finished_at=finished_at,
+    )
+    written = state_json(task)
+    state = TaskState.model_validate_json(written)
+    assert orjson.loads(state.model_dump_json()) == orjson.loads(written)
+    assert (state.status, state.priority.lane, state.goal) == (status, lane, goal)
+    assert (state.result, state.timings.created_at) == (outcome, created_at)
+    if finished_at is not None:
+        assert state.timings.total_seconds == (finished_at - created_at).total_seconds()
+
+
+async def test_methods_without_end_make_no_series(client: httpx.AsyncClient) -> None:
+    for method in ("BREW", "STIR", "HEAD"):
+        await client.request(method, TASKS)
+    counted = (await client.get("/metrics")).text
+    assert f'{{method="other",route="{TASKS}",status="405"}} 2.0' in counted
+    assert f'{{method="HEAD",route="{TASKS}",status="405"}} 1.0' in counted
+
+
+async def test_a_caller_who_leaves_before_the_body_is_whole_submits_nothing(
+    behind: Behind,
+) -> None:
+    app = app_on(behind.parts)
+    heard: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b'{"goal": ', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    answers: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return heard.pop(0)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        answers.append(message)
+
+    async with serving(app):
+        scope = {"type": "http", "method": "POST", "path": TASKS, "headers": []}
+        await app(scope, receive, send)
+    assert answers[0]["status"] == 400
+    assert behind.sent == []
 
 
 async def test_ids_of_another_spelling_name_no_task(client: httpx.AsyncClient) -> None:
