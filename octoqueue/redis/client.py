@@ -121,8 +121,15 @@ class RedisClient:
             StoreUnavailable: no answer; the script may have run.
             StoreProtocolError: the script failed.
         """
+        parts = _by_hash(call)
         try:
-            return await self._send(_by_hash(call))
+            if (
+                (wires := self._wires) is not None
+                and (wire := wires.shared) is not None
+                and wire.is_ready
+            ):
+                return await wire.send(parts)
+            return await self._send(parts)
         except NoScriptError:
             return await self._call_by_source(call)
         except FAILURES as error:
@@ -160,13 +167,13 @@ class RedisClient:
         if wires is not None:
             wire = wires.shared
             if wire is not None and wire.is_ready:
-                return await wire.send(parts)
+                return await wire.send_joined(parts)
             try:
                 wire = await wires.ready()
             except CannotTakeOver as error:
                 self._go_back_to_redis_py(error)
             else:
-                return await wire.send(parts)
+                return await wire.send_joined(parts)
         async with self._room:
             if self.cluster:
                 await _know_the_nodes(self._commands)

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 _LOOKS: Final = 8
 """Silence is looked for so many times in the length of a timeout. Looks are counted, not seconds: a
 loop that was busy for longer than the timeout has only not read what was answered long ago."""
-_UNSENT_BYTES: Final = 1 << 18
-"""What may wait to be sent before new commands are held back."""
+_UNSENT_BYTES: Final = 1
+"""When so much waits to be sent, new commands are held back; and uvloop sends at once what is more,
+not at the end of its turn: Redis works while Python does."""
 _KEPT_BYTES: Final = 1 << 20
 """The buffer of answers is kept up to this size, not freed after each large answer."""
 _MORE: Final = object()
@@ -107,21 +108,31 @@ class Wire(asyncio.Protocol):
     # ── sending ──────────────────────────────────────────────────────────────────────────────────
 
     def send(self, parts: Sequence[Any]) -> asyncio.Future[Any]:
-        """Send a command; its answer or its error will be in the future.
-
-        The first command leaves at once. What is sent while answers are awaited leaves together
-        with everything else of this turn of the loop.
-        """
+        """Send a command at once; its answer or its error will be in the future."""
         packed = pack(parts)
         future = self._loop.create_future()
-        if not self._waiting:
-            self._transport.write(packed)
-            self._expect(_LOOKS)
-        elif self._outbox:
+        if self._outbox:
             self._outbox.append(packed)
+            self._flush()
         else:
-            self._outbox.append(packed)
+            self._transport.write(packed)
+        if not self._waiting:
+            self._expect(_LOOKS)
+        self._waiting.append(future)
+        return future
+
+    def send_joined(self, parts: Sequence[Any]) -> asyncio.Future[Any]:
+        """Like `send`, but together with what else is sent in this turn of the loop.
+
+        What is sent while nobody waits for an answer leaves at once all the same.
+        """
+        if not self._waiting:
+            return self.send(parts)
+        packed = pack(parts)
+        future = self._loop.create_future()
+        if not self._outbox:
             self._loop.call_soon(self._flush)
+        self._outbox.append(packed)
         self._waiting.append(future)
         return future
 
@@ -137,9 +148,9 @@ class Wire(asyncio.Protocol):
         return futures
 
     def _flush(self) -> None:
-        outbox, self._outbox = self._outbox, []
-        if self.is_open:
-            self._transport.write(b"".join(outbox))
+        if self._outbox and self.is_open:
+            self._transport.write(b"".join(self._outbox))
+        self._outbox.clear()
 
     async def writable(self) -> None:
         """Return when the connection is ready or closed."""
