@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from octoqueue.broker.limiting import is_units
 from octoqueue.broker.telling import Telling, progress_data
 from octoqueue.errors import EventsNotKept, InvalidMessage, UniqueCycle
-from octoqueue.primitives.envelope import Flag, extension_of
+from octoqueue.primitives.envelope import Flag, extension_of, unpack_header
 from octoqueue.primitives.events import EventKind
 from octoqueue.primitives.extension import MOST_UNITS, UniqueMode
 
@@ -55,10 +55,10 @@ class MessageContext:
         "telling",
     )
 
-    def __init__(self, lease: Lease, header: Header, call: Call, *, started_at_ms: int) -> None:
+    def __init__(self, lease: Lease, call: Call, started_at_ms: int) -> None:
         self._lease = lease
-        self._header = header
         self._call = call
+        self._header: Header | None = None
         self._started_at_ms = started_at_ms
         self._follow_ups: dict[MessageId, list[Enqueue]] | None = None  # most send nothing
         self._kept = 0
@@ -70,7 +70,7 @@ class MessageContext:
     @property
     def message_id(self) -> str:
         """The id its sender knows it by."""
-        return self._call.message_id(self._header)
+        return self._call.message_id(self.header)
 
     @property
     def actor(self) -> str:
@@ -85,22 +85,22 @@ class MessageContext:
     @property
     def lane(self) -> str:
         """The name of its lane."""
-        return self._header.lane.label
+        return self.header.lane.label
 
     @property
     def attempt(self) -> int:
         """How many executions of it have ended in a retry: 0 is the first."""
-        return self._header.attempt
+        return self.header.attempt
 
     @property
     def deliveries(self) -> int:
         """How many of its leases were lost with their worker."""
-        return self._header.deliveries
+        return self.header.deliveries
 
     @property
     def enqueued_at(self) -> datetime:
         """When it became claimable, by the store's clock."""
-        return _moment(self._header.ready_at_ms)
+        return _moment(self.header.ready_at_ms)
 
     @property
     def scheduled_for(self) -> datetime | None:
@@ -115,7 +115,9 @@ class MessageContext:
 
     @property
     def header(self) -> Header:
-        """The envelope's header."""
+        """The envelope's header, decoded when somebody asks: most actors do not."""
+        if self._header is None:
+            self._header = unpack_header(self._lease.payload)
         return self._header
 
     def emit(self, event: Json) -> None:
@@ -211,7 +213,7 @@ class MessageContext:
         Raises:
             UniqueCycle: one of them has it.
         """
-        own = self._extension.unique if self._header.flags & Flag.EXTENDED else None
+        own = self._extension.unique if self.header.flags & Flag.EXTENDED else None
         if own is None or own.mode is not UniqueMode.DONE or self._sealed:
             return
         for message in messages:

@@ -44,6 +44,8 @@ class Executable:
     """Whether there is nothing to look at when a message without options is sent."""
     hooks: Hooks
     """The hooks of a message that carries no options of its own."""
+    is_hooked: bool
+    """Whether there are any."""
     own_options: frozenset[str]
     shows_message: bool
     """Whether it is a plain dramatiq actor, which may ask dramatiq for the current message."""
@@ -85,6 +87,7 @@ def executable_from(
     lane = lane_from_priority(actor.priority)
     options = resolved(actor.options, lane=lane, defaults=defaults)
     admission = admission_from(actor.actor_name, function, actor.options)
+    hooks = hooks_of(broker, broker.middleware, own)
     return Executable(
         name=actor.actor_name,
         function=function,
@@ -93,7 +96,8 @@ def executable_from(
         admission=admission,
         flags=flags_of(results=options.results, events=options.events),
         is_plain=admission is None and options.batch is None and options.expires_ms is None,
-        hooks=hooks_of(broker, broker.middleware, own),
+        hooks=hooks,
+        is_hooked=bool(hooks),
         own_options=own,
         shows_message=own_function is None
         and any(isinstance(m, CurrentMessage) for m in broker.middleware),

@@ -153,6 +153,16 @@ class LaneStore(MessageLife, Protocol):
         """Return True as soon as one of the queues may have work, False after `timeout`."""
         ...
 
+    async def claim_when_rung(
+        self, session: SessionId, queues: Sequence[str], *, limit: int, timeout: timedelta
+    ) -> tuple[bool, list[Lease]]:
+        """Wait for a bell like `wait_for_bell`, then claim; return both answers.
+
+        A single Redis is told both at once, so that a message starts one round trip after it came.
+        When it raised or was cancelled, something may have been leased: see `held`.
+        """
+        ...
+
     async def ring(self, queues: Sequence[str]) -> None:
         """Wake somebody who waits for one of the queues."""
         ...

@@ -35,8 +35,10 @@ from octoqueue.redis.calls.upkeep import stats_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import timedelta
 
     from octoqueue.lanes.options import LaneOptions
+    from octoqueue.redis.calls.claim import Answer
     from octoqueue.redis.calls.scope import Scope
     from octoqueue.redis.client import RedisClient
     from octoqueue.redis.scripts import ScriptCall
@@ -67,6 +69,27 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
         if self.spans_partitions:
             return await self._claim_in(self._scopes[0], session, names, limit)
         return await self._claim_apart(session, names, limit)
+
+    async def claim_when_rung(
+        self, session: SessionId, queues: Sequence[str], *, limit: int, timeout: timedelta
+    ) -> tuple[bool, list[Lease]]:
+        """Wait for a bell, then claim: in one call where one call covers all partitions."""
+        if not self.spans_partitions:
+            rung = await self.wait_for_bell(queues, timeout=timeout)
+            return rung, await self.claim(session, queues, limit=limit)
+        names, scope = tuple(queues), self._scopes[0]
+        call, claim_number = self._claim_call(scope, session, names, limit)
+        bells = [self._keys.bell(queue) for queue in queues]
+        try:
+            bell, answer = await self._client.call_after_push(bells, call, timeout=timeout)
+        except asyncio.CancelledError:
+            # The token may have been taken in this very instant: pass it on.
+            with contextlib.suppress(Exception):
+                await asyncio.shield(self.ring(queues))
+            raise
+        if answer == SESSION_UNKNOWN:
+            return bell is not None, await self.claim(session, queues, limit=limit)
+        return bell is not None, await self._leased(answer, scope, session, names, claim_number)
 
     async def _claim_apart(
         self, session: SessionId, names: tuple[str, ...], limit: int
@@ -104,6 +127,25 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
         *,
         turn: int | None = None,
     ) -> list[Lease]:
+        call, claim_number = self._claim_call(scope, session, queues, limit, turn=turn)
+        answer = await self._client.call(call)
+        if answer == SESSION_UNKNOWN:
+            await self.extend(session)
+            answer = await self._client.call(call)
+        if answer == SESSION_UNKNOWN:
+            return []
+        return await self._leased(answer, scope, session, queues, claim_number)
+
+    def _claim_call(
+        self,
+        scope: Scope,
+        session: SessionId,
+        queues: tuple[str, ...],
+        limit: int,
+        *,
+        turn: int | None = None,
+    ) -> tuple[ScriptCall, bytes]:
+        """Return a claim and its number."""
         number = next(self._claim_numbers)
         claim_number = (number & 0xFFFFFFFF).to_bytes(4)
         place = (scope.home, session, queues)
@@ -120,12 +162,17 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
             rotation=number if turn is None else turn,
             now_ms=self._now(),
         )
-        answer = await self._client.call(call)
-        if answer == SESSION_UNKNOWN:
-            await self.extend(session)
-            answer = await self._client.call(call)
-        if answer == SESSION_UNKNOWN:
-            return []
+        return call, claim_number
+
+    async def _leased(
+        self,
+        answer: Answer,
+        scope: Scope,
+        session: SessionId,
+        queues: tuple[str, ...],
+        claim_number: bytes,
+    ) -> list[Lease]:
+        """Return the leases to run; end those of cancelled messages."""
         to_run, to_end = leases_from(answer, scope, queues, claim_number)
         if to_end:
             gone = [Settlement(lease=lease, outcome=Outcome.CANCEL) for lease in to_end]

@@ -62,8 +62,11 @@ class Flag(IntFlag):
 
 
 _EXTENDED = int(Flag.EXTENDED)
+_BEGINS = bytes((VERSION, HEADER_BYTES))
+_LOWEST = int(Lane.LOW)
+_DELIVERIES_SLICE = slice(4, 6)
 _ATTEMPT_SLICE = slice(6, 8)
-_FIRST_ATTEMPT = bytes(2)
+_NONE_YET = bytes(2)
 
 
 class Header(NamedTuple):
@@ -105,6 +108,17 @@ class Call(NamedTuple):
         return self.own_id or text_from_id(header.message_id)
 
 
+_ALL_FLAGS = max(Flag) * 2
+_FRESH = tuple(
+    tuple(
+        HEADER.pack(VERSION, HEADER_BYTES, lane, flags, 0, 0, 0, b"")[: ID_SLICE.start]
+        for flags in range(_ALL_FLAGS)
+    )
+    for lane in LANES
+)
+"""What stands before the id, by lane and flags."""
+
+
 def pack_header(header: Header) -> bytes:
     """Return the 32 bytes of `header`."""
     return HEADER.pack(
@@ -135,6 +149,11 @@ def unpack_header(payload: bytes) -> Header:
     return Header(MessageId(ident), LANES[lane], flags, deliveries, attempt, ready)
 
 
+def fresh_header(lane: Lane, flags: int, message_id: MessageId) -> bytes:
+    """Return the header of a message that was never tried; the store stamps its time."""
+    return _FRESH[lane][flags] + message_id
+
+
 def encode_body(call: Call, *, limit_bytes: int) -> bytes:
     """Return the JSON body of `call`.
 
@@ -142,25 +161,49 @@ def encode_body(call: Call, *, limit_bytes: int) -> bytes:
         PayloadNotSerializable: an argument has no JSON form.
         EnvelopeTooLarge: the body is longer than `limit_bytes`.
     """
+    queue, actor, args, kwargs, options, created_at_ms, own_id, encoded = call
+    return encode_fields(
+        queue, actor, args, kwargs, options, created_at_ms, own_id, encoded, limit_bytes=limit_bytes
+    )
+
+
+def encode_fields(  # noqa: PLR0917 - the fields of `Call`, in its order
+    queue: str,
+    actor: str,
+    args: Json,
+    kwargs: dict[str, Json],
+    options: dict[str, Json],
+    created_at_ms: int,
+    own_id: str | None = None,
+    encoded: Encoded | None = None,
+    *,
+    limit_bytes: int,
+) -> bytes:
+    """Return the JSON body of a call with these fields; `args` is a list or tuple.
+
+    Raises:
+        PayloadNotSerializable: an argument has no JSON form.
+        EnvelopeTooLarge: the body is longer than `limit_bytes`.
+    """
     fields: dict[str, Json] = {
-        "queue_name": call.queue,
-        "actor_name": call.actor,
-        "args": call.args,
-        "kwargs": call.kwargs,
-        "options": call.options,
-        "message_timestamp": call.created_at_ms,
+        "queue_name": queue,
+        "actor_name": actor,
+        "args": args,
+        "kwargs": kwargs,
+        "options": options,
+        "message_timestamp": created_at_ms,
     }
-    if call.own_id is not None:
-        fields["message_id"] = call.own_id
-    if call.encoded is not None:
-        fields["encoder"] = call.encoded.encoder
-        fields["encoded"] = b64encode(call.encoded.data).decode()
+    if own_id is not None:
+        fields["message_id"] = own_id
+    if encoded is not None:
+        fields["encoder"] = encoded.encoder
+        fields["encoded"] = b64encode(encoded.data).decode()
     try:
         body = json_from(fields)
     except TypeError as error:
-        raise PayloadNotSerializable(call.actor, reason=str(error)) from None
+        raise PayloadNotSerializable(actor, reason=str(error)) from None
     if len(body) > limit_bytes:
-        raise EnvelopeTooLarge(call.actor, payload_bytes=len(body), limit_bytes=limit_bytes)
+        raise EnvelopeTooLarge(actor, payload_bytes=len(body), limit_bytes=limit_bytes)
     return body
 
 
@@ -206,14 +249,29 @@ def is_extended(payload: bytes) -> bool:
     return bool(payload[_FLAGS_AT] & _EXTENDED)
 
 
+def has_good_header(payload: bytes) -> bool:
+    """Return whether `unpack_header` would take the header, without making one."""
+    return payload.startswith(_BEGINS) and len(payload) >= HEADER_BYTES and payload[2] <= _LOWEST
+
+
+def was_lost(payload: bytes) -> bool:
+    """Return whether an envelope says that a lease of it was lost with its worker."""
+    return payload[_DELIVERIES_SLICE] != _NONE_YET
+
+
+def flags_in(payload: bytes) -> int:
+    """Return the flags of an envelope whose header is known to be good."""
+    return payload[_FLAGS_AT]
+
+
 def was_tried(payload: bytes) -> bool:
     """Return whether an envelope says that an attempt before this one has ended in a retry."""
-    return payload[_ATTEMPT_SLICE] != _FIRST_ATTEMPT
+    return payload[_ATTEMPT_SLICE] != _NONE_YET
 
 
 def is_plain(payload: bytes) -> bool:
     """Return whether an envelope has no extension, and this is the first attempt of its message."""
-    return not payload[_FLAGS_AT] & _EXTENDED and payload[_ATTEMPT_SLICE] == _FIRST_ATTEMPT
+    return not payload[_FLAGS_AT] & _EXTENDED and payload[_ATTEMPT_SLICE] == _NONE_YET
 
 
 def extension_of(payload: bytes) -> Extension:

@@ -17,37 +17,45 @@ if TYPE_CHECKING:
 
 
 class Attempt:
-    """What a worker knows of a message it runs. Compared and hashed by identity."""
+    """What a worker knows of a message it runs. Compared and hashed by identity.
 
-    __slots__ = (
-        "began",
-        "call",
-        "cancelled",
-        "context",
-        "deadline_ms",
-        "ending",
-        "ends_ms",
-        "entered",
-        "executable",
-        "expired",
-        "header",
-        "hooks",
-        "lease",
-        "message",
-        "notified",
-        "options",
-        "overdue",
-        "released",
-        "task",
-        "thread_id",
-        "timer",
-    )
+    What most attempts never say stands in the class, so that making one sets five attributes.
+    """
 
-    def __init__(
+    hooks: Hooks | None = None
+    """dramatiq's middleware around this message; None when nobody listens."""
+    message: ShownMessage | None = None
+    """The message as dramatiq's middleware knows it, when it must be shown to some."""
+    task: asyncio.Task[None] | None = None
+    """What runs it on the loop, once it waits for something."""
+    entered: float | None = None
+    """When it really began; None while it waits for its turn on the loop or for a thread."""
+    cpu_seconds: float = 0.0
+    """What it has computed in a thread."""
+    thread_id: int | None = None
+    """Set while a thread is inside the actor."""
+    expired: bool = False
+    """Its time limit is over."""
+    notified: bool = False
+    """It wished to be interrupted when its worker stops, and has been."""
+    released: bool = False
+    """The worker is stopping and hands it back."""
+    cancelled: str | None = None
+    """Why somebody has cancelled the message, None when nobody has."""
+    ends_ms: int | None = None
+    """When no further attempt may begin, in ms since the epoch: it expires or is due."""
+    deadline_ms: int | None = None
+    """When it is stopped, in ms since the epoch."""
+    overdue: bool = False
+    """Its deadline is over."""
+    timer: asyncio.TimerHandle | None = None
+    """Rings at its deadline."""
+    ending: Ending | None = None
+    """Set when the ending is known before it is over: while hooks are told of it."""
+
+    def __init__(  # noqa: PLR0917 - called for every message
         self,
         lease: Lease,
-        *,
-        header: Header,
         call: Call,
         executable: Executable,
         options: ActorOptions,
@@ -55,7 +63,6 @@ class Attempt:
         began: float,
     ) -> None:
         self.lease = lease
-        self.header = header
         self.call = call
         self.executable = executable
         self.options = options
@@ -63,33 +70,16 @@ class Attempt:
         self.context = context
         self.began = began
         """When it was claimed, in seconds on the monotonic clock."""
-        self.hooks: Hooks | None = None
-        """dramatiq's middleware around this message; None when nobody listens."""
-        self.message: ShownMessage | None = None
-        """The message as dramatiq's middleware knows it, when it must be shown to some."""
-        self.task: asyncio.Task[None] | None = None
-        self.entered: float | None = None
-        """When it really began; None while it waits for its turn on the loop or for a thread."""
-        self.thread_id: int | None = None
-        """Set while a thread is inside the actor."""
-        self.expired = False
-        """Its time limit is over."""
-        self.notified = False
-        """It wished to be interrupted when its worker stops, and has been."""
-        self.released = False
-        """The worker is stopping and hands it back."""
-        self.cancelled: str | None = None
-        """Why somebody has cancelled the message, None when nobody has."""
-        self.ends_ms: int | None = None
-        """When no further attempt may begin, in ms since the epoch: it expires or is due."""
-        self.deadline_ms: int | None = None
-        """When it is stopped, in ms since the epoch."""
-        self.overdue = False
-        """Its deadline is over."""
-        self.timer: asyncio.TimerHandle | None = None
-        """Rings at its deadline."""
-        self.ending: Ending | None = None
-        """Set when the ending is known before it is over: while hooks are told of it."""
+
+    @property
+    def header(self) -> Header:
+        """The envelope's header."""
+        return self.context.header
+
+    @property
+    def is_light(self) -> bool:
+        """Whether it is an async actor by itself: no thread, no hooks, no batch."""
+        return self.executable.is_async and self.hooks is None and self.options.batch is None
 
     @property
     def is_unwanted(self) -> bool:

@@ -338,12 +338,11 @@ def _lead_of(members: list[Attempt], *, began: float) -> Attempt:
     strictest = min(members, key=_limit)
     return Attempt(
         first.lease,
-        header=first.header,
-        call=first.call._replace(args=[], kwargs={}),
-        executable=first.executable,
-        options=strictest.options,
-        context=first.context,
-        began=began,
+        first.call._replace(args=[], kwargs={}),
+        first.executable,
+        strictest.options,
+        first.context,
+        began,
     )
 
 

@@ -6,17 +6,19 @@ import asyncio
 import logging
 import random
 from dataclasses import replace
+from time import thread_time
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from octoqueue.broker.context import CURRENT
+from octoqueue.primitives.envelope import flags_in
 from octoqueue.primitives.messages import Lease, LeaseToken, Outcome, Settlement
-from octoqueue.runtime.attempt import Attempt
 from octoqueue.runtime.batching import Batching
-from octoqueue.runtime.deadlines import ASK_AGAIN_SECONDS, Deadlines
 from octoqueue.runtime.endings import Endings
 from octoqueue.runtime.hook_calls import HookCalls
+from octoqueue.runtime.slots import SUSPENDED, Slots
 from octoqueue.runtime.starting import Unfit, attempt_from
 from octoqueue.runtime.threads import ActorThreads
+from octoqueue.runtime.time_limits import TimeLimits
 from octoqueue.runtime.verdict import DEAD, Ending
 
 if TYPE_CHECKING:
@@ -25,13 +27,14 @@ if TYPE_CHECKING:
     from octoqueue.broker.lane_broker import LaneBroker
     from octoqueue.primitives.clock import Clock
     from octoqueue.primitives.ids import MessageId
+    from octoqueue.runtime.attempt import Attempt
     from octoqueue.runtime.event_sender import EventSender
     from octoqueue.runtime.settler import Settler
 
 log = logging.getLogger(__name__)
 
-_LATE_SECONDS = 0.1
-"""An actor that began this much later than it was claimed has waited for its turn."""
+_SAME_MOMENT_SECONDS = 0.001
+"""For how long the time of day is not read again."""
 
 
 class Executor:
@@ -46,6 +49,7 @@ class Executor:
         threads: int,
         max_deliveries: int,
         on_free: Callable[[], None],
+        on_computed: Callable[[float], None],
         clock: Clock,
         rng: random.Random | None = None,
         spans_partitions: bool = True,
@@ -55,12 +59,17 @@ class Executor:
         self._events = events
         self._max_deliveries = max_deliveries
         self._on_free = on_free
+        self._on_computed = on_computed
         self._clock = clock
         jitter = (rng or random.Random()).random  # noqa: S311 - spreads retries, no secret
         self._endings = Endings(broker, jitter=jitter, clock=clock)
         self._hooks = HookCalls(self._endings)
         self._loop = asyncio.get_running_loop()
-        self._deadlines = Deadlines[Attempt](self._loop, self._expire)
+        self._monotonic = clock.monotonic
+        self._now_ms, self._read_at = clock.now_ms(), clock.monotonic()
+        self._find = broker.executable
+        self._slots = Slots(self._loop, self._ended)
+        self._limits = TimeLimits(self._loop, self._interrupt, clock=clock)
         self._threads = ActorThreads(
             self._loop,
             threads=threads,
@@ -74,69 +83,81 @@ class Executor:
             threads=self._threads,
             endings=self._endings,
             hooks=self._hooks,
-            deadlines=self._deadlines,
+            deadlines=self._limits.deadlines,
             clock=clock,
             spans_partitions=spans_partitions,
         )
         self.running: dict[LeaseToken, Attempt] = {}
+        self.in_threads = 0
+        """Attempts of sync actors that run or wait for a thread."""
 
     # ── starting ─────────────────────────────────────────────────────────────────────────────────
 
     def start(self, lease: Lease) -> bool:
-        """Run a leased message and return True, or settle it at once when it cannot run."""
+        """Run a leased message, and return whether it still runs.
+
+        It does not when it could not run and was settled at once, nor when it is an async actor
+        that ended without waiting for anything.
+        """
+        now = self._monotonic()
+        if now - self._read_at > _SAME_MOMENT_SECONDS:
+            self._now_ms, self._read_at = self._clock.now_ms(), now
         attempt = attempt_from(
             lease,
-            find=self._broker.executable,
+            find=self._find,
             max_deliveries=self._max_deliveries,
-            now_ms=self._clock.now_ms(),
-            began=self._clock.monotonic(),
+            now_ms=self._now_ms,
+            began=now,
         )
         if isinstance(attempt, Unfit):
             self._settler.settle(self._endings.burial(attempt))
             return False
-        self.running[lease.token] = attempt
         try:
-            self._begin(attempt)
+            if attempt.is_light:
+                return self._begin(attempt)
+            self.running[lease.token] = attempt
+            self._limits.watch(attempt)
+            self._submit(attempt)
         except Exception as error:
             # Whatever it is, the others must run.
             log.exception("start_failed", extra={"actor": attempt.call.actor})
+            self.running[lease.token] = attempt
             self._ended(attempt, None, error)
-        return True
+        return lease.token in self.running
 
-    def _begin(self, attempt: Attempt) -> None:
-        if attempt.header.flags:
+    def _begin(self, attempt: Attempt) -> bool:
+        """Run an async actor to where it first waits; return whether it does."""
+        if flags_in(attempt.lease.payload):
             self._events.begin(attempt)
-        if attempt.deadline_ms is not None:
-            self._watch_deadline(attempt, attempt.deadline_ms)
+        error: BaseException | None = None
+        result: object = None
+        attempt.entered = self._monotonic()
+        try:
+            result = self._slots.begin(attempt)
+        except BaseException as raised:  # noqa: BLE001 - whatever an actor raises is its outcome
+            error = raised
+        if result is SUSPENDED:
+            self.running[attempt.lease.token] = attempt
+            self._limits.watch(attempt)
+            return True
+        self._conclude(attempt, result, error)
+        return False
+
+    def _submit(self, attempt: Attempt) -> None:
+        """Run an attempt in a thread, in a batch or between hooks."""
+        if flags_in(attempt.lease.payload):
+            self._events.begin(attempt)
         if attempt.options.batch is not None:
             self._batching.add(attempt)
-            return
-        limit_seconds = attempt.options.time_limit_seconds
-        if limit_seconds is not None:
-            self._deadlines.add(attempt, limit_seconds)
-        if not attempt.executable.is_async:
-            self._threads.start(attempt)
-        elif attempt.hooks is None:
-            attempt.task = self._loop.create_task(self._run(attempt))
-        else:
+        elif attempt.executable.is_async:
             attempt.task = self._loop.create_task(self._run_with_hooks(attempt))
+        else:
+            self._threads.start(attempt)
+            self.in_threads += 1
 
     def start_batches(self) -> None:
         """Run what waits for more messages of its batch without waiting any longer."""
         self._batching.start_all()
-
-    async def _run(self, attempt: Attempt) -> None:
-        attempt.entered = self._clock.monotonic()
-        CURRENT.set(attempt.context)
-        if attempt.message is not None:
-            attempt.executable.show(attempt.message)
-        call = attempt.call
-        try:
-            result: object = await attempt.executable.function(*call.args, **call.kwargs)
-        except BaseException as error:  # noqa: BLE001 - whatever an actor raises is its outcome
-            self._ended(attempt, None, error)
-        else:
-            self._ended(attempt, result, None)
 
     async def _run_with_hooks(self, attempt: Attempt) -> None:
         """Run an async actor between dramatiq's hooks; they are synchronous and may block."""
@@ -162,16 +183,23 @@ class Executor:
         except BaseException as raised:  # noqa: BLE001 - whatever an actor raises is its outcome
             error = raised
         attempt.ending = self._endings.judge(attempt, result, error)
-        self._unwatch(attempt)
+        self._limits.unwatch(attempt)
         await self._threads.call(lambda: self._hooks.conclude(attempt, result))
 
     # ── in threads ───────────────────────────────────────────────────────────────────────────────
 
     def _in_thread(self, attempt: Attempt, call: Callable[[Attempt], object]) -> object:
-        """Run a sync actor between dramatiq's hooks, all in one thread."""
+        """Run a sync actor and measure what it computes, also of the hooks around it."""
         if attempt.is_unwanted:
             raise asyncio.CancelledError
-        attempt.entered = self._clock.monotonic()
+        attempt.entered, cpu_seconds = self._monotonic(), thread_time()
+        try:
+            return self._between_hooks(attempt, call)
+        finally:
+            attempt.cpu_seconds = thread_time() - cpu_seconds
+
+    def _between_hooks(self, attempt: Attempt, call: Callable[[Attempt], object]) -> object:
+        """Run a sync actor between dramatiq's hooks, all in one thread."""
         if attempt.message is not None:
             attempt.executable.show(attempt.message)
         if attempt.hooks is None:
@@ -191,6 +219,8 @@ class Executor:
         return result
 
     def _thread_ended(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
+        self.in_threads -= 1
+        self._on_computed(attempt.cpu_seconds)
         if attempt.ending is None and _is_awaitable(result):
             # A plain function that returned a coroutine: a decorated coroutine function.
             attempt.task = self._loop.create_task(self._await(attempt, result))
@@ -213,20 +243,23 @@ class Executor:
     def _ended(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
         if self.running.pop(attempt.lease.token, None) is None:
             return  # forgotten: its lease was lost, or it was released while it ran
-        self._unwatch(attempt)
+        self._limits.unwatch(attempt)
+        self._conclude(attempt, result, error)
+        self._on_free()
+
+    def _conclude(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
+        """Settle an attempt that is over."""
+        lease, settler = attempt.lease, self._settler
         began = attempt.began if attempt.entered is None else attempt.entered
-        self._settler.ran(attempt.lease.queue, self._clock.monotonic() - began)
-        if error is None and attempt.ending is None and not attempt.header.flags:
+        settler.ran(lease.queue, self._monotonic() - began)
+        if error is None and attempt.ending is None and not flags_in(lease.payload):
             follow_ups = attempt.context.seal()
             if not follow_ups:
-                self._settler.ack(attempt.lease)
+                settler.ack(lease)
             else:
-                self._settler.settle(
-                    Settlement(lease=attempt.lease, outcome=Outcome.ACK, follow_ups=follow_ups)
-                )
+                settler.settle(Settlement(lease=lease, outcome=Outcome.ACK, follow_ups=follow_ups))
         else:
-            self._settler.settle(self._settlement(attempt, result, error))
-        self._on_free()
+            settler.settle(self._settlement(attempt, result, error))
 
     def _settlement(
         self, attempt: Attempt, result: object, error: BaseException | None
@@ -242,52 +275,7 @@ class Executor:
             log.exception("ending_failed", extra={"actor": attempt.call.actor})
             return self._endings.settlement(attempt, Ending(DEAD, broken), ())
 
-    def _unwatch(self, attempt: Attempt) -> None:
-        limit_seconds = attempt.options.time_limit_seconds
-        if limit_seconds is not None:
-            self._deadlines.remove(attempt, limit_seconds)
-        if attempt.timer is not None:
-            attempt.timer.cancel()
-
     # ── interrupting ─────────────────────────────────────────────────────────────────────────────
-
-    def _expire(self, attempt: Attempt) -> None:
-        limit_seconds = attempt.options.time_limit_seconds
-        if limit_seconds is None or self._has_waited(attempt, limit_seconds):
-            return
-        if not attempt.expired:
-            log.warning(
-                "time_limit_exceeded",
-                extra={
-                    "actor": attempt.call.actor,
-                    "message_id": attempt.context.message_id,
-                    "limit_seconds": limit_seconds,
-                },
-            )
-        attempt.expired = True
-        self._interrupt(attempt)
-
-    def _has_waited(self, attempt: Attempt, limit_seconds: float) -> bool:
-        """Whether its limit is not over because it had to wait for its turn: it is asked again."""
-        if attempt.entered is None:
-            return True
-        late = attempt.entered - attempt.began > _LATE_SECONDS
-        return late and self._clock.monotonic() - attempt.entered < limit_seconds
-
-    def _watch_deadline(self, attempt: Attempt, deadline_ms: int) -> None:
-        left_seconds = (deadline_ms - self._clock.now_ms()) / 1000
-        attempt.timer = self._loop.call_later(
-            max(left_seconds, 0.001), self._pass_deadline, attempt
-        )
-
-    def _pass_deadline(self, attempt: Attempt) -> None:
-        """Stop an attempt whose deadline is over, and tell it again until it ends."""
-        if not attempt.overdue:
-            facts = {"actor": attempt.call.actor, "message_id": attempt.context.message_id}
-            log.warning("deadline_exceeded", extra=facts)
-        attempt.overdue = True
-        self._interrupt(attempt)
-        attempt.timer = self._loop.call_later(ASK_AGAIN_SECONDS, self._pass_deadline, attempt)
 
     def cancel(self, message_id: MessageId, reason: str) -> bool:
         """Stop the attempt of a message that somebody cancelled; False when none runs here.
@@ -324,7 +312,7 @@ class Executor:
         attempt = self.running.pop(token, None)
         if attempt is not None:
             attempt.released = True
-            self._unwatch(attempt)
+            self._limits.unwatch(attempt)
             self._interrupt(attempt)
             self._on_free()
 
@@ -351,7 +339,7 @@ class Executor:
             await asyncio.wait(tasks, timeout=grace_seconds)
         for token, attempt in list(self.running.items()):
             del self.running[token]
-            self._unwatch(attempt)
+            self._limits.unwatch(attempt)
             used = dict(attempt.context.used)
             self._settler.settle(
                 Settlement(lease=attempt.lease, outcome=Outcome.RELEASE, used=used)
@@ -362,8 +350,9 @@ class Executor:
         """Stop timers, threads and whatever still runs; its leases are left to expire."""
         for token in tuple(self.running):
             self.forget(token)
+        self._slots.close()
         self._batching.close()
-        self._deadlines.clear()
+        self._limits.clear()
         self._threads.close()
 
     async def end_threads(self, *, within_seconds: float) -> None:

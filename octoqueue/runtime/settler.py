@@ -71,7 +71,8 @@ class Settler:
         self._clock = clock
         self._acks: list[Lease] = []
         self._settlements: list[Settlement] = []
-        self._runs: dict[str, list[int]] = {}
+        self._runs: dict[str, list[float]] = {}
+        """A queue: attempts, seconds, squared seconds."""
         self._sending: asyncio.Task[None] | None = None
         self._tokens: set[LeaseToken] = set()
 
@@ -114,12 +115,10 @@ class Settler:
         """Count the running time of one attempt."""
         runs = self._runs.get(queue)
         if runs is None:
-            runs = self._runs[queue] = [0, 0, 0]
-        micros = int(seconds * 1_000_000)
-        millis = micros // 1_000
+            runs = self._runs[queue] = [0, 0.0, 0.0]
         runs[0] += 1
-        runs[1] += micros
-        runs[2] += millis * millis
+        runs[1] += seconds
+        runs[2] += seconds * seconds
 
     def _wake(self) -> None:
         if self._sending is None:
@@ -151,11 +150,15 @@ class Settler:
         return taken
 
     async def _commit(
-        self, acks: list[Lease], settlements: list[Settlement], runs: dict[str, list[int]]
+        self, acks: list[Lease], settlements: list[Settlement], runs: dict[str, list[float]]
     ) -> None:
         run_times = {
-            queue: RunTime(count=count, total_us=total, squares_ms2=squares)
-            for queue, (count, total, squares) in runs.items()
+            queue: RunTime(
+                count=int(count),
+                total_us=round(seconds * 1_000_000),
+                squares_ms2=round(squares * 1_000_000),
+            )
+            for queue, (count, seconds, squares) in runs.items()
         }
         again = False
         while True:

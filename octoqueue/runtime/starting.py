@@ -17,7 +17,14 @@ from octoqueue.errors import (
     OctoqueueError,
     PoisonMessage,
 )
-from octoqueue.primitives.envelope import Call, Header, decode_body, unpack_header
+from octoqueue.primitives.envelope import (
+    Call,
+    Header,
+    decode_body,
+    has_good_header,
+    unpack_header,
+    was_lost,
+)
 from octoqueue.runtime.attempt import Attempt
 
 if TYPE_CHECKING:
@@ -58,58 +65,49 @@ def attempt_from(
     A message that cannot be decoded, names an unknown actor, is older than its actor allows, or has
     taken down `max_deliveries` workers is unfit, and so is one whose own options are impossible.
     """
-    header: Header | None = None
+    payload = lease.payload
     call: Call | None = None
     try:
-        header = unpack_header(lease.payload)
-        call = decode_body(lease.payload)
-        if call.encoded is not None:
-            call = opened(call)
+        call = _call_in(payload)
         executable = find(call.actor)
-        options = executable.options_for(call.options) if call.options else executable.options
+        own = call.options
+        options = executable.options_for(own) if own else executable.options
         if options.batch is not None:
             check_batch_call(call.actor, call.args, call.kwargs)
-        ends = (
-            ends_of(call, options.expires_ms)
-            if call.options or options.expires_ms is not None
-            else None
-        )
+        ends = ends_of(call, options.expires_ms) if own or options.expires_ms is not None else None
     except OctoqueueError as error:
-        return _unfit(lease, header, call, None, error)
+        return _unfit(lease, call, None, error)
     except Exception as error:
         # A broken middleware or options nobody foresaw: the others must run.
         log.exception("message_unfit")
-        return _unfit(lease, header, call, None, error)
-    if header.deliveries >= max_deliveries:
-        return _unfit(lease, header, call, executable, PoisonMessage(header.deliveries))
-    limited = ends is not None or options.max_age is not None
-    if limited and (late := _too_late(call, options, ends, now_ms)) is not None:
+        return _unfit(lease, call, None, error)
+    if was_lost(payload) and (deliveries := unpack_header(payload).deliveries) >= max_deliveries:
+        return _unfit(lease, call, executable, PoisonMessage(deliveries))
+    late = _too_late(call, options, ends, now_ms)
+    if late is not None:
         dropped = ends is not None and now_ms >= ends.first_ms
-        return _unfit(lease, header, call, executable, late, dropped=dropped)
-    context = MessageContext(lease, header, call, started_at_ms=now_ms)
-    attempt = Attempt(
-        lease,
-        header=header,
-        call=call,
-        executable=executable,
-        options=options,
-        context=context,
-        began=began,
-    )
+        return _unfit(lease, call, executable, late, dropped=dropped)
+    context = MessageContext(lease, call, now_ms)
+    attempt = Attempt(lease, call, executable, options, context, began)
     if ends is not None:
         attempt.ends_ms, attempt.deadline_ms = ends.first_ms, ends.deadline_ms
-    hooks = executable.hooks_for(call.options) if call.options else executable.hooks
-    if hooks:
-        attempt.hooks = hooks
-        attempt.message = proxy_from(header, call)
-    elif executable.shows_message:
-        attempt.message = proxy_from(header, call)
+    if executable.is_hooked or own:
+        attempt.hooks = executable.hooks_for(own) or None
+    if attempt.hooks is not None or executable.shows_message:
+        attempt.message = proxy_from(attempt.header, call)
     return attempt
+
+
+def _call_in(payload: bytes) -> Call:
+    """Return the call in an envelope; raises like `unpack_header`, `decode_body` and `opened`."""
+    if not has_good_header(payload):
+        unpack_header(payload)  # says what is wrong
+    call = decode_body(payload)
+    return call if call.encoded is None else opened(call)
 
 
 def _unfit(
     lease: Lease,
-    header: Header | None,
     call: Call | None,
     executable: Executable | None,
     error: Exception,
@@ -117,6 +115,7 @@ def _unfit(
     dropped: bool = False,
 ) -> Unfit:
     said = reason_of(error)
+    header = unpack_header(lease.payload) if has_good_header(lease.payload) else None
     return Unfit(lease, header, call, executable, said["error"], said["message"], dropped)
 
 
@@ -124,10 +123,9 @@ def _too_late(
     call: Call, options: ActorOptions, ends: Ends | None, now_ms: int
 ) -> OctoqueueError | None:
     """Return why a message is not begun any more, None while it may be."""
-    late = too_late(ends, now_ms=now_ms)
-    if late is not None:
-        return late
+    late = None if ends is None else too_late(ends, now_ms=now_ms)
     max_age = options.max_age
-    if max_age is not None and now_ms - call.created_at_ms >= max_age.total_seconds() * 1000:
-        return MessageExpired(f"it is older than {max_age}")
-    return None
+    if late is not None or max_age is None:
+        return late
+    is_old = now_ms - call.created_at_ms >= max_age.total_seconds() * 1000
+    return MessageExpired(f"it is older than {max_age}") if is_old else None

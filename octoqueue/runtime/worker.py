@@ -17,26 +17,22 @@ from typing import TYPE_CHECKING, Any
 from octoqueue.broker.session_keeper import new_session
 from octoqueue.errors import StoreError
 from octoqueue.primitives.clock import Clock, SystemClock
-from octoqueue.primitives.messages import Lease, Outcome, SessionId, Settlement
+from octoqueue.primitives.messages import Outcome, SessionId, Settlement
 from octoqueue.runtime.cancels import Cancels
+from octoqueue.runtime.claiming import AGAIN_SECONDS, Claimer
 from octoqueue.runtime.event_sender import EventSender
 from octoqueue.runtime.executor import Executor
 from octoqueue.runtime.heartbeat import Heartbeat
 from octoqueue.runtime.offloading import Offloader
-from octoqueue.runtime.orphans import Orphans
 from octoqueue.runtime.settler import Settler
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from octoqueue.broker.lane_broker import LaneBroker
     from octoqueue.lanes.protocol import LaneStore
 
 log = logging.getLogger(__name__)
-
-_AGAIN_SECONDS = 0.5
-_MOST_AT_ONCE = 500
-"""Messages in one claim: beyond a few hundred a batch gains nothing and delays the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,17 +77,21 @@ class Worker:
         self.options = options
         self.session: SessionId = new_session()
         self._broker = broker
-        self._on_bell = on_bell
-        self._on_work = on_work
         self._clock = clock or SystemClock()
-        self._free = options.concurrency
-        self._room = asyncio.Event()
-        self._quiet = asyncio.Event()
+        self._claimer = Claimer(
+            broker,
+            session=self.session,
+            queues=options.queues,
+            slots=options.concurrency,
+            look_every=options.look_every,
+            on_bell=on_bell,
+            on_work=on_work,
+            clock=self._clock,
+        )
+        self._is_quiet = self._heartbeat_defines = False
         self._hurry = asyncio.Event()
-        self._idle = asyncio.Event()
         self._checking: asyncio.Task[None] | None = None
-        self._is_defined = self._is_paced = self._heartbeat_defines = False
-        self.started = asyncio.Event()
+        self.started = self._claimer.started
         """Set when the worker claims: for whoever waits for a fact, not for a while."""
 
     async def run(self) -> None:
@@ -116,7 +116,8 @@ class Worker:
             events=events,
             threads=self.options.threads or self.options.concurrency,
             max_deliveries=self.options.max_deliveries,
-            on_free=self._freed,
+            on_free=self._claimer.freed,
+            on_computed=self._claimer.pace.computed,
             clock=self._clock,
             spans_partitions=store.spans_partitions,
         )
@@ -143,7 +144,7 @@ class Worker:
         listening = asyncio.create_task(cancels.run())
         try:
             await self._announce("after_worker_boot", self)
-            await self._claim_until_quiet(store, settler, executor)
+            await self._claimer.run(store, executor, settler)
             await self._announce("before_worker_shutdown", self)
             await self._drain(executor)
             with contextlib.suppress(TimeoutError, StoreError):
@@ -166,102 +167,15 @@ class Worker:
 
     def stop(self) -> None:
         """Claim nothing more and drain; when called again, hand back what runs at once."""
-        if self._quiet.is_set():
+        if self._is_quiet:
             self._hurry.set()
-        self._quiet.set()
-        self._room.set()
+        self._is_quiet = True
+        self._claimer.stop()
 
     async def _announce(self, hook: str, *facts: object) -> None:
         """Tell dramatiq's middleware; what it does may block."""
         if self._broker.has_listeners(hook):
             await asyncio.to_thread(self._broker.announce, hook, *facts)
-
-    def _freed(self) -> None:
-        self._free += 1
-        self._room.set()
-        if self._free == self.options.concurrency:
-            self._idle.set()
-
-    # ── claiming ─────────────────────────────────────────────────────────────────────────────────
-
-    async def _claim_until_quiet(
-        self, store: LaneStore, settler: Settler, executor: Executor
-    ) -> None:
-        queues, rung, down = self.options.queues, False, False
-        orphans = Orphans(store, self.session, queues, clock=self._clock)
-        while not self._quiet.is_set():
-            if self._free <= 0 or settler.pending > 4 * self.options.concurrency:
-                await self._wait_for_room(settler, executor)
-                continue
-            wanted = min(self._free, _MOST_AT_ONCE)
-            try:
-                if orphans.is_due:
-                    await self._adopt(orphans, settler, executor)
-                    continue
-                leases = await self._claimed(store, wanted)
-            except StoreError as error:
-                if not down:
-                    log.warning("claim_failed", extra={"reason": str(error)})
-                down = True
-                orphans.expect()
-                await self._clock.sleep(_AGAIN_SECONDS)
-                continue
-            if down:
-                log.info("store_is_back")
-                down = False
-            self.started.set()
-            for lease in leases:
-                self._start(executor, lease)
-            self._tell(leases, wanted, rung=rung)
-            rung = len(leases) < wanted and await self._bell(store, queues)
-        if rung:
-            # Somebody else must hear of what this worker will not claim any more.
-            with contextlib.suppress(StoreError):
-                await store.ring(queues)
-
-    async def _claimed(self, store: LaneStore, wanted: int) -> list[Lease]:
-        """Claim, after the gates that this process knows of have been defined."""
-        if not self._is_defined:
-            gates = self._broker.gates()
-            await store.define(gates)
-            self._is_defined, self._is_paced = True, bool(gates.limits)
-        return await store.claim(self.session, self.options.queues, limit=wanted)
-
-    def _tell(self, leases: Sequence[Lease], wanted: int, *, rung: bool) -> None:
-        """Tell who promotes what a claim has found.
-
-        A claim that came short may have met a rate limit that opens before anything else is due.
-        """
-        if leases:
-            is_short = self._is_paced and len(leases) < wanted
-            heard = self._on_bell if is_short else self._on_work
-        else:
-            heard = self._on_bell if rung else None
-        if heard is not None:
-            heard()
-
-    async def _wait_for_room(self, settler: Settler, executor: Executor) -> None:
-        self._room.clear()
-        if self._free <= 0:
-            executor.start_batches()
-            await self._room.wait()
-        else:
-            await _first_of(settler.drained(), self._quiet.wait())
-
-    def _start(self, executor: Executor, lease: Lease) -> None:
-        self._free -= 1
-        self._idle.clear()
-        if not executor.start(lease):
-            self._freed()  # it was settled without running
-
-    async def _bell(self, store: LaneStore, queues: Sequence[str]) -> bool:
-        """Wait for the doorbell, a request to stop, or a while; say whether it rang."""
-        bell = asyncio.ensure_future(store.wait_for_bell(queues, timeout=self.options.look_every))
-        try:
-            await _first_of(bell, self._quiet.wait())
-            return bell.done() and not bell.cancelled() and bell.result()
-        except StoreError:
-            return False  # the next claim finds out and says so
 
     async def _beat(self, store: LaneStore) -> None:
         """Look after what cannot wait for the loop, in the thread of the heartbeat."""
@@ -272,22 +186,13 @@ class Worker:
 
     # ── after trouble ────────────────────────────────────────────────────────────────────────────
 
-    async def _adopt(self, orphans: Orphans, settler: Settler, executor: Executor) -> None:
-        """Run what was leased to this worker by claims whose answer was lost."""
-        for lease in await orphans.found(settler.tokens().union(executor.running)):
-            if self._free > 0:
-                log.info("lease_adopted", extra={"queue": lease.queue})
-                self._start(executor, lease)
-            else:
-                settler.settle(Settlement(lease=lease, outcome=Outcome.RELEASE))
-
     def _check_leases(self, store: LaneStore, executor: Executor) -> None:
         async def check() -> None:
             while suspects := set(executor.running):
                 try:
                     held = await store.held(self.session, self.options.queues)
                 except StoreError:
-                    await self._clock.sleep(_AGAIN_SECONDS)
+                    await self._clock.sleep(AGAIN_SECONDS)
                     continue
                 for token in suspects.difference(lease.token for lease in held):
                     log.warning("lease_lost", extra={"token": token.hex()})
@@ -308,7 +213,9 @@ class Worker:
             log.info("shutdown_notified", extra={"messages": notified})
         if executor.running:
             drain_seconds = self.options.drain.total_seconds()
-            await _first_of(self._idle.wait(), self._hurry.wait(), timeout_seconds=drain_seconds)
+            await _first_of(
+                self._claimer.idle.wait(), self._hurry.wait(), timeout_seconds=drain_seconds
+            )
         if executor.running:
             released = await executor.release_all(grace_seconds=self.options.grace.total_seconds())
             log.warning("messages_released", extra={"messages": released})

@@ -39,6 +39,7 @@ from octoqueue.testing.memory_selection import gates_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
     from octoqueue.lanes.answers import EnqueueAnswer
     from octoqueue.primitives.once import Once
@@ -196,6 +197,13 @@ class MemoryLaneStore(MemoryLife):
         ]
 
     # ── ending ───────────────────────────────────────────────────────────────────────────────────
+
+    async def claim_when_rung(
+        self, session: SessionId, queues: Sequence[str], *, limit: int, timeout: timedelta
+    ) -> tuple[bool, list[Lease]]:
+        """Wait for a bell, then claim."""
+        rung = await self.wait_for_bell(queues, timeout=timeout)
+        return rung, await self.claim(session, queues, limit=limit)
 
     async def commit(
         self,

@@ -132,7 +132,7 @@ async def test_a_worker_recovers_by_itself_when_redis_is_killed_and_comes_back(
             assert len(ran) < count
             await asyncio.to_thread(redis.start)
             await until_done(broker.store(), "default", count)
-            await until(lambda: worker._free == 10)
+            await until(lambda: worker._claimer.free == 10)
             assert not await broker.store().held(worker.session, ["default"])
         stats = await broker.store().stats("default")
     # The session outlived the outage, so nothing was reclaimed and nothing ran twice.
@@ -204,7 +204,7 @@ async def test_the_same_message_sent_twice_runs_twice_and_leaves_nothing_behind(
             await note.using(message_id=message_id).asend()
         async with running(broker) as worker:
             await until(lambda: len(ran) == 2)
-            await until(lambda: worker._free == worker.options.concurrency)
+            await until(lambda: worker._claimer.free == worker.options.concurrency)
         stats = await broker.store().stats("default")
     assert ran == [message_id] * 2
     assert (stats.waiting, stats.in_flight) == (0, 0)

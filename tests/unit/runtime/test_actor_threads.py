@@ -223,6 +223,6 @@ async def test_a_message_cancelled_while_hooks_run_before_it_is_not_begun(
         handle = await work.asend()
         await until(inside.is_set)
         await handle.acancel("the user left")
-        await until(lambda: worker._free == worker.options.concurrency)
+        await until(lambda: worker._claimer.free == worker.options.concurrency)
     assert ran == []
     assert (await store.stats("default")).counters["cancelled"] == 1

@@ -147,7 +147,7 @@ async def test_messages_of_different_queues_or_actors_never_mix() -> None:
     for message in elsewhere:
         await broker.aenqueue(message)
     async with running(broker, "a", "b") as worker:
-        await until(lambda: worker._free == 94)
+        await until(lambda: worker._claimer.free == 94)
         worker.stop()
         await until(lambda: len(calls) == 3)
     assert sorted(calls) == [[1, 2], [10, 11], [100, 101]]
@@ -500,7 +500,7 @@ def _executor_of(worker: Any) -> Any:
     (found,) = [
         one
         for one in gc.get_objects()
-        if isinstance(one, Executor) and one._on_free.__self__ is worker  # type: ignore[attr-defined]
+        if isinstance(one, Executor) and one._on_free.__self__ is worker._claimer  # type: ignore[attr-defined]
     ]
     return found
 

@@ -151,7 +151,7 @@ async def test_an_actor_that_ignores_its_cancellation_does_not_hold_the_worker_u
 async def test_an_idle_worker_stops_at_once_and_one_that_runs_nothing_retires() -> None:
     store = WatchedStore()
     async with running(broker_on(store), look_every=NEVER) as worker:
-        await until(lambda: store.called("wait_for_bell"))
+        await until(lambda: store.called("claim_when_rung"))
     assert store.called("retire") == [((worker.session,), {})]
 
 
@@ -228,7 +228,7 @@ async def test_a_lost_lease_stops_its_attempt_and_refuses_its_ending() -> None:
         await until(is_reclaimed)
         del store.before["extend"]
         await until_done(store, "default", 1)
-        await until(lambda: worker._free == worker.options.concurrency)
+        await until(lambda: worker._claimer.free == worker.options.concurrency)
     assert sorted(endings) == ["second", "stopped"]
     assert (await store.stats("default")).counters["acked"] == 1
 
@@ -258,6 +258,8 @@ async def test_what_waits_for_a_thread_is_not_begun_once_it_has_been_handed_back
     async with running(broker, drain=NOW, threads=1) as worker:
         for number in range(3):
             await work.asend(number)
-        await until(lambda: first.is_set() and worker._free == worker.options.concurrency - 3)
+        await until(
+            lambda: first.is_set() and worker._claimer.free == worker.options.concurrency - 3
+        )
     assert began == [0]
     assert (await store.stats("default")).waiting == 3

@@ -229,7 +229,7 @@ async def test_impossible_options_of_a_message_kill_only_that_message(
         assert next(iter(options)) in reason["message"]
         handle = await work.asend()
         await handle.result(timeout=SHORTLY)
-        await until(lambda: worker._free == 1)
+        await until(lambda: worker._claimer.free == 1)
 
 
 async def test_a_message_that_cannot_be_started_for_whatever_reason_kills_no_worker() -> None:
@@ -241,7 +241,7 @@ async def test_a_message_that_cannot_be_started_for_whatever_reason_kills_no_wor
     async with running(broker, concurrency=1) as worker:
         await tell.asend()
         assert (await reason_of_death(broker.store(), "default"))["error"] == "EventTooLarge"
-        await until(lambda: worker._free == 1)
+        await until(lambda: worker._claimer.free == 1)
 
 
 # ── who is told ──────────────────────────────────────────────────────────────────────────────────
@@ -347,7 +347,7 @@ async def test_an_undecodable_message_goes_to_the_dead_letters_and_the_worker_go
     async with running(broker) as worker:
         assert (await reason_of_death(store, "default"))["error"] == "EnvelopeError"
         await until(lambda: ran)
-        await until(lambda: worker._free == worker.options.concurrency)
+        await until(lambda: worker._claimer.free == worker.options.concurrency)
 
 
 async def test_a_message_of_an_unknown_actor_is_dead_and_its_caller_is_told() -> None:

@@ -367,7 +367,7 @@ async def test_an_error_that_is_hard_to_write_down_still_ends_its_message(
             await handle.result(timeout=SHORTLY)
         assert caught.value.error == type(error).__name__
         assert len(caught.value.detail) < 10_000
-        await until(lambda: worker._free == 1)
+        await until(lambda: worker._claimer.free == 1)
 
 
 class NeverSaid(type):
@@ -402,7 +402,7 @@ async def test_an_ending_that_cannot_be_judged_is_a_dead_letter_and_its_caller_i
         with pytest.raises(ActorFailed) as caught:
             await handle.result(timeout=SHORTLY)
         assert caught.value.error == told
-        await until(lambda: worker._free == 1)
+        await until(lambda: worker._claimer.free == 1)
 
 
 async def test_a_broken_retry_when_is_logged_and_the_usual_rule_holds(
@@ -420,7 +420,7 @@ async def test_a_broken_retry_when_is_logged_and_the_usual_rule_holds(
     async with running(broker, concurrency=1) as worker:
         await fail.asend()
         assert (await reason_of_death(broker.store(), "default"))["error"] == "ValueError"
-        await until(lambda: worker._free == 1)
+        await until(lambda: worker._claimer.free == 1)
     assert "retry_when_failed" in caplog.text
 
 
@@ -619,7 +619,7 @@ def test_a_message_sent_while_the_context_is_sealed_is_never_lost() -> None:
     sys.setswitchinterval(1e-6)
     try:
         for _ in range(200):
-            context = MessageContext(nothing, nothing, nothing, started_at_ms=0)
+            context = MessageContext(nothing, nothing, started_at_ms=0)
             kept: list[bool] = []
             ready = threading.Barrier(2)
             thread = threading.Thread(target=keep_some, args=(context, ready, kept))
@@ -686,5 +686,5 @@ async def test_more_sync_messages_than_threads_all_run_and_free_their_slots() ->
     async with running(broker, threads=3, concurrency=50) as worker:
         await octoqueue.asend_many([work.message(n) for n in range(200)], broker=broker)
         await until_done(broker.store(), "default", 200)
-        await until(lambda: worker._free == 50)
+        await until(lambda: worker._claimer.free == 50)
     assert sorted(ran) == list(range(200))

@@ -46,8 +46,8 @@ async def test_messages_that_come_with_the_first_answer_after_an_outage_run_once
     store.fail("claim", gone(), gone())
     async with running(broker) as worker:
         await until_done(store, "default", 20)
-        await until(lambda: worker._free == worker.options.concurrency)
-        assert worker._free == worker.options.concurrency
+        await until(lambda: worker._claimer.free == worker.options.concurrency)
+        assert worker._claimer.free == worker.options.concurrency
     assert sorted(ran) == list(range(20))
 
 
@@ -60,15 +60,15 @@ async def test_a_claim_whose_answer_was_lost_is_handed_back_by_a_worker_that_sto
         raise AssertionError
 
     async with running(broker) as worker:
-        await until(lambda: store.called("wait_for_bell"))
+        await until(lambda: store.called("claim_when_rung"))
 
         async def lose_answer_and_stop() -> None:
             worker.stop()
             raise gone()
 
-        store.after["claim"] = lose_answer_and_stop
+        store.after["claim_when_rung"] = lose_answer_and_stop
         await never.asend(1)
-        await until(worker._quiet.is_set)
+        await until(lambda: worker._is_quiet)
     stats = await store.stats("default")
     assert (stats.waiting, stats.in_flight) == (1, 0)
     assert not await store.held(worker.session, ["default"])
@@ -79,13 +79,9 @@ async def test_a_bell_heard_by_a_worker_that_stops_is_passed_on() -> None:
     broker = broker_on(store)
 
     async with running(broker) as worker:
-        await until(lambda: store.called("wait_for_bell"))
-
-        async def stop_at_once() -> None:
-            worker.stop()
-
-        store.after["wait_for_bell"] = stop_at_once
-        await store.ring(["default"])
+        await until(lambda: store.called("claim_when_rung"))
+        await store.inner.ring(["default"])
+        worker.stop()
     assert await store.wait_for_bell(["default"], timeout=timedelta(0))
 
 
@@ -105,7 +101,7 @@ async def test_no_more_is_claimed_than_there_are_free_slots() -> None:
         assert {kwargs["limit"] for _, kwargs in store.called("claim")} == {2}
         gate.opened.set()
         await until_done(store, "default", 5)
-        assert worker._free == 2
+        assert worker._claimer.free == 2
 
 
 async def test_a_settlement_the_store_refuses_does_not_hold_up_the_others() -> None:
@@ -155,19 +151,22 @@ async def test_what_not_even_the_dead_letters_take_is_handed_back_by_the_worker_
 
 
 async def test_orphans_for_which_there_is_no_slot_are_handed_back() -> None:
-    store, ran = WatchedStore(), list[int]()
+    store, ran, gate = WatchedStore(), list[int](), Gate()
     broker = broker_on(store)
 
     @octoqueue.actor(broker=broker)
     async def note(number: int) -> None:
         ran.append(number)
+        await gate.pass_through()
 
     async with running(broker, concurrency=2, look_every=timedelta(milliseconds=20)) as worker:
-        await until(lambda: store.called("wait_for_bell"))
+        await until(lambda: store.called("claim_when_rung"))
         messages = [enqueue_of(broker, note.message(n)) for n in range(5)]
         await store.inner.enqueue([messages])
         assert len(await store.inner.claim(worker.session, ["default"], limit=5)) == 5
-        store.fail("claim", gone())
+        store.fail("claim_when_rung", gone())
+        await gate.entered.wait()
+        gate.opened.set()
         await until_done(store, "default", 5)
     stats = await store.stats("default")
     assert sorted(ran) == list(range(5))
@@ -200,7 +199,7 @@ async def test_a_claim_that_reaches_a_stalled_store_late_is_found_by_a_second_lo
         ran.append(number)
 
     async with running(broker, look_every=timedelta(milliseconds=20)) as worker:
-        store.fail("claim", gone())
+        store.fail("claim_when_rung", gone())
         await until(lambda: store.called("held"))
         # The claim that was given up takes effect only now, behind the first look.
         await note.asend(1)
