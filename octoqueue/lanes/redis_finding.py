@@ -173,22 +173,18 @@ class RedisFinding(RedisDeadLetters):
     # ── where it does not ────────────────────────────────────────────────────────────────────────
 
     async def _find_leased(self, queue: str, message_id: MessageId) -> Found | None:
-        partition = self._map.of_id(message_id)
-        scope = self._scope_of[partition]
+        scope = self._scope_of[self._map.of_id(message_id)]
         answer = await self._client.command("ZRANGE", scope.workers(), 0, -1, "WITHSCORES")
         sessions = [(SessionId(name.decode()), int(float(ends))) for name, ends in pairs(answer)]
         for first in range(0, len(sessions), _SESSIONS_AT_ONCE):
             some = sessions[first : first + _SESSIONS_AT_ONCE]
-            looks = [
-                self._payload_leased(self._keys.leased(each, queue, session), message_id)
-                for session, _ in some
-                for each in (partition, scope.home)
-            ]
-            payloads = await asyncio.gather(*looks)
-            for (session, ends), own, at_home in zip(
-                some, payloads[::2], payloads[1::2], strict=True
-            ):
-                payload = own or at_home
+            payloads = await asyncio.gather(
+                *(
+                    self._payload_leased(scope.leased(queue, session), message_id)
+                    for session, _ in some
+                )
+            )
+            for (session, ends), payload in zip(some, payloads, strict=True):
                 if payload is not None:
                     where = Whereabouts(
                         message_id=message_id,

@@ -9,11 +9,13 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from octoqueue.errors import StoreError
+from octoqueue.errors import EnvelopeError, StoreError
 from octoqueue.lanes.protocol import Promotion
 from octoqueue.lanes.redis_events import RedisEvents
 from octoqueue.lanes.redis_reading import good, pairs
+from octoqueue.primitives.envelope import ID_SLICE, extension_of, is_extended
 from octoqueue.primitives.extension import FLOW_BYTES
+from octoqueue.primitives.ids import MessageId
 from octoqueue.primitives.messages import Lease, LeaseToken, SessionId
 from octoqueue.redis.calls.gates import MORE, define_call
 from octoqueue.redis.calls.upkeep import (
@@ -113,15 +115,20 @@ class RedisUpkeep(RedisEvents):
     async def held(self, session: SessionId, queues: Sequence[str]) -> list[Lease]:
         """Return all leases of a session."""
         leases: list[Lease] = []
-        for partition, queue in itertools.product(range(self.options.partitions), queues):
-            answer = await self._client.command(
-                "HGETALL", self._keys.leased(partition, queue, session)
-            )
+        for scope, queue in itertools.product(self._scopes, queues):
+            answer = await self._client.command("HGETALL", scope.leased(queue, session))
             leases += [
-                Lease(queue, partition, LeaseToken(token), payload)
+                Lease(queue, self._place_of(scope, payload), LeaseToken(token), payload)
                 for token, payload in pairs(answer)
             ]
         return leases
+
+    def _place_of(self, scope: Scope, payload: bytes) -> int:
+        """Return the partition a message was claimed from: lines stand in the first of a call."""
+        with contextlib.suppress(EnvelopeError):  # then it never stood in a line
+            if is_extended(payload) and extension_of(payload).gated:
+                return scope.home
+        return self._map.of_id(MessageId(payload[ID_SLICE]))
 
     async def wait_for_bell(self, queues: Sequence[str], *, timeout: timedelta) -> bool:
         """Return True as soon as one of the queues may have work."""
@@ -190,9 +197,11 @@ class RedisUpkeep(RedisEvents):
         return min((timedelta(milliseconds=wait) for wait in waits if wait >= 0), default=None)
 
     async def _reclaim_session(self, scope: Scope, session: SessionId, queues: list[str]) -> int:
-        total = 0
+        total, places = 0, b"".join(self._map.places)
         for queue in queues:
-            count = await self._client.call(reclaim_call(scope, session, queue, now_ms=self._now()))
+            count = await self._client.call(
+                reclaim_call(scope, session, queue, places=places, now_ms=self._now())
+            )
             if count < 0:
                 return total  # it renewed itself meanwhile
             total += count

@@ -86,8 +86,8 @@ async def test_scripts_touch_the_keys_they_are_given_and_no_other(
 ALL = {
     "begin": {"HGET", "HSET"},
     "claim": {
-        "DEL", "EXISTS", "HGET", "HINCRBY", "HMGET", "HSET", "LLEN", "LPOP", "RPUSH", "ZADD",
-        "ZCOUNT", "ZRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYRANK",
+        "DEL", "EXISTS", "HEXISTS", "HGET", "HINCRBY", "HMGET", "HSET", "LLEN", "LPOP", "RPUSH",
+        "ZADD", "ZCOUNT", "ZRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYRANK",
         "ZREMRANGEBYSCORE", "ZSCORE",
     },
     "commit": {

@@ -216,7 +216,7 @@ def test_upkeep_stays_in_its_slot(scope: Scope, session: SessionId, queue: str) 
         expired_call(scope, limit=1, lease_ms=1),
         expiry_call(scope),
         retire_call(scope, session, own_wish=True),
-        reclaim_call(scope, session, queue),
+        reclaim_call(scope, session, queue, places=b"".join(MAP.places)),
         promote_call(scope, queue, limit=1),
         stats_call(scope, queue),
         pause_call(scope, queue, pause=True),

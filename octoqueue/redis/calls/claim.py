@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, cast
 
 from octoqueue.primitives.envelope import ID_SLICE
 from octoqueue.primitives.lane import LANES
-from octoqueue.primitives.messages import Lease, LeaseToken, SessionId
+from octoqueue.primitives.messages import Lease, SessionId
 from octoqueue.redis.scripts import ScriptCall, script
 
 if TYPE_CHECKING:
     from octoqueue.redis.calls.scope import Scope
 
 SESSION_UNKNOWN = -1
-Answer = Sequence[Sequence[int | bytes]]
+Answer = Sequence[Any]
+"""Number of a queue, negative for what is cancelled, partition, payloads, and so on."""
+
+_lease: Callable[[tuple[str, int, bytes, bytes]], Lease] = partial(
+    cast("Any", tuple).__new__, Lease
+)
+"""`Lease(*fields)` without a call in Python: one is made for every message."""
 
 
 def claim_keys(scope: Scope, session: SessionId, queues: Sequence[str]) -> list[str]:
@@ -27,9 +35,8 @@ def claim_keys(scope: Scope, session: SessionId, queues: Sequence[str]) -> list[
         names += scope.line_keys(queue)
         for lane in LANES:
             names += [scope.keys.lane(partition, queue, lane) for partition in scope.partitions]
-        names += [scope.keys.leased(partition, queue, session) for partition in scope.partitions]
-        names += [scope.keys.dead(partition, queue) for partition in scope.partitions]
-        names += [scope.keys.dead_messages(partition, queue) for partition in scope.partitions]
+        names.append(scope.leased(queue, session))
+        names += (scope.keys.dead(scope.home, queue), scope.keys.dead_messages(scope.home, queue))
     return names
 
 
@@ -64,12 +71,12 @@ def leases_from(
     """Return the leases in the answer of `claim.lua`: to run, and of cancelled messages."""
     to_run: list[Lease] = []
     to_end: list[Lease] = []
-    for found in answer:
-        number = int(found[0])
-        queue, leases = queues[abs(number) - 1], to_run if number > 0 else to_end
-        partition = scope.partitions[int(found[1]) - 1]
-        for payload in found[2:]:
-            assert isinstance(payload, bytes)  # noqa: S101 - narrows for the type checker
-            token = LeaseToken(payload[ID_SLICE] + claim_number)
-            leases.append(Lease(queue, partition, token, payload))
+    for at in range(0, len(answer), 3):
+        number: int = answer[at]
+        payloads: list[bytes] = answer[at + 2]
+        queue = queues[abs(number) - 1]
+        place = scope.partitions[int(answer[at + 1]) - 1]
+        tokens = [payload[ID_SLICE] + claim_number for payload in payloads]
+        leases = to_run if number > 0 else to_end
+        leases += map(_lease, zip(repeat(queue), repeat(place), tokens, payloads, strict=False))
     return to_run, to_end

@@ -43,11 +43,11 @@ def commit_call(
 ) -> ScriptCall:
     """Return the call that ends these leases; whoever waits for a `capped` queue is rung."""
     key = KeyIndex()
-    plain = [lease for lease in acks if is_plain(lease.payload)]
-    if len(plain) < len(acks):  # what the others took is given back, their history forgotten
-        others = [lease for lease in acks if not is_plain(lease.payload)]
+    others = [lease for lease in acks if not is_plain(lease.payload)]
+    if others:  # what they took is given back, their history forgotten
         more = [Settlement(lease=lease, outcome=Outcome.ACK) for lease in others]
-        acks, settlements = plain, [*more, *settlements]
+        acks = [lease for lease in acks if is_plain(lease.payload)]
+        settlements = [*more, *settlements]
     args: Arguments = [
         now_ms,
         key(scope.tombstones()),
@@ -110,17 +110,16 @@ def _add_acks(
     *,
     capped: Collection[str],
 ) -> None:
-    groups: dict[tuple[int, str], list[bytes]] = {}
-    for lease in acks:
-        place = (lease.partition, lease.queue)
-        tokens = groups.get(place)
+    groups: dict[str, list[bytes]] = {}
+    for queue, _, token, _ in acks:
+        tokens = groups.get(queue)
         if tokens is None:
-            groups[place] = [lease.token]
+            groups[queue] = [token]
         else:
-            tokens.append(lease.token)
+            tokens.append(token)
     args.append(len(groups))
-    for (partition, queue), tokens in groups.items():
-        leased = key(scope.keys.leased(partition, queue, session))
+    for queue, tokens in groups.items():
+        leased = key(scope.leased(queue, session))
         bell = key(scope.keys.bell(queue)) if queue in capped and scope.bells else 0
         args += (leased, key(scope.stats(queue)), bell, len(tokens))
         args += tokens
@@ -145,7 +144,7 @@ def _add_settlement(
     if extended:  # leased where its line stands, but everything else of it is where its id says
         partition = partition_of(lease.message_id)
     args += (
-        key(keys.leased(lease.partition, queue, session)),
+        key(scope.leased(queue, session)),
         key(scope.stats(queue)),
         lease.token,
         int(outcome),

@@ -31,7 +31,7 @@ def emit_call(
     for partition, emission in emissions:
         lease = emission.lease
         args += (
-            key(keys.leased(lease.partition, lease.queue, session)),
+            key(scope.leased(lease.queue, session)),
             key(keys.events(partition, lease.message_id)),
             lease.token,
             keys.events_channel(lease.message_id),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from octoqueue.primitives.messages import SessionId
     from octoqueue.redis.keys import Keys
 
 
@@ -26,6 +27,10 @@ class Scope:
     def stats(self, queue: str) -> str:
         """Return the counters' key of a queue for this call."""
         return self.keys.stats(self.home, queue)
+
+    def leased(self, queue: str, session: SessionId) -> str:
+        """Return the key of what a session holds of a queue, taken from any partition."""
+        return self.keys.leased(self.home, queue, session)
 
     def workers(self) -> str:
         """Return the sessions' key for this call."""

@@ -35,8 +35,10 @@ def retire_call(scope: Scope, session: SessionId, *, own_wish: bool, now_ms: int
     return ScriptCall(script("retire"), [scope.workers()], [now_ms, session, int(own_wish)])
 
 
-def reclaim_call(scope: Scope, session: SessionId, queue: str, *, now_ms: int = 0) -> ScriptCall:
-    """Return the call of `reclaim.lua`."""
+def reclaim_call(
+    scope: Scope, session: SessionId, queue: str, *, places: bytes, now_ms: int = 0
+) -> ScriptCall:
+    """Return the call of `reclaim.lua`; `places` are those of the partition map, joined."""
     keys = [scope.workers(), scope.stats(queue)]
     if scope.bells:
         keys.append(scope.keys.bell(queue))
@@ -45,6 +47,7 @@ def reclaim_call(scope: Scope, session: SessionId, queue: str, *, now_ms: int = 
         keys += [scope.keys.lane(partition, queue, lane) for lane in LANES]
     keys += [*scope.line_keys(queue), *scope.gate_keys()]
     args: list[str | bytes | int] = [now_ms, session, len(scope.partitions), int(scope.bells)]
+    args.append(places)
     return ScriptCall(script("reclaim"), keys, args)
 
 

@@ -4,29 +4,24 @@
 --            sender stored twice, one call leases one and leaves the other where it was. A paused
 --            queue gives nothing. A cancelled message is leased to be ended, not to be run.
 --            Tenants take turns in a lane; no cap and no rate limit is exceeded, and a message they
---            hold up holds up no other that is free to run. Leases of messages with gates stand in
---            the first partition of the call.
+--            hold up holds up no other that is free to run. Leases, and what is no envelope, stand
+--            in the first partition of the call.
 -- KEYS       [1] workers zset   [2] tombstones   [3] locks of unique keys
 --            [4] the 4 keys that lines share; then for each queue:
 --            [5] stats hash, [6] doorbell when the call has them, [7] the 12 line keys,
---            then, each for all partitions of that queue: [8] high lists, [9] normal lists,
---            [10] low lists, [11] leased hashes of this session, [12] dead zsets, [13] dead hashes
+--            then, each for all partitions of the call: [8] high lists, [9] normal lists,
+--            [10] low lists, then [11] leased hash of this session, [12] dead zset, [13] dead hash
 -- ARGV       [1] now in ms, or 0   [2] session   [3] claim number, 4 raw bytes   [4] limit
 --            [5] queues   [6] partitions   [7] has doorbells (0/1)
 --            [8] rotation: where the round over queues and partitions starts
--- Returns    -1 when the session is not registered or has expired, else for each list that gave
---            something an array of queue (from 1), partition (from 1), payload, payload, …;
---            of cancelled messages the same with the queue's number negative
+-- Returns    -1 when the session is not registered or has expired, else in turn: number of a queue
+--            (from 1), partition (from 1), array of payloads; of cancelled messages the same with
+--            the queue's number negative
 -- Bound      `limit` messages, 1000 that are no envelopes or cancelled, and 250 looks at lines that
 --            have to wait: then the rest is left to the next call
 --#include now
---#include header
---#include doorbell
 --#include wait_buckets
---#include push_many
---#include extension
---#include unique
---#include cancelled
+--#include plain
 --#include queue_room
 
 local now, claim_number = now_ms(ARGV[1]), ARGV[3]
@@ -35,48 +30,55 @@ if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[2]) or 0) <= now then return -1 e
 local wanted = tonumber(ARGV[4])
 local queues, partitions = tonumber(ARGV[5]), tonumber(ARGV[6])
 local bells, rotation = tonumber(ARGV[7]), tonumber(ARGV[8])
-local LINES, FIRST = 12, 8
-local width = 1 + bells + LINES + 6 * partitions
-local UNDECODABLE = '{"error":"EnvelopeError","message":"the header of the message cannot be decoded"}'
+local LINES, FIRST, LANES = 12, 8, 3
+local width = 1 + bells + LINES + LANES * partitions + 3
 local SLICE, MOST_BURIED, MOST_LOOKED = 1000, 1000, 250
 
 local tombstones, locks = KEYS[2], KEYS[3]
 local has_tombstones = redis.call('EXISTS', tombstones) == 1
-local taken, found, seen, twins, aside = {}, {}, {}, {}, {}
+local found, taken, twins, aside = {}, {}, {}, {}
 local buried, looked, left_off = 0, 0, false
--- For each queue: how many more may be leased, and its lines when somebody is in them.
+-- For each queue (from 0): how many more may be leased, and its lines when somebody is in them.
 local room, lines_in = {}, {}
 
 local function stats_of(queue) return KEYS[FIRST + queue * width] end
-local function base_of(queue) return FIRST + queue * width + 1 + bells + LINES end
 
 -- Where a queue's lists of a lane (from 0) begin among the keys.
-local function lists_of(queue, lane) return base_of(queue) + lane * partitions end
+local function lists_of(queue, lane) return FIRST + queue * width + 1 + bells + LINES + lane * partitions end
+
+local function leased_of(queue) return lists_of(queue, LANES) end
 
 -- Whether one of the lists from `first` on has a message: one command for all partitions.
 local function has_messages(first, lanes)
   return redis.call('EXISTS', unpack(KEYS, first, first + lanes * partitions - 1)) > 0
 end
 
-local function bury(payload, dead)
-  local id = redis.sha1hex(payload):sub(1, 16)
-  redis.call('ZADD', KEYS[dead], now, id)
-  redis.call('HSET', KEYS[dead + partitions], id, struct.pack('>I4', #payload) .. payload .. UNDECODABLE)
-end
+-- What follows is for what most claims never meet, and made only by those that do: making forty
+-- functions costs as much as claiming thirty messages.
+local lease, sorted, without_twins, put_back_twins, prepare_lines, open_lines, claim_lines
 
-local function lease(list, queue, partition, payloads)
-  local leased = lists_of(queue - 1, 3) + partition - 1
-  local waits, here = taken[queue] or {}, seen[queue] or {}
-  local fields, good, ended, bad = {}, { queue, partition }, { -queue, partition }, 0
-  taken[queue], seen[queue] = waits, here
-  for _, payload in ipairs(payloads) do
-    if header_is_good(payload) then
-      local id = id_of(payload)
-      if here[id] then
-        twins[list] = twins[list] or {}
-        table.insert(twins[list], payload)
-      else
-        here[id] = true
+local function prepare()
+--#include header
+--#include push_many
+--#include extension
+--#include unique
+--#include cancelled
+  local UNDECODABLE = '{"error":"EnvelopeError","message":"the header of the message cannot be decoded"}'
+
+  local function bury(queue, payload)
+    local id, dead = redis.sha1hex(payload):sub(1, 16), leased_of(queue) + 1
+    redis.call('ZADD', KEYS[dead], now, id)
+    redis.call('HSET', KEYS[dead + 1], id, struct.pack('>I4', #payload) .. payload .. UNDECODABLE)
+    redis.call('HINCRBY', stats_of(queue), 'undecodable', 1)
+    buried = buried + 1
+  end
+
+  -- Of messages that are not all plain: fields, waits, those to run, those to end.
+  function sorted(queue, payloads)
+    local fields, waits, good, ended = {}, {}, {}, {}
+    for _, payload in ipairs(payloads) do
+      if header_is_good(payload) then
+        local id = id_of(payload)
         fields[#fields + 1] = id .. claim_number
         fields[#fields + 1] = payload
         local into = has_tombstones and is_cancelled(tombstones, id) and ended or good
@@ -84,26 +86,163 @@ local function lease(list, queue, partition, payloads)
         if is_extended(payload) then release_key(locks, payload, UNTIL_STARTED) end
         local bucket = wait_bucket(now - ready_at_of(payload))
         waits[bucket] = (waits[bucket] or 0) + 1
+      else
+        bury(queue, payload)
       end
-    else
-      bury(payload, leased + partitions)
-      bad = bad + 1
+    end
+    return fields, waits, good, ended
+  end
+
+  -- The payloads without those whose lease this claim has already made: two of one claim would share a
+  -- token. The lease gets back its own payload; the twin goes back to its list in the end.
+  function without_twins(list, queue, payloads, waits)
+    local first, single = {}, {}
+    for at = 1, #found, 3 do
+      if math.abs(found[at]) == queue + 1 then
+        for _, payload in ipairs(found[at + 2]) do first[id_of(payload)] = payload end
+      end
+    end
+    for _, payload in ipairs(payloads) do
+      local id = id_of(payload)
+      if first[id] then
+        redis.call('HSET', KEYS[leased_of(queue)], id .. claim_number, first[id])
+        local bucket = wait_bucket(now - ready_at_of(payload))
+        waits[bucket] = waits[bucket] - 1
+        twins[list] = twins[list] or {}
+        table.insert(twins[list], payload)
+      else
+        first[id] = payload
+        single[#single + 1] = payload
+      end
+    end
+    return single
+  end
+
+  function put_back_twins()
+    for list, payloads in pairs(twins) do push_many(list, payloads) end
+  end
+
+  function prepare_lines()
+--#include place
+--#include gates
+--#include turns
+
+    function open_lines(queue, at)
+      lines_in[queue] = lines_at(KEYS, at, 4)
+      if wanted > 0 then left_off = wake_due(lines_in[queue], now, SLICE) == SLICE or left_off end
+    end
+
+    -- The plain messages' turn: one of them.
+    local function serve_plain(queue, lane, tag)
+      local lines = lines_in[queue]
+      if must_wait(lines, lane + 1, PLAIN, tag, '') then return end
+      local first = lists_of(queue, lane)
+      for p = 0, partitions - 1 do
+        local partition = (p + rotation) % partitions
+        local payloads = redis.call('LPOP', KEYS[first + partition], 1)
+        if payloads then
+          rotation = rotation + 1
+          lease(KEYS[first + partition], queue, partition + 1, payloads)
+          next_turn(lines, lane + 1, PLAIN, tag, '', true)
+          return
+        end
+      end
+      redis.call('ZREM', lines.ring[lane + 1], PLAIN)
+    end
+
+    -- A line's turn: its first message, when its gates are open.
+    local function serve_line(queue, lane, flow, tag)
+      local lines = lines_in[queue]
+      local member, is_followed = head_and_next(lines, lane + 1, flow)
+      local payload = member and member:sub(17)
+      local extension = payload and gates_of(payload)
+      if not extension then
+        redis.call('ZREM', lines.ring[lane + 1], flow)
+        return
+      end
+      local token = id_of(payload) .. claim_number
+      if redis.call('HEXISTS', KEYS[leased_of(queue)], token) == 1 then
+        -- Its sender stored it twice; see `without_twins`.
+        redis.call('ZREM', lines.ring[lane + 1], flow)
+        aside[#aside + 1] = { lines.ring[lane + 1], tag, flow }
+        return
+      end
+      if must_wait(lines, lane + 1, flow, tag, extension.tenant) then
+        looked = looked + 1
+      else
+        local gate, opens = closed_gate(lines, lane + 1, tag, flow, extension, now)
+        if gate then
+          wait_at(lines, lane + 1, tag, flow, gate, opens)
+          looked = looked + 1
+        else
+          redis.call('ZREM', lines.gated[lane + 1], member)
+          take_through(lines, extension, token, now)
+          lease(nil, queue, 1, { payload })
+          next_turn(lines, lane + 1, flow, tag, extension.tenant, is_followed)
+        end
+      end
+      wake_beside(lines, extension)
+    end
+
+    -- Serve a lane's lines in turn. Returns whether its lists are to be served alone now.
+    function claim_lines(queue, lane)
+      local lines = lines_in[queue]
+      local ring_here = lines.ring[lane + 1]
+      if redis.call('EXISTS', ring_here) == 0 then return true end
+      if has_messages(lists_of(queue, lane), 1) then join_plain(lines, lane + 1) end
+      while wanted > 0 and room[queue] > 0 and not left_off do
+        if lines.woken and lines.woken <= lane then return false end
+        local first = redis.call('ZRANGE', ring_here, 0, 1, 'WITHSCORES')
+        local flow, tag = first[1], tonumber(first[2])
+        if not flow then return true end
+        if flow ~= PLAIN then
+          serve_line(queue, lane, flow, tag)
+        elseif first[3] then
+          serve_plain(queue, lane, tag)
+        else
+          redis.call('ZREM', ring_here, PLAIN)
+          return true
+        end
+        left_off = left_off or looked >= MOST_LOOKED
+      end
+      return false
     end
   end
-  if #fields > 0 then
-    redis.call('HSET', KEYS[leased], unpack(fields))
-    if #good > 2 then found[#found + 1] = good end
-    if #ended > 2 then found[#found + 1] = ended end
-  end
-  if bad > 0 then redis.call('HINCRBY', stats_of(queue - 1), 'undecodable', bad) end
-  buried = buried + bad + #ended - 2
-  wanted = buried < MOST_BURIED and wanted - (#good - 2) or 0
-  room[queue - 1] = room[queue - 1] - #fields / 2
 end
 
-local function claim(list, queue, partition)
-  while wanted > 0 and room[queue - 1] > 0 do
-    local slice = math.min(wanted, room[queue - 1], SLICE)
+local function add_found(number, partition, payloads)
+  local at = #found
+  found[at + 1], found[at + 2], found[at + 3] = number, partition, payloads
+end
+
+-- Lease what was taken from a list, or from a line (no list).
+function lease(list, queue, partition, payloads)
+  local good, ended, fields, waits = payloads, nil, nil, nil
+  if not has_tombstones then fields, waits = plain_fields(payloads, claim_number, now) end
+  if not fields then
+    if not sorted then prepare() end
+    fields, waits, good, ended = sorted(queue, payloads)
+  end
+  if #fields > 0 and redis.call('HSET', KEYS[leased_of(queue)], unpack(fields)) < #fields / 2 then
+    if not sorted then prepare() end
+    good, ended = without_twins(list, queue, good, waits), ended and without_twins(list, queue, ended, waits)
+  end
+  local leased, gone, counts = #good, ended and #ended or 0, taken[queue]
+  if leased > 0 then add_found(queue + 1, partition, good) end
+  if gone > 0 then add_found(-queue - 1, partition, ended) end
+  if counts then
+    for bucket, count in pairs(waits) do counts[bucket] = (counts[bucket] or 0) + count end
+  else
+    taken[queue] = waits
+  end
+  buried = buried + gone
+  wanted = buried < MOST_BURIED and wanted - leased or 0
+  room[queue] = room[queue] - leased - gone
+end
+
+local function claim_list(list, queue, partition)
+  while wanted > 0 and room[queue] > 0 do
+    local slice = math.min(wanted, room[queue], SLICE)
     local payloads = redis.call('LPOP', list, slice)
     if not payloads then return end
     lease(list, queue, partition, payloads)
@@ -117,119 +256,22 @@ local function claim_lists(queue, lane)
   for p = 0, partitions - 1 do
     if wanted <= 0 then return end
     local partition = (p + rotation) % partitions
-    claim(KEYS[first + partition], queue + 1, partition + 1)
+    claim_list(KEYS[first + partition], queue, partition + 1)
   end
-end
-
--- What follows is for queues where somebody is in a line, and made for them only: most claims are
--- of plain messages, and making forty functions costs as much as claiming twenty of these.
-local open_lines, claim_lines
-
-local function prepare_lines()
---#include place
---#include gates
---#include turns
-
-  function open_lines(queue, at)
-    lines_in[queue] = lines_at(KEYS, at, 4)
-    if wanted > 0 then left_off = wake_due(lines_in[queue], now, SLICE) == SLICE or left_off end
-  end
-
-  -- The plain messages' turn: one of them.
-  local function serve_plain(queue, lane, tag)
-    local lines = lines_in[queue]
-    if must_wait(lines, lane + 1, PLAIN, tag, '') then return end
-    local first = lists_of(queue, lane)
-    for p = 0, partitions - 1 do
-      local partition = (p + rotation) % partitions
-      local payload = redis.call('LPOP', KEYS[first + partition])
-      if payload then
-        rotation = rotation + 1
-        lease(KEYS[first + partition], queue + 1, partition + 1, { payload })
-        next_turn(lines, lane + 1, PLAIN, tag, '', true)
-        return
-      end
-    end
-    redis.call('ZREM', lines.ring[lane + 1], PLAIN)
-  end
-
-  -- A line's turn: its first message, when its gates are open.
-  local function serve_line(queue, lane, flow, tag)
-    local lines, seen_here = lines_in[queue], seen[queue + 1]
-    local member, is_followed = head_and_next(lines, lane + 1, flow)
-    local payload = member and member:sub(17)
-    local extension = payload and gates_of(payload)
-    if not extension then
-      redis.call('ZREM', lines.ring[lane + 1], flow)
-      return
-    end
-    local id = id_of(payload)
-    if seen_here and seen_here[id] then
-      -- Its sender stored it twice; see `twins`.
-      redis.call('ZREM', lines.ring[lane + 1], flow)
-      aside[#aside + 1] = { lines.ring[lane + 1], tag, flow }
-      return
-    end
-    if must_wait(lines, lane + 1, flow, tag, extension.tenant) then
-      looked = looked + 1
-    else
-      local gate, opens = closed_gate(lines, lane + 1, tag, flow, extension, now)
-      if gate then
-        wait_at(lines, lane + 1, tag, flow, gate, opens)
-        looked = looked + 1
-      else
-        redis.call('ZREM', lines.gated[lane + 1], member)
-        take_through(lines, extension, id .. claim_number, now)
-        lease(nil, queue + 1, 1, { payload })
-        next_turn(lines, lane + 1, flow, tag, extension.tenant, is_followed)
-      end
-    end
-    wake_beside(lines, extension)
-  end
-
-  -- Serve a lane's lines in turn. Returns whether its lists are to be served alone now.
-  function claim_lines(queue, lane)
-    local lines = lines_in[queue]
-    local ring_here = lines.ring[lane + 1]
-    if redis.call('EXISTS', ring_here) == 0 then return true end
-    if has_messages(lists_of(queue, lane), 1) then join_plain(lines, lane + 1) end
-    while wanted > 0 and room[queue] > 0 and not left_off do
-      if lines.woken and lines.woken <= lane then return false end
-      local first = redis.call('ZRANGE', ring_here, 0, 1, 'WITHSCORES')
-      local flow, tag = first[1], tonumber(first[2])
-      if not flow then return true end
-      if flow ~= PLAIN then
-        serve_line(queue, lane, flow, tag)
-      elseif first[3] then
-        serve_plain(queue, lane, tag)
-      else
-        redis.call('ZREM', ring_here, PLAIN)
-        return true
-      end
-      left_off = left_off or looked >= MOST_LOOKED
-    end
-    return false
-  end
-end
-
-local function has_more(queue)
-  if room[queue] <= 0 then return false end
-  local at = base_of(queue) - LINES
-  return redis.call('EXISTS', KEYS[at], KEYS[at + 1], KEYS[at + 2]) > 0
-    or has_messages(base_of(queue), 3)
 end
 
 for queue = 0, queues - 1 do
   room[queue] = queue_room(stats_of(queue))
-  local at = base_of(queue) - LINES
+  local at = lists_of(queue, 0) - LINES
   if room[queue] > 0 and redis.call('EXISTS', KEYS[at], KEYS[at + 1], KEYS[at + 2], KEYS[at + 10]) > 0 then
+    if not sorted then prepare() end
     if not open_lines then prepare_lines() end
     open_lines(queue, at)
   end
 end
 
 local lane, first_queue = 0, rotation
-while lane <= 2 and wanted > 0 do
+while lane < LANES and wanted > 0 do
   local next_lane = lane + 1
   for q = 0, queues - 1 do
     local queue = (q + first_queue) % queues
@@ -242,26 +284,31 @@ while lane <= 2 and wanted > 0 do
       next_lane, lines.woken = math.min(next_lane, lines.woken - 1), nil
     end
   end
-  lane = left_off and 3 or next_lane
+  lane = left_off and LANES or next_lane
 end
 
 for queue, waits in pairs(taken) do
-  local stats, claimed = stats_of(queue - 1), 0
+  local claimed = 0
   for bucket, count in pairs(waits) do
-    redis.call('HINCRBY', stats, 'wait:' .. bucket, count)
+    if count > 0 then redis.call('HINCRBY', stats_of(queue), 'wait:' .. bucket, count) end
     claimed = claimed + count
   end
-  if claimed > 0 then redis.call('HINCRBY', stats, 'claimed', claimed) end
+  if claimed > 0 then redis.call('HINCRBY', stats_of(queue), 'claimed', claimed) end
 end
--- Two leases of one claim with the same id would share a token, so the second waits for another.
-for list, payloads in pairs(twins) do push_many(list, payloads) end
+if next(twins) then put_back_twins() end
 for _, line in ipairs(aside) do redis.call('ZADD', unpack(line)) end
 -- Whoever took its fill passes the bell on, for every queue that has more: it may have heard the
 -- bell of one queue and filled itself from another.
 local is_full = next(taken) and (wanted <= 0 or next(twins) or #aside > 0)
 if bells == 1 and (is_full or left_off) then
+--#include doorbell
   for queue = 0, queues - 1 do
-    if has_more(queue) then ring(KEYS[FIRST + queue * width + 1]) end
+    local first = lists_of(queue, 0)
+    local at = first - LINES
+    if room[queue] > 0 and (has_messages(first, LANES)
+      or redis.call('EXISTS', KEYS[at], KEYS[at + 1], KEYS[at + 2]) > 0) then
+      ring(KEYS[at - 1])
+    end
   end
 end
 return found

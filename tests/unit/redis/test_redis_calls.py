@@ -81,7 +81,7 @@ def test_refusals_are_read_back_by_their_blocks() -> None:
 
 def test_a_claim_reads_back_its_leases() -> None:
     keys = claim_keys(WHOLE, SESSION, ["a", "b"])
-    assert len(keys) == 3 + 4 + 2 * (2 + 12 + 2 * 6)
+    assert len(keys) == 3 + 4 + 2 * (2 + 12 + 2 * 3 + 3)
     call = claim_call(
         WHOLE,
         keys,
@@ -93,7 +93,7 @@ def test_a_claim_reads_back_its_leases() -> None:
         now_ms=1,
     )
     assert call.args == [1, "w", b"\0\0\0\5", 10, 2, 2, 1, 3]
-    answer: list[list[int | bytes]] = [[2, 1, payload(1), payload(2)], [-1, 2, payload(3)]]
+    answer = [2, 1, [payload(1), payload(2)], -1, 2, [payload(3)]]
     to_run, to_end = leases_from(answer, WHOLE, ["a", "b"], b"\0\0\0\5")
     assert to_run == [Lease("b", 0, LeaseToken(ident(n) + b"\0\0\0\5"), payload(n)) for n in (1, 2)]
     assert to_end == [Lease("a", 1, LeaseToken(ident(3) + b"\0\0\0\5"), payload(3))]
@@ -113,10 +113,13 @@ def commit(
     return call.keys, call.args
 
 
-def test_acks_are_grouped_by_where_they_are_leased() -> None:
-    keys, args = commit([lease(1), lease(2, partition=1), lease(3)], [])
-    assert keys == [TOMBSTONES, "{oq:0}:q:leased:w", "{oq:0}:q:stats", "{oq:1}:q:leased:w"]
-    acked = [2, 2, 3, 0, 2, lease(1).token, lease(3).token, 4, 3, 0, 1, lease(2).token]
+def test_acks_are_grouped_by_queue_whatever_partition_they_come_from() -> None:
+    keys, args = commit([lease(1), lease(2, queue="r"), lease(3, partition=1)], [])
+    leased, stats = (
+        [f"{{oq:0}}:{queue}:{kind}" for queue in "qr"] for kind in ("leased:w", "stats")
+    )
+    assert keys == [TOMBSTONES, leased[0], stats[0], leased[1], stats[1]]
+    acked = [2, 2, 3, 0, 2, lease(1).token, lease(3).token, 4, 5, 0, 1, lease(2).token]
     assert args == [0, 1, 0, 0, 0, 0, *acked, 0, 0]
 
 
