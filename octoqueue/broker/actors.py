@@ -26,13 +26,13 @@ from octoqueue.broker.blocking import WorkerThreadActor, WorkerThreadBatchActor
 from octoqueue.broker.context import current_message
 from octoqueue.broker.default import default_broker
 from octoqueue.broker.expiring import MOMENTS, with_moments
-from octoqueue.broker.handles import MessageHandle
+from octoqueue.broker.handles import new_handle
 from octoqueue.broker.lane_broker import LaneBroker
 from octoqueue.broker.options import checked
 from octoqueue.broker.sending import Send, SendOptions
 from octoqueue.broker.sending_clock import SENDING_CLOCK
 from octoqueue.errors import DeclarationError
-from octoqueue.primitives.ids import new_message_id, text_from_id
+from octoqueue.primitives.ids import new_id_and_text
 from octoqueue.primitives.lane import Lane, lane_from
 
 if TYPE_CHECKING:
@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 
     from dramatiq.broker import Broker
 
+    from octoqueue.broker.handles import MessageHandle
     from octoqueue.broker.limiting import LimitedUse, RateLimit
     from octoqueue.broker.unique import Unique
+    from octoqueue.primitives.ids import MessageId
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -167,6 +169,7 @@ class Actor(dramatiq.Actor[P, R]):
         message_id: str | None = None,
     ) -> MessageHandle[R]:
         """Build a message of options as they stand in it."""
+        header_id: MessageId | None = None
         if message_id is None:
             running = current_message()
             if running is not None:
@@ -175,17 +178,18 @@ class Actor(dramatiq.Actor[P, R]):
                 beside = self._place(args, kwargs, options)
             else:
                 beside = None
-            message_id = text_from_id(new_message_id(beside=beside))
-        built: MessageHandle[R] = MessageHandle(
-            queue_name=self.queue_name,
-            actor_name=self.actor_name,
-            args=args,
-            kwargs=kwargs,
-            options=options,
-            message_id=message_id,
-            message_timestamp=_clock.now_ms(),
+            header_id, message_id = new_id_and_text(beside=beside)
+        return new_handle(
+            self.queue_name,
+            self.actor_name,
+            tuple(args),
+            kwargs,
+            options,
+            message_id,
+            header_id,
+            _clock.now_ms(),
+            self.broker,
         )
-        return built.made_for(self.broker)
 
     def _place(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]

@@ -34,7 +34,8 @@ class AnsweringBroker(AdministeredBroker):
     async def _send(self, group: Sequence[Enqueue]) -> Duplicates | None:
         if not group:
             return None
-        duplicates = await (await self._stores.here())[1].enqueue(group)
+        place = self._stores.found() or await self._stores.here()
+        duplicates = await place[1].enqueue(group)
         if duplicates is not None and duplicates.refused:
             raise refusal_of(duplicates, group)
         return duplicates
@@ -45,18 +46,27 @@ class AnsweringBroker(AdministeredBroker):
         group: Sequence[Enqueue],
         duplicates: Duplicates | None,
     ) -> list[MessageHandle[Any]]:
-        handles: list[MessageHandle[Any]] = []
-        for message, sent in zip(messages, group, strict=True):
-            handle = message if isinstance(message, MessageHandle) else handle_from(message)
-            handle.made_for(self)
-            waiter = self._wait_for_result if self._enveloper.keeps_result(message) else None
-            handle = handle.bound_to(waiter, sent.message_id)
-            if duplicates is not None and sent.message_id in duplicates.existing:
-                handle = handle.standing_for(duplicates.existing[sent.message_id])
-            handles.append(handle)
-        return handles
+        return [
+            self._handle(message, sent, duplicates)
+            for message, sent in zip(messages, group, strict=True)
+        ]
 
-    async def _wait_for_result(self, ident: MessageId, timeout: timedelta) -> bytes | None:
+    def _handle(
+        self, message: Message[Any], sent: Enqueue, duplicates: Duplicates | None
+    ) -> MessageHandle[Any]:
+        handle = message if isinstance(message, MessageHandle) else handle_from(message)
+        ident = sent.message_id
+        handle.sent_by(self, ident)
+        if duplicates is not None and ident in duplicates.existing:
+            return handle.standing_for(duplicates.existing[ident])
+        return handle
+
+    def keeps_result(self, message: Message[Any]) -> bool:
+        """Return whether somebody may ask for the result of a message."""
+        return self._enveloper.keeps_result(message)
+
+    async def stored_result(self, ident: MessageId, timeout: timedelta) -> bytes | None:
+        """Wait for a result; None when there was none in time."""
         store, ident = await self._found(ident)
         body = await store.wait_for_result(ident, timeout=timeout)
         return None if body is None else await self.claim_checks.redeemed(body)

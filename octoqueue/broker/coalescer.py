@@ -1,7 +1,9 @@
-"""`Coalescer`: enqueues of one event-loop tick become one script call.
+"""`Coalescer`: enqueues that come together become one script call.
 
-A hundred coroutines that each await one `asend` cost one round trip, not a hundred. Each group of
-messages is still accepted or refused by itself.
+What comes alone is sent at once, by whoever sends it. What comes while something travels waits
+for the end of the event-loop tick, or, when less waits than travels, for the next answer: a hundred
+coroutines that each await one `asend` cost about one round trip, not a hundred, and few calls
+travel at a time however many send. Each group of messages is still accepted or refused by itself.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from octoqueue.errors import InvalidMessage, LaneFull
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from octoqueue.lanes.answers import Duplicates
+    from octoqueue.lanes.answers import Duplicates, EnqueueAnswer
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.primitives.messages import Enqueue
 
@@ -34,12 +36,19 @@ class Coalescer:
     def __init__(self, store: LaneStore) -> None:
         self._store = store
         self._waiting: list[Sending] = []
+        self._travelling = 0
+        """Groups on their way."""
+        self._is_crowded = False
+        """Whether several groups left together last time: then the next waits for neighbours."""
+        self._is_called = False
+        """Whether what waits leaves at the end of this tick."""
         self._sending: set[asyncio.Task[None]] = set()
+        self._landed: asyncio.Future[None] | None = None
 
     async def enqueue(self, group: Sequence[Enqueue]) -> Duplicates | None:
-        """Enqueue a group together with whatever else this tick brings; return its duplicates.
+        """Enqueue a group, maybe together with others; return its duplicates.
 
-        Cancelled before the tick is over, it takes the group back.
+        Cancelled while it waits, it takes the group back; cancelled later, the group may be stored.
 
         Raises:
             InvalidMessage: the group has too many messages.
@@ -48,21 +57,43 @@ class Coalescer:
         """
         if len(group) > MAX_GROUP:
             raise InvalidMessage("messages", f"at most {MAX_GROUP:,} in one call, not {len(group)}")
-        loop = asyncio.get_running_loop()
-        if not self._waiting:
-            loop.call_soon(self._flush)
-        future: asyncio.Future[Duplicates | None] = loop.create_future()
-        self._waiting.append((group, future))
-        return await future
+        if self._travelling or self._waiting or self._is_crowded:
+            future: asyncio.Future[Duplicates | None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((group, future))
+            if not self._is_called and len(self._waiting) >= self._travelling:
+                self._call()
+            return await future
+        self._travelling = 1
+        try:
+            (answer,) = await self._store.enqueue((group,))
+        finally:
+            self._land(1)
+        if isinstance(answer, LaneFull):
+            raise answer
+        return answer
 
     async def sent(self) -> None:
         """Return when nothing is on its way any more."""
         self._flush()
-        while self._sending:
-            await asyncio.wait(self._sending)
+        while self._travelling:
+            self._landed = asyncio.get_running_loop().create_future()
+            await self._landed
+
+    def _call(self) -> None:
+        self._is_called = True
+        asyncio.get_running_loop().call_soon(self._flush)
+
+    def _land(self, groups: int) -> None:
+        self._travelling -= groups
+        if self._waiting and not self._is_called and len(self._waiting) >= self._travelling:
+            self._call()  # after whoever has been told has had a turn, and may have sent again
+        if self._landed is not None and not self._landed.done():
+            self._landed.set_result(None)
 
     def _flush(self) -> None:
+        self._is_called = False
         waiting, self._waiting = self._waiting, []
+        self._is_crowded = len(waiting) > 1
         together: list[Sending] = []
         count = 0
         for sending in waiting:
@@ -77,13 +108,14 @@ class Coalescer:
             self._start(together)
 
     def _start(self, sendings: list[Sending]) -> None:
+        self._travelling += len(sendings)
         task = asyncio.create_task(self._send(sendings))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
     async def _send(self, sendings: list[Sending]) -> None:
         try:
-            refusals = await self._store.enqueue([group for group, _ in sendings])
+            answers = await self._store.enqueue([group for group, _ in sendings])
         except asyncio.CancelledError:
             for _, future in sendings:
                 future.cancel()
@@ -92,11 +124,17 @@ class Coalescer:
             for _, future in sendings:
                 if not future.done():
                     future.set_exception(error)
-            return
-        for (_, future), refusal in zip(sendings, refusals, strict=True):
-            if future.done():
-                continue
-            if isinstance(refusal, LaneFull):
-                future.set_exception(refusal)
-            else:
-                future.set_result(refusal)
+        else:
+            _tell(sendings, answers)
+        finally:
+            self._land(len(sendings))
+
+
+def _tell(sendings: Sequence[Sending], answers: Sequence[EnqueueAnswer]) -> None:
+    for (_, future), answer in zip(sendings, answers, strict=True):
+        if future.done():
+            continue
+        if isinstance(answer, LaneFull):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)

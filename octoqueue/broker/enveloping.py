@@ -61,9 +61,12 @@ class Enveloper:
         Raises:
             EnqueueError: one of them cannot be sent.
         """
-        context = current_message()
-        beside = None if context is None else context.header.message_id
+        beside = _place_of_sender()
         return [self.envelope(message, delay_of(message, delay_ms), beside) for message in messages]
+
+    def prepared_one(self, message: Message[Any], delay_ms: int) -> Enqueue:
+        """Return the envelope of one message that is sent here and now; raises like `prepared`."""
+        return self.envelope(message, delay_of(message, delay_ms), _place_of_sender())
 
     def envelope(self, message: Message[Any], delay_ms: int, beside: MessageId | None) -> Enqueue:
         """Return the envelope of a message, in the partition of `beside` when it is given.
@@ -140,6 +143,12 @@ class Enveloper:
         """Return whether a message may tell events; of an actor elsewhere nobody knows here."""
         actor = self._find(message.actor_name)
         return actor is None or actor.options.events
+
+
+def _place_of_sender() -> MessageId | None:
+    """What decides the partition of all that a running message sends."""
+    context = current_message()
+    return None if context is None else context.header.message_id
 
 
 def _yes_or_no(field: str, value: object) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -19,19 +18,20 @@ from octoqueue.errors import (
     ResultNotKept,
     ResultTimeout,
 )
-from octoqueue.primitives.ids import MessageId, text_from_id
+from octoqueue.primitives.ids import text_from_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from dramatiq.broker import Broker
 
     from octoqueue.lanes.answers import CancelOutcome
     from octoqueue.primitives.events import Event
+    from octoqueue.primitives.ids import MessageId
 
 R_co = TypeVar("R_co", covariant=True)
 
-Waiter = Callable[[MessageId, timedelta], Coroutine[Any, Any, bytes | None]]
+_new: Callable[[Any], Any] = object.__new__
 
 
 def handle_from(message: Message[R_co]) -> MessageHandle[R_co]:
@@ -47,6 +47,35 @@ def handle_from(message: Message[R_co]) -> MessageHandle[R_co]:
     )
 
 
+def new_handle(  # noqa: PLR0917 - one is made for every message: all by position
+    queue_name: str,
+    actor_name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: dict[str, Any],
+    message_id: str,
+    header_id: MessageId | None,
+    message_timestamp: int,
+    broker: Broker,
+) -> MessageHandle[Any]:
+    """Return the handle of a message of an actor of `broker`.
+
+    The same as calling the class, without what a frozen dataclass does to set each field.
+    """
+    handle: MessageHandle[Any] = _new(MessageHandle)
+    fields = handle.__dict__
+    fields["queue_name"] = queue_name
+    fields["actor_name"] = actor_name
+    fields["args"] = args
+    fields["kwargs"] = kwargs
+    fields["options"] = options
+    fields["message_id"] = message_id
+    fields["message_timestamp"] = message_timestamp
+    fields["header_id"] = header_id
+    fields["_broker"] = broker
+    return handle
+
+
 class Follows(Protocol):
     """What a handle needs of its broker to follow events."""
 
@@ -58,6 +87,18 @@ class Follows(Protocol):
 
     def tells_events(self, message: Message[Any]) -> bool:
         """Return whether a message may tell events."""
+        ...
+
+
+class Waits(Protocol):
+    """What a handle needs of its broker to wait for its result."""
+
+    def keeps_result(self, message: Message[Any]) -> bool:
+        """Return whether somebody may ask for the result of a message."""
+        ...
+
+    async def stored_result(self, ident: MessageId, timeout: timedelta) -> bytes | None:
+        """Wait for a result; None when there was none in time."""
         ...
 
 
@@ -103,25 +144,25 @@ class MessageHandle(Message[R_co]):
         fields = ", ".join(f"{name}={value!r}" for name, value in self.asdict().items())
         return f"{Message.__name__}({fields})"
 
-    def made_for(self, broker: Broker) -> MessageHandle[R_co]:
-        """Remember the broker of its actor, so that it is sent there."""
-        object.__setattr__(self, "_broker", broker)
-        return self
+    header_id: MessageId | None = None
+    """The bytes of its id, when they are at hand: what it was made with."""
+    _broker: Broker | None = None
+    _ident: MessageId | None = None
+    _duplicate = False
 
     @property
     def broker(self) -> Broker | None:
         """The broker of its actor; None when it was built without one."""
-        found: Broker | None = getattr(self, "_broker", None)
-        return found
+        return self._broker
 
-    def bound_to(self, waiter: Waiter | None, ident: MessageId) -> MessageHandle[R_co]:
-        """Remember how its result is waited for and under which id it is stored.
+    def sent_by(self, broker: Broker, ident: MessageId) -> MessageHandle[R_co]:
+        """Remember who has sent it and under which id it is stored.
 
-        `waiter` is None when the actor keeps no results. `ident` is the id in the envelope's
-        header, which is another than `message_id` when the program chose its own.
+        `ident` is the id in the envelope's header, which is another than `message_id` when the
+        program chose its own.
         """
-        object.__setattr__(self, "_waiter", waiter)
-        object.__setattr__(self, "_ident", ident)
+        known = self.__dict__
+        known["_broker"], known["_ident"] = broker, ident
         return self
 
     def events(
@@ -138,8 +179,8 @@ class MessageHandle(Message[R_co]):
             EventTimeout: nothing was told within `timeout`.
             InvalidMessage: `since` is no id of an event.
         """
-        broker = cast("Follows | None", self.broker)
-        if broker is None or not hasattr(self, "_ident"):
+        broker, ident = cast("Follows | None", self.broker), self._ident
+        if broker is None or ident is None:
             raise EventsNotKept(
                 f"message {self.message_id} was built here but not sent: "
                 "ask the handle that sending it returned",
@@ -150,17 +191,12 @@ class MessageHandle(Message[R_co]):
                 f"actor {self.actor_name!r} tells no events; declare it with events=True",
                 message_id=self.message_id,
             )
-        ident: MessageId = getattr(self, "_ident")  # noqa: B009 - set by `bound_to`
         return broker.events(text_from_id(ident), timeout=timeout, since=since)
 
     def standing_for(self, existing: MessageId) -> MessageHandle[R_co]:
         """Return the handle of the message that holds the unique key of this one."""
         twin = replace(self, message_id=text_from_id(existing))
-        for name in ("_broker", "_waiter"):
-            if hasattr(self, name):
-                object.__setattr__(twin, name, getattr(self, name))
-        object.__setattr__(twin, "_ident", existing)
-        object.__setattr__(twin, "_duplicate", True)
+        twin.__dict__.update(_broker=self._broker, _ident=existing, _duplicate=True)
         return twin
 
     @property
@@ -170,7 +206,7 @@ class MessageHandle(Message[R_co]):
         This handle is that message's: its id, its result. Of what a running actor sends it is only
         known when the actor has ended, so there it is always False.
         """
-        return bool(getattr(self, "_duplicate", False))
+        return self._duplicate
 
     async def acancel(self, reason: str = "") -> CancelOutcome:
         """Let the message never start, or stop it where it runs; say what that did.
@@ -191,7 +227,7 @@ class MessageHandle(Message[R_co]):
 
     def _cancellable(self) -> tuple[Cancels, MessageId, str, timedelta]:
         broker = cast("Cancels | None", self.broker)
-        ident: MessageId | None = getattr(self, "_ident", None)
+        ident = self._ident
         if broker is None or ident is None:
             raise InvalidMessage(
                 "message_id",
@@ -208,20 +244,19 @@ class MessageHandle(Message[R_co]):
             ResultTimeout: no result within `timeout`.
             ActorFailed: the actor's last attempt raised, or the message was stopped as poison.
         """
-        waiter: Waiter | None = getattr(self, "_waiter", None)
-        if not hasattr(self, "_ident"):
+        broker, ident = cast("Waits | None", self.broker), self._ident
+        if broker is None or ident is None:
             raise ResultNotKept(
                 f"message {self.message_id} was built here but not sent: "
                 "ask the handle that sending it returned",
                 message_id=self.message_id,
             )
-        if waiter is None:
+        if not broker.keeps_result(self):
             raise ResultNotKept(
                 f"actor {self.actor_name!r} does not keep results; declare it with results=True",
                 message_id=self.message_id,
             )
-        ident: MessageId = getattr(self, "_ident")  # noqa: B009 - set together with the waiter
-        body = await waiter(ident, timeout)
+        body = await broker.stored_result(ident, timeout)
         if body is None:
             raise ResultTimeout(
                 f"message {self.message_id} had no result within {timeout}; "

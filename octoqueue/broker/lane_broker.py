@@ -278,7 +278,16 @@ class LaneBroker(AnsweringBroker):
         self, message: Message[R], *, delay: timedelta = timedelta(0)
     ) -> MessageHandle[R]:
         """Enqueue a message; raises like `enqueue`."""
-        return (await self.aenqueue_many([message], delay=delay))[0]
+        if self._source is None:
+            await self._configured()
+        delay_ms = delay // _MILLISECOND if delay else 0
+        messages = (message,)
+        self._enqueue_hooks.before(messages, delay_ms)
+        sent = self._enveloper.prepared_one(message, delay_ms)
+        group = [sent]
+        duplicates = None if self._kept(group) else await self._send(group)
+        self._enqueue_hooks.after(messages, delay_ms)
+        return self._handle(message, sent, duplicates)
 
     async def aenqueue_many(
         self, messages: Sequence[Message[Any]], *, delay: timedelta = timedelta(0)
@@ -343,4 +352,7 @@ class LaneBroker(AnsweringBroker):
         return self.defaults.result_ttl if ttl_ms is None else timedelta(milliseconds=ttl_ms)
 
     def _known(self, actor_name: str) -> Executable | None:
-        return self.executable(actor_name) if actor_name in self.actors else None
+        found = self._executables.get(actor_name)
+        if found is None and actor_name in self.actors:
+            return self.executable(actor_name)
+        return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from octoqueue.broker.coalescer import Coalescer
 from octoqueue.errors import DeclarationError
@@ -30,6 +30,8 @@ class LoopStores:
         self._blocks: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
         self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
         self._opening = WeakKeyDictionary()
+        self._last: tuple[ref[asyncio.AbstractEventLoop] | None, Place | None] = None, None
+        """What was found last: most programs have one loop."""
 
     @asynccontextmanager
     async def open_here(self) -> AsyncGenerator[None]:
@@ -57,6 +59,17 @@ class LoopStores:
             )
         return place[0]
 
+    def found(self) -> Place | None:
+        """Return store and coalescer of the running loop, when they are open."""
+        loop = asyncio.get_running_loop()
+        known, place = self._last
+        if known is not None and known() is loop:
+            return place
+        place = self._places.get(loop)
+        if place is not None:
+            self._last = ref(loop), place
+        return place
+
     async def here(self) -> Place:
         """Return store and coalescer of the running loop, opening them when needed."""
         loop = asyncio.get_running_loop()
@@ -72,6 +85,7 @@ class LoopStores:
 
     async def aclose(self) -> None:
         """Close the store of the running loop when all it was given is sent. Idempotent."""
+        self._last = None, None
         place = self._places.pop(asyncio.get_running_loop(), None)
         if place is not None:
             store, coalescer = place

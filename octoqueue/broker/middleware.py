@@ -133,11 +133,13 @@ class EnqueueHooks:
         Raises:
             MiddlewareError: a hook refuses a message.
         """
-        self._call(self._before, "before_enqueue", messages, delay)
+        if self._before:
+            self._call(self._before, "before_enqueue", messages, delay)
 
     def after(self, messages: Sequence[Message[Any]], delay: int | None) -> None:
         """Call the hooks after, last first."""
-        self._call(self._after, "after_enqueue", messages, delay)
+        if self._after:
+            self._call(self._after, "after_enqueue", messages, delay)
 
     def _call(
         self,

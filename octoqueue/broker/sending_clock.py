@@ -16,10 +16,8 @@ class SendingClock:
 
     def __init__(self) -> None:
         self._clock: Clock = SystemClock()
-
-    def now_ms(self) -> int:
+        self.now_ms = self._clock.now_ms
         """Return wall time in milliseconds since the epoch."""
-        return self._clock.now_ms()
 
     def monotonic(self) -> float:
         """Return seconds on a clock that never goes back."""
@@ -33,10 +31,11 @@ class SendingClock:
     def replaced_by(self, clock: Clock) -> Generator[None]:
         """Tell the time of another clock for the length of the block: for tests."""
         before, self._clock = self._clock, clock
+        self.now_ms = clock.now_ms
         try:
             yield
         finally:
-            self._clock = before
+            self._clock, self.now_ms = before, before.now_ms
 
 
 SENDING_CLOCK = SendingClock()

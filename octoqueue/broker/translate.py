@@ -8,15 +8,23 @@ from typing import Any, TypeGuard
 from dramatiq.common import q_name
 from dramatiq.message import Message
 
-from octoqueue.broker.encoding import sealed
+from octoqueue.broker.encoding import own_encoder, sealed
 from octoqueue.broker.sending_clock import SENDING_CLOCK
 from octoqueue.errors import InvalidMessage
-from octoqueue.primitives.envelope import Call, Flag, Header, encode_body, pack_header
+from octoqueue.primitives.envelope import (
+    Call,
+    Flag,
+    Header,
+    encode_body,
+    encode_fields,
+    fresh_header,
+)
 from octoqueue.primitives.ids import MessageId, id_from_text, new_message_id
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import Enqueue
 
 _UUID7 = 7
+_EXTENDED = int(Flag.EXTENDED)
 MAX_DELAY_MS = 366 * 86_400_000
 
 
@@ -50,6 +58,8 @@ def delay_of(message: Message[Any], delay_ms: int) -> int:
     Raises:
         InvalidMessage: its own delay is no number.
     """
+    if not message.options:
+        return delay_ms
     own_ms, eta = message.options.get("delay"), message.options.get("eta")
     if own_ms is not None:
         if not _is_time(own_ms):
@@ -90,27 +100,25 @@ def enqueue_from(
     if not 0 <= delay_ms <= MAX_DELAY_MS:
         raise InvalidMessage("delay", f"{delay_ms} ms is not between 0 and {MAX_DELAY_MS}")
     queue = q_name(message.queue_name)  # not a delay queue: we have none
-    ident, own_id = header_id(message.message_id, beside=beside)
-    call = Call(
-        queue=queue,
-        actor=message.actor_name,
-        args=list(message.args),
-        kwargs=message.kwargs,
-        options=_without_eta(message.options),
-        created_at_ms=message.message_timestamp,
-        own_id=own_id,
-    )
-    body = encode_body(sealed(call, message.message_id), limit_bytes=limit_bytes)
-    if extension:
-        flags |= Flag.EXTENDED
-    header = pack_header(Header(lane=lane, flags=flags, message_id=ident))
-    return Enqueue(
-        queue=queue,
-        lane=lane,
-        payload=header + extension + body,
-        delay_ms=delay_ms,
-        refuse_duplicates=refuse_duplicates,
-    )
+    own_id: str | None = None
+    ident: MessageId | None = getattr(message, "header_id", None)
+    if ident is None or (beside is not None and ident[-2:] != beside[-2:]):
+        ident, own_id = header_id(message.message_id, beside=beside)
+    options = _without_eta(message.options) if message.options else message.options
+    actor, args, kwargs = message.actor_name, message.args, message.kwargs
+    sent_ms = message.message_timestamp
+    if own_encoder() is None:
+        body = encode_fields(
+            queue, actor, args, kwargs, options, sent_ms, own_id, limit_bytes=limit_bytes
+        )
+    else:
+        call = Call(queue, actor, list(args), kwargs, options, sent_ms, own_id)
+        body = encode_body(sealed(call, message.message_id), limit_bytes=limit_bytes)
+    if not extension:
+        payload = fresh_header(lane, flags, ident) + body
+    else:
+        payload = fresh_header(lane, flags | _EXTENDED, ident) + extension + body
+    return Enqueue(queue, lane, payload, delay_ms, refuse_duplicates)
 
 
 def message_from(header: Header, call: Call) -> Message[Any]:

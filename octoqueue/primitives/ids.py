@@ -31,6 +31,15 @@ def new_message_id(*, beside: bytes | None = None) -> MessageId:
     return MessageId(fresh)
 
 
+def new_id_and_text(*, beside: bytes | None = None) -> tuple[MessageId, str]:
+    """Return a new id, as `new_message_id` makes it, and its canonical form."""
+    if beside is not None:
+        ident = new_message_id(beside=beside)
+        return ident, text_from_id(ident)
+    fresh = uuid_utils.uuid7()
+    return MessageId(fresh.bytes), str(fresh)
+
+
 def affinity_of_name(name: str) -> bytes:
     """Return what stands at the end of the ids of messages that belong to a name."""
     return blake2b(name.encode(), digest_size=AFFINITY_BYTES).digest()

@@ -24,7 +24,7 @@ from octoqueue.lanes.options import LaneBounds
 from octoqueue.primitives.envelope import decode_body, unpack_header
 from octoqueue.primitives.ids import text_from_id
 from octoqueue.primitives.lane import Lane
-from tests.running import WatchedStore, broker_on, gone, memory_store
+from tests.running import WatchedStore, broker_on, gone, memory_store, until
 
 if TYPE_CHECKING:
     from dramatiq import Broker, Message
@@ -68,39 +68,118 @@ def sent(store: WatchedStore) -> list[Enqueue]:
 # ── how many calls ───────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_hundred_sends_in_one_tick_are_one_call_to_the_store(
+def held(store: WatchedStore) -> asyncio.Event:
+    """Let no call of the store begin before the event is set."""
+    gate = asyncio.Event()
+
+    async def wait() -> None:
+        await gate.wait()
+
+    store.before["enqueue"] = wait
+    return gate
+
+
+def sizes(store: WatchedStore) -> list[int]:
+    """How many messages each call had."""
+    return [sum(map(len, groups)) for (groups,), _ in store.called("enqueue")]
+
+
+async def test_a_hundred_sends_at_a_time_are_one_call_to_the_store_after_the_first(
     store: WatchedStore, broker: LaneBroker, work: AsyncActor[[object], None]
 ) -> None:
     await broker.opened_store()
-    handles = await asyncio.gather(*(work.asend(n) for n in range(100)))
-    assert len(store.called("enqueue")) == 1
-    assert len(sent(store)) == len({handle.message_id for handle in handles}) == 100
+    gate = held(store)
+    first, second = (
+        asyncio.gather(*(work.asend(n) for n in range(100))),
+        asyncio.gather(*(work.asend(n) for n in range(100))),
+    )
+    await until(lambda: len(store.called("enqueue")) == 2)
+    gate.set()
+    handles = [*await first, *await second]
+    assert sizes(store) == [1, 199]
+    assert len(sent(store)) == len({handle.message_id for handle in handles}) == 200
+    await asyncio.gather(*(work.asend(n) for n in range(100)))
+    assert sizes(store) == [1, 199, 100]
+
+
+async def test_who_sends_alone_waits_for_nobody(
+    store: WatchedStore, broker: LaneBroker, work: AsyncActor[[object], None]
+) -> None:
+    await broker.opened_store()
+    sending = work.asend(1)
+    with pytest.raises(StopIteration):  # it never gave the loop a turn
+        sending.send(None)
+    assert sizes(store) == [1]
+
+
+async def test_less_than_what_travels_waits_for_an_answer(
+    store: WatchedStore, broker: LaneBroker, work: AsyncActor[[object], None]
+) -> None:
+    await broker.opened_store()
+    gate = held(store)
+    first = asyncio.gather(*(work.asend(n) for n in range(11)))
+    await until(lambda: sizes(store) == [1, 10])
+    few = [asyncio.create_task(work.asend(n)) for n in range(3)]
+    for _ in range(10):
+        await turn()
+    assert sizes(store) == [1, 10]
+    gate.set()
+    await asyncio.gather(first, *few)
+    assert sizes(store) == [1, 10, 3]
+    await asyncio.gather(work.asend(1))
+    await work.asend(2)
+    assert sizes(store) == [1, 10, 3, 1, 1]
+
+
+async def turn() -> None:
+    """Give whoever is ready a turn of the loop."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    loop.call_soon(done.set_result, None)
+    await done
 
 
 async def test_a_cancelled_send_does_not_disturb_its_neighbours(
     store: WatchedStore, broker: LaneBroker, work: AsyncActor[[object], None]
 ) -> None:
     await broker.opened_store()
+    gate = held(store)
     tasks = [asyncio.create_task(work.asend(n)) for n in range(10)]
-
-    async def cancel_one() -> None:
-        tasks[3].cancel()
-
-    store.before["enqueue"] = cancel_one
+    await until(lambda: sizes(store) == [1, 9])
+    tasks[3].cancel()
+    gate.set()
     done = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(one, asyncio.CancelledError) for one in done].count(True) == 1
     assert (await store.stats("default")).waiting == 10
 
 
-async def test_a_send_cancelled_before_its_tick_is_over_sends_nothing(
+async def test_a_send_cancelled_while_it_waits_sends_nothing(
     store: WatchedStore, broker: LaneBroker, work: AsyncActor[[object], None]
 ) -> None:
     await broker.opened_store()
+    gate = held(store)
     tasks = [asyncio.create_task(work.asend(n)) for n in range(3)]
     asyncio.get_running_loop().call_soon(tasks[1].cancel)
+    await until(lambda: sizes(store) == [1, 1])
+    gate.set()
     done = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(done[1], asyncio.CancelledError)
     assert len(sent(store)) == 2
+
+
+async def test_a_lone_send_that_is_cancelled_lets_the_next_one_go(
+    store: WatchedStore, broker: LaneBroker, work: AsyncActor[[object], None]
+) -> None:
+    await broker.opened_store()
+    gate = held(store)
+    alone = asyncio.create_task(work.asend(1))
+    await until(lambda: sizes(store) == [1])
+    alone.cancel()
+    await asyncio.gather(alone, return_exceptions=True)
+    gate.set()
+    await work.asend(2)
+    assert sizes(store) == [1, 1]
+    await broker.aclose()
 
 
 async def test_an_error_of_the_store_reaches_everybody_who_sent(
@@ -108,13 +187,23 @@ async def test_an_error_of_the_store_reaches_everybody_who_sent(
 ) -> None:
     await broker.opened_store()
     for error in (gone(), RuntimeError("surprise")):
-        store.fail("enqueue", error)
-        done = await asyncio.gather(*(work.asend(n) for n in range(3)), return_exceptions=True)
-        assert [type(one) for one in done] == [type(error)] * 3
+        gate = asyncio.Event()
+
+        async def fail(gate: asyncio.Event = gate, error: Exception = error) -> None:
+            await gate.wait()
+            raise error
+
+        store.before["enqueue"] = fail
+        store.calls.clear()
+        sending = asyncio.gather(*(work.asend(n) for n in range(3)), return_exceptions=True)
+        await until(lambda: sum(sizes(store)) == 3)
+        gate.set()
+        assert [type(one) for one in await sending] == [type(error)] * 3
+    store.before.clear()
     await work.asend(1)
 
 
-async def test_a_refused_group_does_not_refuse_the_others_of_its_tick() -> None:
+async def test_a_refused_group_does_not_refuse_the_others_of_its_call() -> None:
     store = WatchedStore(memory_store(bounds={"narrow": LaneBounds(high=1, normal=1, low=1)}))
     broker = broker_on(store)
 
@@ -125,34 +214,44 @@ async def test_a_refused_group_does_not_refuse_the_others_of_its_tick() -> None:
     async def wide() -> None: ...
 
     await broker.opened_store()
-    done = await asyncio.gather(
-        narrow.asend(), narrow.asend(), wide.asend(), return_exceptions=True
+    gate = held(store)
+    sending = asyncio.gather(
+        wide.asend(), narrow.asend(), narrow.asend(), wide.asend(), return_exceptions=True
     )
-    assert [isinstance(one, LaneFull) for one in done] == [False, True, False]
-    assert len(store.called("enqueue")) == 1
+    await until(lambda: sizes(store) == [1, 3])
+    gate.set()
+    assert [isinstance(one, LaneFull) for one in await sending] == [False, False, True, False]
 
 
 async def test_closing_waits_for_what_is_being_sent(
     store: WatchedStore, broker: LaneBroker, work: AsyncActor[[object], None]
 ) -> None:
     await broker.opened_store()
+    gate = held(store)
     tasks = [asyncio.create_task(work.asend(n)) for n in range(3)]
-    asyncio.get_running_loop().call_soon(asyncio.ensure_future, broker.aclose())
-    await asyncio.gather(*tasks)
-    assert [verb for verb, *_ in store.calls][-2:] != ["aclose", "enqueue"]
+    await turn()
+    closing = asyncio.create_task(broker.aclose())
+    await until(lambda: sizes(store) == [1, 2])
+    gate.set()
+    await asyncio.gather(closing, *tasks)
+    assert [verb for verb, *_ in store.calls] == ["enqueue", "enqueue", "aclose"]
     assert (await store.stats("default")).waiting == 3
 
 
 async def test_very_many_groups_go_in_more_than_one_call() -> None:
     store = WatchedStore(memory_store(default_bounds=LaneBounds(normal=10_000)))
     coalescer = Coalescer(store.lanes)
+    gate = held(store)
     one: Any = None
-    await asyncio.gather(
-        *(coalescer.enqueue([one] * 1_500) for _ in range(2)), return_exceptions=True
-    )
-    await asyncio.gather(*(coalescer.enqueue([one]) for _ in range(2_500)), return_exceptions=True)
-    calls = [[len(group) for group in groups] for (groups,), _ in store.called("enqueue")]
-    assert [sum(call) for call in calls] == [1_500, 1_500, 2_000, 500]
+    sending = [
+        asyncio.gather(
+            *(coalescer.enqueue([one] * count) for count in counts), return_exceptions=True
+        )
+        for counts in ([1_500, 1_500], [1] * 2_500)
+    ]
+    await until(lambda: sizes(store) == [1_500, 2_000, 2_000])
+    gate.set()
+    await asyncio.gather(*sending)
 
 
 async def test_a_group_redis_could_not_take_is_refused_as_such(
