@@ -43,21 +43,25 @@ def commit_call(
 ) -> ScriptCall:
     """Return the call that ends these leases; whoever waits for a `capped` queue is rung."""
     key = KeyIndex()
+    extended: list[Lease] = []
     others = [lease for lease in acks if not is_plain(lease.payload)]
     if others:  # what they took is given back, their history forgotten
-        more = [Settlement(lease=lease, outcome=Outcome.ACK) for lease in others]
         acks = [lease for lease in acks if is_plain(lease.payload)]
+        extended = [lease for lease in others if _is_merely_extended(lease.payload)]
+        others = [lease for lease in others if not _is_merely_extended(lease.payload)]
+        more = [Settlement(lease=lease, outcome=Outcome.ACK) for lease in others]
         settlements = [*more, *settlements]
     args: Arguments = [
         now_ms,
         key(scope.tombstones()),
         key(scope.tombstone_expiries()) if settlements else 0,
-        *_locks_and_gates(key, scope, settlements),
+        *_locks_and_gates(key, scope, settlements, has_extended=bool(extended)),
     ]
     _add_acks(args, key, scope, session, acks, capped=capped)
     args.append(len(run_times))
     for queue, run in run_times.items():
         args += (key(scope.stats(queue)), run.count, run.total_us, run.squares_ms2)
+    _add_extended_acks(args, key, scope, session, extended)
     args.append(len(settlements))
 
     def history(ident: MessageId) -> int:
@@ -76,19 +80,26 @@ def commit_call(
     return ScriptCall(script("commit"), key.names, args)
 
 
+def _is_merely_extended(payload: bytes) -> bool:
+    """Whether the end of a message has nothing to say but that what it took is given back."""
+    return is_extended(payload) and not (was_tried(payload) or tells_events(payload))
+
+
 def _keeps_result(lease: Lease) -> bool:
     return bool(unpack_header(lease.payload).flags & Flag.KEEP_RESULT)
 
 
 def _locks_and_gates(
-    key: KeyIndex, scope: Scope, settlements: Sequence[Settlement]
+    key: KeyIndex, scope: Scope, settlements: Sequence[Settlement], *, has_extended: bool
 ) -> tuple[int, int, int]:
     """Return the locks of unique keys and what lines share, 0 when no message here has either."""
-    for settlement in settlements:
-        ended = is_extended(settlement.lease.payload)
-        if ended or any(is_extended(message.payload) for message in settlement.follow_ups):
-            shared = key.together(scope.gate_keys())
-            return key(scope.locks()), key(scope.lock_expiries()), shared
+    if has_extended or any(
+        is_extended(settlement.lease.payload)
+        or any(is_extended(message.payload) for message in settlement.follow_ups)
+        for settlement in settlements
+    ):
+        shared = key.together(scope.gate_keys())
+        return key(scope.locks()), key(scope.lock_expiries()), shared
     return 0, 0, 0
 
 
@@ -110,19 +121,37 @@ def _add_acks(
     *,
     capped: Collection[str],
 ) -> None:
-    groups: dict[str, list[bytes]] = {}
-    for queue, _, token, _ in acks:
-        tokens = groups.get(queue)
-        if tokens is None:
-            groups[queue] = [token]
-        else:
-            tokens.append(token)
+    groups = _by_queue(acks)
     args.append(len(groups))
     for queue, tokens in groups.items():
         leased = key(scope.leased(queue, session))
         bell = key(scope.keys.bell(queue)) if queue in capped and scope.bells else 0
         args += (leased, key(scope.stats(queue)), bell, len(tokens))
         args += tokens
+
+
+def _add_extended_acks(
+    args: Arguments, key: KeyIndex, scope: Scope, session: SessionId, acks: Sequence[Lease]
+) -> None:
+    groups = _by_queue(acks)
+    args.append(len(groups))
+    for queue, tokens in groups.items():
+        leased, bell = key(scope.leased(queue, session)), scope.keys.bell(queue)
+        args += (leased, key(scope.stats(queue)), key(bell) if scope.bells else 0)
+        args += (key.together(scope.line_keys(queue)), len(tokens))
+        args += tokens
+
+
+def _by_queue(leases: Sequence[Lease]) -> dict[str, list[bytes]]:
+    """Return the tokens of leases."""
+    groups: dict[str, list[bytes]] = {}
+    for queue, _, token, _ in leases:
+        tokens = groups.get(queue)
+        if tokens is None:
+            groups[queue] = [token]
+        else:
+            tokens.append(token)
+    return groups
 
 
 def _add_settlement(

@@ -14,7 +14,9 @@
 --            [3] number of plain ack groups, then for each: leased hash, stats hash, doorbell of a
 --                queue with a cap, n, n tokens
 --            [4] number of running times, then for each: stats hash, count, total us, squares ms2
---            [5] number of settlements, then for each: leased hash, stats hash, token, outcome
+--            [5] number of ack groups of messages that are extended and nothing else, then for each:
+--                leased hash, stats hash, doorbell, first line key, n, n tokens
+--            [6] number of settlements, then for each: leased hash, stats hash, token, outcome
 --                (1 ack, 2 retry, 3 dead letter, 4 release, 5 snooze, 6 cancel, 7 expire), the
 --                message's list, delayed zset, dead zset, dead hash, doorbell, delay in ms, reason,
 --                result key, result ttl in ms, result channel, result (a ttl of -1: only that
@@ -27,10 +29,64 @@
 --                the stream of its events, and when there is one: channel, events it keeps, for how
 --                many ms after the last, sender, number of the first, number of events, events,
 --                then the last one, and the last one of a cancelled message, empty for none
--- Returns    [1] plain acks refused   [2] tokens of the refused settlements
+-- Returns    [1] acks of groups refused   [2] tokens of the refused settlements
 --#include now
---#include header
 --#include doorbell
+
+local now, arg = now_ms(ARGV[1]), 2
+local refused_acks, refused = 0, {}
+
+local function take()
+  arg = arg + 1
+  return ARGV[arg - 1]
+end
+local function take_number() return tonumber(take()) end
+local function take_key() return KEYS[tonumber(take())] end
+
+local tombstones, tombstones_end, locks, locks_end = take_key(), take_key(), take_key(), take_key()
+local shared, SLICE = take_number(), 1000
+local has_tombstones = redis.call('EXISTS', tombstones) == 1
+
+-- Who ran to the end is not cancelled any more, whatever somebody wished meanwhile.
+local function forget_cancels(leased, first, last)
+  local idents = {}
+  for at = first, last do idents[#idents + 1] = ARGV[at]:sub(1, 16) end
+  for index, stone in ipairs(redis.call('HMGET', tombstones, unpack(idents))) do
+    if stone and redis.call('HEXISTS', leased, ARGV[first + index - 1]) == 1 then
+      redis.call('HDEL', tombstones, idents[index])
+    end
+  end
+end
+
+-- End the leases of the next `count` tokens. Returns how many there were.
+local function acknowledge(leased, stats, count)
+  local removed, last = 0, arg + count - 1
+  for first = arg, last, SLICE do
+    local until_at = math.min(first + SLICE - 1, last)
+    if has_tombstones then forget_cancels(leased, first, until_at) end
+    removed = removed + redis.call('HDEL', leased, unpack(ARGV, first, until_at))
+  end
+  if removed > 0 then redis.call('HINCRBY', stats, 'acked', removed) end
+  arg, refused_acks = last + 1, refused_acks + count - removed
+  return removed
+end
+
+for _ = 1, take_number() do
+  local leased, stats, bell = take_key(), take_key(), take_key()
+  if acknowledge(leased, stats, take_number()) > 0 then ring(bell) end
+end
+
+for _ = 1, take_number() do
+  local stats = take_key()
+  redis.call('HINCRBY', stats, 'runs', take())
+  redis.call('HINCRBY', stats, 'run_us', take())
+  redis.call('HINCRBY', stats, 'run_ms2', take())
+end
+
+if ARGV[arg] == '0' and ARGV[arg + 1] == '0' then return { refused_acks, refused } end
+
+-- What follows is for what most commits do not have, so that they make no functions for it.
+--#include header
 --#include delay_until
 --#include append_events
 --#include extension
@@ -42,45 +98,7 @@ local ACK, RETRY, DEAD_LETTER, RELEASE, SNOOZE, CANCEL, EXPIRE = 1, 2, 3, 4, 5, 
 -- Numbers come from programs of every age; none of them may stop the script half-way.
 local MOST_UNITS, MOST_TTL_MS = 2 ^ 32 - 1, 1e17
 local COUNTED = { 'acked', 'retried', 'dead', 'released', 'snoozed', 'cancelled', 'expired' }
-
-local now, arg = now_ms(ARGV[1]), 2
-local packed_now = struct.pack('>I8', now)
-local refused_acks, refused = 0, {}
-
-local function take()
-  arg = arg + 1
-  return ARGV[arg - 1]
-end
-local function take_number() return tonumber(take()) end
-local function take_key() return KEYS[tonumber(take())] end
-
-local tombstones, tombstones_end, locks, locks_end = take_key(), take_key(), take_key(), take_key()
-local shared, known_lines = take_number(), {}
-local has_tombstones = redis.call('EXISTS', tombstones) == 1
-
-for _ = 1, take_number() do
-  local leased, stats, bell, count = take_key(), take_key(), take_key(), take_number()
-  local removed = 0
-  for first = arg, arg + count - 1, 1000 do
-    removed = removed + redis.call('HDEL', leased, unpack(ARGV, first, math.min(first + 999, arg + count - 1)))
-  end
-  if has_tombstones then
-    for at = arg, arg + count - 1 do redis.call('HDEL', tombstones, ARGV[at]:sub(1, 16)) end
-  end
-  arg = arg + count
-  if removed > 0 then
-    redis.call('HINCRBY', stats, 'acked', removed)
-    ring(bell)
-  end
-  refused_acks = refused_acks + count - removed
-end
-
-for _ = 1, take_number() do
-  local stats = take_key()
-  redis.call('HINCRBY', stats, 'runs', take())
-  redis.call('HINCRBY', stats, 'run_us', take())
-  redis.call('HINCRBY', stats, 'run_ms2', take())
-end
+local packed_now, known_lines = struct.pack('>I8', now), {}
 
 -- Made only when there is something to give back.
 local function prepare_giving_back()
@@ -94,6 +112,38 @@ local function take_lines()
   if at == 0 then return nil end
   known_lines[at] = known_lines[at] or lines_at(KEYS, at, shared)
   return known_lines[at]
+end
+
+-- What the leases of the next `count` tokens hold, none twice: token, payload, token, payload, …
+local function payloads_of(leased, count)
+  local found, known = {}, {}
+  for first = arg, arg + count - 1, SLICE do
+    local last = math.min(first + SLICE - 1, arg + count - 1)
+    for index, payload in ipairs(redis.call('HMGET', leased, unpack(ARGV, first, last))) do
+      local token = ARGV[first + index - 1]
+      if payload and not known[token] then
+        known[token] = true
+        found[#found + 1], found[#found + 2] = token, payload
+      end
+    end
+  end
+  return found
+end
+
+for _ = 1, take_number() do
+  local leased, stats, bell, lines, count = take_key(), take_key(), take_key(), take_lines(), take_number()
+  local ended, woken = payloads_of(leased, count), false
+  acknowledge(leased, stats, count)
+  for at = 1, #ended, 2 do
+    local token, payload = ended[at], ended[at + 1]
+    local extension = extension_of(payload)
+    if extension and extension.unique then release_key(locks, payload, UNTIL_DONE) end
+    if is_gated(extension) then
+      giving_back = giving_back or prepare_giving_back()
+      woken = giving_back(lines, extension, token, {}, true, now) or woken
+    end
+  end
+  if bell and #ended > 0 and (woken or redis.call('HEXISTS', stats, 'cap') == 1) then ring(bell) end
 end
 
 local function enqueue(list, delayed, bell, lines, delay, payload)

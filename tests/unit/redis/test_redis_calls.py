@@ -120,7 +120,7 @@ def test_acks_are_grouped_by_queue_whatever_partition_they_come_from() -> None:
     )
     assert keys == [TOMBSTONES, leased[0], stats[0], leased[1], stats[1]]
     acked = [2, 2, 3, 0, 2, lease(1).token, lease(3).token, 4, 5, 0, 1, lease(2).token]
-    assert args == [0, 1, 0, 0, 0, 0, *acked, 0, 0]
+    assert args == [0, 1, 0, 0, 0, 0, *acked, 0, 0, 0]
 
 
 def test_an_ack_in_a_queue_with_a_cap_rings_its_bell() -> None:
@@ -140,7 +140,7 @@ def test_an_ack_in_a_queue_with_a_cap_rings_its_bell() -> None:
 def test_running_times_are_counted_where_the_queue_counts() -> None:
     keys, args = commit([], [], {"q": RunTime(count=2, total_us=3, squares_ms2=4)})
     assert keys == [TOMBSTONES, "{oq:0}:q:stats"]
-    assert args == [0, 1, 0, 0, 0, 0, 0, 1, 2, 2, 3, 4, 0]
+    assert args == [0, 1, 0, 0, 0, 0, 0, 1, 2, 2, 3, 4, 0, 0]
 
 
 def test_a_settlement_names_only_the_keys_of_its_outcome() -> None:

@@ -61,11 +61,16 @@ local function wait_in_line(lines, lane, payload, extension)
   if is_new then enter_ring(lines, lane, extension.flow, extension.tenant) end
 end
 
+-- Whether an extension says that there is something to pass before its message may run.
+local function is_gated(extension)
+  return extension and extension.flow and #extension.flow == 8
+end
+
 -- What a message must pass before it may run, nil when nothing or when it cannot be read.
 local function gates_of(payload)
   if not (header_is_good(payload) and is_extended(payload)) then return nil end
   local extension = extension_of(payload)
-  return extension and extension.flow and #extension.flow == 8 and extension or nil
+  return is_gated(extension) and extension or nil
 end
 
 -- Put a message where it waits. In a line it stands by its age; head or tail is for lists.
