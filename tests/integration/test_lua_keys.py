@@ -88,9 +88,9 @@ async def test_scripts_touch_the_keys_they_are_given_and_no_other(
 ALL = {
     "begin": {"HGET", "HSET"},
     "claim": {
-        "DEL", "EXISTS", "HEXISTS", "HGET", "HINCRBY", "HMGET", "HSET", "LLEN", "LPOP", "RPUSH",
-        "ZADD", "ZCOUNT", "ZRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYRANK",
-        "ZREMRANGEBYSCORE", "ZSCORE",
+        "DEL", "EXISTS", "HEXISTS", "HGET", "HINCRBY", "HLEN", "HMGET", "HSET", "LLEN", "LPOP",
+        "RPUSH", "ZADD", "ZCOUNT", "ZRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREM",
+        "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZSCORE",
     },
     "commit": {
         "DEL", "EXISTS", "HDEL", "HEXISTS", "HGET", "HINCRBY", "HMGET", "HSET", "LLEN", "LPUSH",

@@ -55,7 +55,14 @@ end
 
 -- What follows is for what most claims never meet, and made only by those that do: making forty
 -- functions costs as much as claiming thirty messages.
-local lease, sorted, without_twins, put_back_twins, prepare_lines, open_lines, claim_lines
+local lease, sorted, without_twins, put_back_twins
+local prepare_lines, open_lines, claim_lines, close_lines, lease_pending
+local has_leased_lists = false
+
+local function add_found(number, partition, payloads)
+  local at = #found
+  found[at + 1], found[at + 2], found[at + 3] = number, partition, payloads
+end
 
 local function prepare()
 --#include header
@@ -128,8 +135,59 @@ local function prepare()
 --#include turns
 
     function open_lines(queue, at)
-      lines_in[queue] = lines_at(KEYS, at, 4)
-      if wanted > 0 then left_off = wake_due(lines_in[queue], now, SLICE) == SLICE or left_off end
+      local lines = lines_at(KEYS, at, 4)
+      lines_in[queue] = lines
+      begin_turns(lines)
+      if wanted > 0 then left_off = wake_due(lines, now, SLICE) == SLICE or left_off end
+    end
+
+    function close_lines(lines)
+      for lane = 1, LANES do keep_turns(lines, lane) end
+      settle_taken(lines, now)
+    end
+
+    -- Tokens and payloads of what was taken from lines of a queue, to be leased together, and the
+    -- tokens of all of them; who else leases of that queue leases these first.
+    local pending, known = {}, {}
+
+    function lease_pending(queue)
+      local fields = pending[queue]
+      if not fields then return end
+      for first = 1, #fields, 2 * SLICE do
+        redis.call('HSET', KEYS[leased_of(queue)], unpack(fields, first, math.min(first + 2 * SLICE - 1, #fields)))
+      end
+      pending[queue] = nil
+    end
+
+    local function is_leased(queue, token)
+      return known[token]
+        or has_leased_lists and redis.call('HEXISTS', KEYS[leased_of(queue)], token) == 1
+    end
+
+    local line_payloads
+
+    -- Lease a message of a line.
+    local function lease_one(queue, payload, token, extension)
+      local fields, waits = pending[queue] or {}, taken[queue] or {}
+      pending[queue], taken[queue], known[token] = fields, waits, true
+      fields[#fields + 1], fields[#fields + 2] = token, payload
+      if extension.unique then release_key(locks, payload, UNTIL_STARTED) end
+      local bucket = wait_bucket(now - ready_at_of(payload))
+      waits[bucket] = (waits[bucket] or 0) + 1
+      local number = queue + 1
+      if has_tombstones and is_cancelled(tombstones, id_of(payload)) then
+        number, buried = -number, buried + 1
+        if buried >= MOST_BURIED then wanted = 0 end
+      else
+        wanted = wanted - 1
+      end
+      room[queue] = room[queue] - 1
+      if line_payloads and found[#found] == line_payloads and found[#found - 2] == number then
+        line_payloads[#line_payloads + 1] = payload
+      else
+        line_payloads = { payload }
+        add_found(number, 1, line_payloads)
+      end
     end
 
     -- The plain messages' turn: one of them.
@@ -161,7 +219,7 @@ local function prepare()
         return
       end
       local token = id_of(payload) .. claim_number
-      if redis.call('HEXISTS', KEYS[leased_of(queue)], token) == 1 then
+      if is_leased(queue, token) then
         -- Its sender stored it twice; see `without_twins`.
         redis.call('ZREM', lines.ring[lane + 1], flow)
         aside[#aside + 1] = { lines.ring[lane + 1], tag, flow }
@@ -177,7 +235,7 @@ local function prepare()
         else
           redis.call('ZREM', lines.gated[lane + 1], member)
           take_through(lines, extension, token, now)
-          lease(nil, queue, 1, { payload })
+          lease_one(queue, payload, token, extension)
           next_turn(lines, lane + 1, flow, tag, extension.tenant, is_followed)
         end
       end
@@ -210,14 +268,11 @@ local function prepare()
   end
 end
 
-local function add_found(number, partition, payloads)
-  local at = #found
-  found[at + 1], found[at + 2], found[at + 3] = number, partition, payloads
-end
-
--- Lease what was taken from a list, or from a line (no list).
+-- Lease what was taken from a list.
 function lease(list, queue, partition, payloads)
   local good, ended, fields, waits = payloads, nil, nil, nil
+  if lease_pending then lease_pending(queue) end
+  has_leased_lists = true
   if not has_tombstones then fields, waits = plain_fields(payloads, claim_number, now) end
   if not fields then
     if not sorted then prepare() end
@@ -287,6 +342,10 @@ while lane < LANES and wanted > 0 do
   lane = left_off and LANES or next_lane
 end
 
+for queue, lines in pairs(lines_in) do
+  lease_pending(queue)
+  close_lines(lines)
+end
 for queue, waits in pairs(taken) do
   local claimed = 0
   for bucket, count in pairs(waits) do

@@ -9,9 +9,13 @@ local PLAIN = string.rep('\0', 8)
 local LIMIT_MARK = ('l'):byte()
 
 local function cap_gates(extension)
-  local found = {}
-  if extension.tenant ~= '' then found[1] = 't' .. extension.tenant end
-  for _, cap in ipairs(extension.caps) do found[#found + 1] = 'c' .. cap end
+  local found = extension.cap_gates
+  if not found then
+    found = {}
+    if extension.tenant ~= '' then found[1] = 't' .. extension.tenant end
+    for _, cap in ipairs(extension.caps) do found[#found + 1] = 'c' .. cap end
+    extension.cap_gates = found
+  end
   return found
 end
 
@@ -36,10 +40,11 @@ end
 local function rate_of(lines, name)
   local rate = lines.rates[name]
   if not rate then
-    rate = { string.match(redis.call('HGET', lines.gates, 'l' .. name) or '', '(%S+) (%S+)') }
+    local unit_ms, burst = string.match(redis.call('HGET', lines.gates, 'l' .. name) or '', '(%S+) (%S+)')
+    rate = { tonumber(unit_ms or ''), tonumber(burst or '') }
     lines.rates[name] = rate
   end
-  return tonumber(rate[1]), tonumber(rate[2])
+  return rate[1], rate[2]
 end
 
 -- Limits have a clock of their own, which is never set back: by how much the server's is (it was
@@ -67,7 +72,7 @@ end
 local function has_room(lines, gate)
   if gate:byte() == LIMIT_MARK then return not redis.call('ZSCORE', lines.parked, gate) end
   local slots = slots_of(lines, gate)
-  return not slots or tonumber(redis.call('HGET', lines.held, gate) or 0) < slots
+  return not slots or tonumber(redis.call('HGET', lines.held, gate) or 0) + (lines.taken[gate] or 0) < slots
 end
 
 -- ── who waits at a gate ──────────────────────────────────────────────────────────────────────────
@@ -147,6 +152,20 @@ end
 
 -- ── taking ───────────────────────────────────────────────────────────────────────────────────────
 
+-- What a claim takes is written in the end, each gate once: `settle_taken`. Until then these know:
+-- arrival time and refunds of a limit by its key, reservations by token, in turn. (What is taken
+-- from caps is in `lines.taken`.)
+local arrivals, refunds, reservations = {}, {}, {}
+
+local function arrival_of(lines, key)
+  local arrival = arrivals[key]
+  if not arrival then
+    arrival = tonumber(redis.call('ZSCORE', lines.tats, key) or 0)
+    arrivals[key] = arrival
+  end
+  return arrival
+end
+
 -- The gate that keeps a flow from running now, and for a limit the moment when it opens, if known.
 local function closed_gate(lines, lane, tag, flow, extension, now)
   for _, gate in ipairs(cap_gates(extension)) do
@@ -159,11 +178,10 @@ local function closed_gate(lines, lane, tag, flow, extension, now)
     if unit_ms then
       local key = limit_key(use)
       local gate, units = 'l' .. key, use[1]
-      local arrival = tonumber(redis.call('ZSCORE', lines.tats, key) or 0)
-      local moment = arrival - (math.max(burst, units) - units) * unit_ms
+      local moment = arrival_of(lines, key) - (math.max(burst, units) - units) * unit_ms
       if moment > now then
         if not opens or moment > opens then closed, opens = gate, moment end
-      elseif not closed then
+      elseif not closed and anybody_waits(lines) then
         -- It would fit, but nobody overtakes who came before and waits until more has come together.
         local parked = tonumber(redis.call('ZSCORE', lines.parked, gate) or 0)
         local first = parked > now and first_at(lines, gate)
@@ -195,30 +213,61 @@ end
 
 -- Take what a message needs from its gates, in the name of its lease.
 local function take_through(lines, extension, token, now)
-  for _, gate in ipairs(cap_gates(extension)) do redis.call('HINCRBY', lines.held, gate, 1) end
-  local reserved, wall_now = {}, now
-  if #extension.limits > 0 then now = limits_now(lines, now) end
+  local taken = lines.taken
+  for _, gate in ipairs(cap_gates(extension)) do taken[gate] = (taken[gate] or 0) + 1 end
+  if #extension.limits == 0 then return end
+  local reserved = {}
+  now = limits_now(lines, now)
   for _, use in ipairs(extension.limits) do
     local unit_ms = rate_of(lines, use[2])
     if unit_ms then
       local key, units = limit_key(use), use[1]
-      local begins = math.max(now, tonumber(redis.call('ZSCORE', lines.tats, key) or 0))
-      redis.call('ZADD', lines.tats, begins + units * unit_ms, key)
-      local shift, open = 0, 0
-      local known = redis.call('HGET', lines.shifts, key)
-      if known then shift, open = struct.unpack('>dI4', known) end
-      redis.call('HSET', lines.shifts, key, struct.pack('>dI4', shift, open + 1))
-      reserved[#reserved + 1] = struct.pack('>I4dddI2', units, begins, shift, unit_ms, #key) .. key
+      local begins, refund = math.max(now, arrival_of(lines, key)), refunds[key]
+      arrivals[key] = begins + units * unit_ms
+      if not refund then
+        local known = redis.call('HGET', lines.shifts, key)
+        refund = known and { struct.unpack('>dI4', known) } or { 0, 0 }
+        refunds[key] = refund
+      end
+      refund[2] = refund[2] + 1
+      reserved[#reserved + 1] = struct.pack('>I4dddI2', units, begins, refund[1], unit_ms, #key) .. key
     end
   end
   if #reserved > 0 then
-    if not lines.is_pruned then
-      prune_arrivals(lines, wall_now)
-      keep_clock(lines, wall_now, now - wall_now)
-      lines.is_pruned = true
-    end
-    redis.call('HSET', lines.reserved, token, table.concat(reserved))
+    reservations[#reservations + 1] = token
+    reservations[#reservations + 1] = table.concat(reserved)
   end
+end
+
+-- Redis searches a small hash from its front to its end, up to 512 fields of it. One long value
+-- makes it a table for good.
+local FEW, LONG = 32, string.rep('-', 65)
+
+local function keep_quick(hash)
+  if redis.call('HLEN', hash) > FEW then
+    redis.call('HSET', hash, '', LONG)
+    redis.call('HDEL', hash, '')
+  end
+end
+
+-- Write what was taken.
+local function settle_taken(lines, now)
+  if next(lines.taken) then keep_quick(lines.held) end
+  for gate, count in pairs(lines.taken) do redis.call('HINCRBY', lines.held, gate, count) end
+  lines.taken = {}
+  if #reservations == 0 then return end
+  prune_arrivals(lines, now)
+  keep_clock(lines, now, limits_now(lines, now) - now)
+  for key, refund in pairs(refunds) do
+    redis.call('ZADD', lines.tats, arrivals[key], key)
+    redis.call('HSET', lines.shifts, key, struct.pack('>dI4', refund[1], refund[2]))
+  end
+  for first = 1, #reservations, 1000 do
+    redis.call('HSET', lines.reserved, unpack(reservations, first, math.min(first + 999, #reservations)))
+  end
+  keep_quick(lines.shifts)
+  keep_quick(lines.reserved)
+  arrivals, refunds, reservations = {}, {}, {}
 end
 
 -- ── giving back ──────────────────────────────────────────────────────────────────────────────────

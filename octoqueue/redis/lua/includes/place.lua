@@ -16,7 +16,7 @@ local function lines_at(keys, at, shared)
     tags = { keys[at + 6], keys[at + 7], keys[at + 8] },
     waiting = keys[at + 9], parked = keys[at + 10], held = keys[at + 11],
     gates = keys[shared], tats = keys[shared + 1], shifts = keys[shared + 2], reserved = keys[shared + 3],
-    shares = {}, slots = {}, rates = {}, served = {},
+    shares = {}, slots = {}, rates = {}, taken = {},
   }
 end
 
@@ -27,10 +27,11 @@ local function share_of(lines, tenant)
   if not share then
     local found = redis.call('HMGET', lines.gates, 't' .. tenant, UNSHARED)
     local text = found[1] or found[2] or '1 0'
-    share = { string.match(text, '(%S+) (%S+)') }
+    local weight, concurrency = string.match(text, '(%S+) (%S+)')
+    share = { tonumber(weight), tonumber(concurrency) }
     lines.shares[tenant] = share
   end
-  return tonumber(share[1]), tonumber(share[2])
+  return share[1], share[2]
 end
 
 -- A flow gets its tag: one unit of its tenant's after what was served last, to it or to anybody.
