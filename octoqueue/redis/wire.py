@@ -39,6 +39,7 @@ _UNSENT_BYTES: Final = 1
 not at the end of its turn: Redis works while Python does."""
 _KEPT_BYTES: Final = 1 << 20
 """The buffer of answers is kept up to this size, not freed after each large answer."""
+_GONE: Final = "Connection closed by the server"
 _MORE: Final = object()
 """What the reader returns when an answer is not complete."""
 
@@ -100,9 +101,9 @@ class Wire(asyncio.Protocol):
             self._transport.set_protocol(self)
         except (AttributeError, NotImplementedError) as error:
             raise CannotTakeOver(str(error) or type(error).__name__) from error
-        self.is_open = not self._transport.is_closing()
+        self.is_open = True
         """Whether commands can be sent."""
-        self.is_ready = self.is_open
+        self.is_ready = True
         """Whether it is open and does not ask for patience."""
 
     # ── sending ──────────────────────────────────────────────────────────────────────────────────
@@ -212,7 +213,7 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell all who wait."""
-        reason = "Connection closed by the server" if exc is None else str(exc)
+        reason = _GONE if exc is None else str(exc)
         self._end(RedisConnectionError, reason or type(exc).__name__)
         self._lost.set()
 
@@ -246,9 +247,12 @@ def taken_over(connection: Any, patience_seconds: float) -> Wire:
 
     Raises:
         CannotTakeOver: it does not look as expected; it is as it was, and to be closed.
+        RedisConnectionError: it was lost.
     """
     try:
         writer, parse_error = connection._writer, connection._parser.parse_error  # noqa: SLF001
+        if connection._reader.at_eof() or writer.is_closing():  # noqa: SLF001
+            raise RedisConnectionError(_GONE)
         wire = Wire(cast("asyncio.StreamWriter", writer), parse_error, patience_seconds)
         connection._writer = connection._reader = None  # noqa: SLF001 - now it is ours
     except AttributeError as error:

@@ -15,6 +15,8 @@ from octoqueue.redis.wire import Wire, taken_over
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_CLOSED = "the connection was closed"
+
 
 class Wires:
     """The wires of one event loop to one server."""
@@ -28,6 +30,7 @@ class Wires:
         self._connecting: asyncio.Task[Wire] | None = None
         self._idle: list[Wire] = []
         self._all: WeakSet[Wire] = WeakSet()
+        self._closings = 0
 
     async def ready(self) -> Wire:
         """Return the shared wire, connected and ready for a command.
@@ -53,7 +56,7 @@ class Wires:
         connecting = self._connecting
         await asyncio.wait([connecting])
         if connecting.cancelled():
-            raise RedisConnectionError("the connection was closed")
+            raise RedisConnectionError(_CLOSED)
         return connecting.result()
 
     async def _connect(self) -> Wire:
@@ -99,18 +102,22 @@ class Wires:
         return await self._open()
 
     async def _open(self) -> Wire:
-        connection = self._connection()
+        closings, connection = self._closings, self._connection()
         try:
             await cancellable(connection.connect())
             wire = taken_over(connection, self._patience_seconds)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
+        if closings != self._closings:
+            await wire.aclose()
+            raise RedisConnectionError(_CLOSED)
         self._all.add(wire)
         return wire
 
     async def aclose(self) -> None:
-        """Close all wires. Idempotent."""
+        """Close all wires, those that are being made as well. Idempotent."""
+        self._closings += 1
         connecting, self._connecting = self._connecting, None
         if connecting is not None:
             connecting.cancel()

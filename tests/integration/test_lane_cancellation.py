@@ -31,9 +31,9 @@ INSTANTS = 40
 NAME = "cancelled-in-any-instant"
 
 
-@pytest.fixture
-async def client(redis_url: str) -> AsyncGenerator[RedisClient]:
-    client = RedisClient(redis_url, pool_size=8, name=NAME)
+@pytest.fixture(params=[True, False], ids=["pipelined", "through redis-py"])
+async def client(redis_url: str, request: pytest.FixtureRequest) -> AsyncGenerator[RedisClient]:
+    client = RedisClient(redis_url, pool_size=8, name=NAME, pipelining=request.param)
     yield client
     await client.aclose()
 

@@ -65,11 +65,15 @@ class Deaf:
         writer.close()
 
 
-@pytest.fixture
-async def deaf(redis_url: str, tmp_path: Path) -> AsyncGenerator[tuple[Deaf, World]]:
+@pytest.fixture(params=[True, False], ids=["pipelined", "through redis-py"])
+async def deaf(
+    redis_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncGenerator[tuple[Deaf, World]]:
     link = Deaf(redis_url.removeprefix("unix://"))
     async with await asyncio.start_unix_server(link.serve, tmp_path / "s"):
-        client = RedisClient(f"unix://{tmp_path / 's'}", timeout=timedelta(seconds=2))
+        client = RedisClient(
+            f"unix://{tmp_path / 's'}", timeout=timedelta(seconds=2), pipelining=request.param
+        )
         for name in SCRIPT_NAMES:  # else the answer that is lost is that nobody knows the script
             await client.command("SCRIPT", "LOAD", script(name).source)
         world = redis_world(client)

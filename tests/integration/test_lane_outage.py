@@ -69,9 +69,10 @@ def own_redis(tmp_path: Path) -> Iterator[RedisProcess]:
         yield server
 
 
-@pytest.fixture
-async def world(own_redis: RedisProcess) -> AsyncGenerator[World]:
-    world = redis_world(RedisClient(own_redis.url, timeout=TIMEOUT))
+@pytest.fixture(params=[True, False], ids=["pipelined", "through redis-py"])
+async def world(own_redis: RedisProcess, request: pytest.FixtureRequest) -> AsyncGenerator[World]:
+    client = RedisClient(own_redis.url, timeout=TIMEOUT, pipelining=request.param)
+    world = redis_world(client)
     yield world
     await world.store.aclose()
 
