@@ -27,7 +27,7 @@ from bench import machine, report
 from bench.figures import paired_ratio
 from bench.harness import Bench, Figure, Scenario, Side, measure
 from bench.peers import rulers
-from bench.peers.catalogue import BARE, OURS, PING, chosen, is_installed
+from bench.peers.catalogue import BARE, OURS, PING, chosen, is_installed, version
 from bench.server import private_server
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Failures:
                 return await case.ruler(peer, bench)
             except (AssertionError, OSError, RuntimeError, TimeoutError, ValueError) as error:
                 if peer.name in _REFERENCES:
-                    raise
+                    raise  # without ours there is nothing to compare
                 self.reasons[case.name, peer.name] = str(error) or type(error).__name__
                 return {}
 
@@ -241,6 +241,12 @@ def lines(case: Case, rounds: Rounds) -> list[dict[str, Any]]:
     return found
 
 
+def last_line(reason: str) -> str:
+    """Return what a traceback says at its end."""
+    said = [line.strip(" |+-") for line in reason.splitlines()]
+    return next((line for line in reversed(said) if line), reason)
+
+
 def show_table(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the table of everything."""
     table = Table(title="side by side, medians")
@@ -300,7 +306,7 @@ async def run(asked: argparse.Namespace, console: Console) -> None:
     async with private_server() as server:
         facts = machine.facts(redis_version=await server.version())
         facts |= {"rounds": str(asked.repeats)}
-        facts |= {peer.name: peer.tuning for peer in present}
+        facts |= {peer.name: f"{version(peer)} {peer.tuning}".strip() for peer in present}
         facts |= dict.fromkeys(absent, "not installed: make bench-peers")
         busy = await machine.busy_percent()
         facts["other work before"] = "unknown" if busy is None else f"{busy:.0f} % of all cores"
@@ -317,7 +323,7 @@ async def run(asked: argparse.Namespace, console: Console) -> None:
             report.show(console, scenario, rounds)
             for (name, peer), reason in failures.reasons.items():
                 if name == case.name:
-                    console.print(f"[red]{peer} failed:[/red] {reason}", highlight=False)
+                    console.print(f"[red]{peer} failed:[/red] {last_line(reason)}", highlight=False)
             measured[case.name] = scenario, rounds
             table += lines(case, rounds)
     show_table(console, table)

@@ -7,6 +7,8 @@ version in `requirements/` is measured, installed by `make bench-peers`.
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -101,7 +103,15 @@ EVERYONE = (
         rates=(4_000, 6_000),
         order=_threads(8, prefetch=500),
         naps=_threads(500, prefetch=1_000),
-        tuning="dramatiq_queue_prefetch=500",
+        tuning="dramatiq_queue_prefetch=500, and 1,000 for I/O",
+    ),
+    _peer(
+        "dramatiq, one thread",
+        "with_dramatiq",
+        frozenset({"drain", "sync", "each"}),
+        rates=(5_000, 6_000),
+        order=_threads(1, prefetch=500),
+        tuning="the same without threads that fight for the interpreter: for no-ops only",
     ),
     _peer(
         "taskiq, list",
@@ -195,6 +205,20 @@ def is_installed(peer: Peer) -> bool:
     if peer.adapter == "with_bullmq":
         return shutil.which("node") is not None and (_HERE / ".node" / "node_modules").is_dir()
     return peer.name in {OURS, BARE, PING} or peer.python != sys.executable
+
+
+def version(peer: Peer) -> str:
+    """Return the pinned version of a peer; nothing for ours and the references."""
+    if peer.adapter == "with_bullmq":
+        wanted = json.loads((_HERE / "package.json").read_text(encoding="utf-8"))
+        return str(wanted["dependencies"]["bullmq"])
+    name = peer.adapter.removeprefix("with_")
+    pins = _HERE / "requirements" / f"{name}.txt"
+    if not pins.exists():
+        return ""
+    found = re.search(rf"^{name}==(\S+)", pins.read_text(encoding="utf-8"), re.MULTILINE)
+    assert found is not None, pins
+    return found[1]
 
 
 def chosen(names: Iterable[str]) -> list[Peer]:

@@ -120,6 +120,12 @@ async def test_a_peer_that_fails_is_asked_once_and_its_reason_is_kept() -> None:
     assert failures.reasons == {("race", "huey"): "it lost its way"}
 
 
+def test_of_a_long_reason_the_page_shows_what_is_said_last() -> None:
+    traceback = "Traceback:\n  | File x\n  | UnknownCommandError: FUNCTION\n  +-----\n"
+    assert side_by_side.last_line(traceback) == "UnknownCommandError: FUNCTION"
+    assert side_by_side.last_line("") == ""
+
+
 @pytest.mark.parametrize("name", [OURS, BARE, PING])
 async def test_ours_and_the_references_may_not_fail(name: str) -> None:
     async def ruler(_peer: Peer, _bench: Bench) -> Mapping[str, float]:
@@ -161,6 +167,8 @@ def test_every_peer_has_an_adapter_and_says_how_it_is_tuned(peer: Peer) -> None:
     assert (PEERS / "adapters" / f"{peer.adapter}.py").is_file()
     assert peer.tuning
     assert "each" in peer.can
+    if peer.name not in {OURS, BARE, PING}:
+        assert re.fullmatch(r"\d+\.\d+\.\d+", catalogue.version(peer))
 
 
 @pytest.mark.parametrize("wanted", sorted((PEERS / "requirements").glob("*.in")), ids=str)
