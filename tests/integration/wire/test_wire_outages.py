@@ -8,12 +8,15 @@ import signal
 import threading
 import time
 from datetime import timedelta
+from hashlib import sha1
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
 from octoqueue.errors import StoreUnavailable
 from octoqueue.redis.client import RedisClient
+from octoqueue.redis.scripts import Script, ScriptCall
 from tests.contract.world import SOON, until
 
 if TYPE_CHECKING:
@@ -227,3 +230,53 @@ async def test_half_an_answer_is_none_and_never_taken_for_a_part_of_the_next(
             link.passes, link.hangs_up = 1 << 30, False
         await client.aclose()
         await asyncio.gather(*link.serving)
+
+
+async def test_whatever_happens_to_connections_and_callers_each_gets_his_own_answer(
+    client: RedisClient, server: RedisProcess
+) -> None:
+    """And what was answered took effect; what was not may have, but nothing ran twice."""
+    random = Random(4)
+    answered = list[str]()
+    unanswered = list[str]()
+
+    async def ask(caller: int) -> None:
+        for number in range(150):
+            word = f"{caller}:{number}"
+            asked = asyncio.create_task(
+                client.command("RPUSH", "words", word)
+                if number % 3
+                else client.call_after_push(["words"], echo(word), timeout=SOON)
+            )
+            if random.random() < 0.1:
+                for _ in range(random.randrange(6)):
+                    await asyncio.sleep(0)
+                asked.cancel()
+            found: object = (await asyncio.gather(asked, return_exceptions=True))[0]
+            if isinstance(found, tuple):
+                assert found[1] == word.encode()
+            elif isinstance(found, int):
+                answered.append(word)
+            else:
+                assert isinstance(found, (StoreUnavailable, asyncio.CancelledError))
+                unanswered.append(word)
+
+    async def disturb() -> None:
+        for _ in range(40):
+            clients = await asyncio.to_thread(server.clients)
+            await asyncio.to_thread(server.drop, random.sample(clients, len(clients) // 2))
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for caller in range(20):
+            group.create_task(ask(caller))
+        group.create_task(disturb())
+    assert len(answered) > len(unanswered)
+    left = [word.decode() for word in await client.command("LRANGE", "words", 0, -1)]
+    assert len(left) == len(set(left))
+    assert set(left) <= {*answered, *unanswered}
+
+
+def echo(word: str) -> ScriptCall:
+    source = "return ARGV[1]"
+    sha = sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return ScriptCall(Script("echo", source, sha), [], [word])
