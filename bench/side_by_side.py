@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -241,6 +241,24 @@ def lines(case: Case, rounds: Rounds) -> list[dict[str, Any]]:
     return found
 
 
+def scaling(measured: Mapping[str, tuple[Scenario, Rounds]]) -> list[dict[str, Any]]:
+    """Return what the table says of two processes over one: ours, and whoever gains most."""
+    if not {"drain", "drain2"} <= measured.keys():
+        return []
+    one, two = (measured[name][1] for name in ("drain", "drain2"))
+    speed = _SPEED.name
+    gains = {
+        side: median(figures[speed]) / median(one[side][speed])
+        for side, figures in two.items()
+        if figures.get(speed) and one.get(side, {}).get(speed)
+    }
+    rounds: Rounds = {side: {speed: [gain]} for side, gain in gains.items()}
+    case = replace(
+        CASES[0], rows=(Row("2 processes over 1", replace(_SPEED, digits=2), (Goal(1),)),)
+    )
+    return lines(case, rounds)
+
+
 def last_line(reason: str) -> str:
     """Return what a traceback says at its end."""
     said = [line.strip(" |+-") for line in reason.splitlines()]
@@ -326,6 +344,7 @@ async def run(asked: argparse.Namespace, console: Console) -> None:
                     console.print(f"[red]{peer} failed:[/red] {last_line(reason)}", highlight=False)
             measured[case.name] = scenario, rounds
             table += lines(case, rounds)
+    table += scaling(measured)
     show_table(console, table)
     if asked.json is not None:
         failed = {f"{case}, {peer}": reason for (case, peer), reason in failures.reasons.items()}

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from bench import side_by_side
-from bench.harness import Bench, Figure, Rounds
+from bench.harness import Bench, Figure, Rounds, Scenario
 from bench.peers import catalogue
 from bench.peers.catalogue import BARE, EVERYONE, OURS, PING, chosen
 from bench.peers.play import Tally
@@ -103,6 +103,21 @@ def test_the_table_needs_no_peer() -> None:
     side_by_side.show_table(Console(file=page, width=160), rows)
     assert "race, /s" in page.getvalue()
     assert rows[0]["best"] is rows[0]["ratio"] is None
+
+
+def test_two_processes_are_held_against_one() -> None:
+    def drained(**rates: float) -> tuple[Scenario, Rounds]:
+        scenario = Scenario(name="drain", question="", figures=(), sides=())
+        return scenario, {side: {"messages/s": [rate]} for side, rate in rates.items()}
+
+    measured = {
+        "drain": drained(octoqueue=100, hare=10, tortoise=3),
+        "drain2": drained(octoqueue=90, hare=18),
+    }
+    (row,) = side_by_side.scaling(measured)
+    assert (row["ours"], row["best"], row["theirs"]) == (0.9, "hare", 1.8)
+    assert [goal["enough"] for goal in row["goals"]] == [False]
+    assert side_by_side.scaling({"drain": measured["drain"]}) == []
 
 
 async def test_a_peer_that_fails_is_asked_once_and_its_reason_is_kept() -> None:
