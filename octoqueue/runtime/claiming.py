@@ -157,7 +157,9 @@ class Claimer:
         return min(room, self._at_once)
 
     def _has_room(self) -> bool:
-        self.pace.read(at=self._clock.monotonic(), cpu=time.process_time())
+        now = self._clock.monotonic()
+        if self.pace.is_due(now):
+            self.pace.read(at=now, cpu=time.process_time())
         return self._settler.pending <= 4 * self._slots and self._most() > 0
 
     async def _wait_for_room(self) -> None:

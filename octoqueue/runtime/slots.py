@@ -36,6 +36,9 @@ SUSPENDED: Final = object()
 """What `Slots.begin` returns for a coroutine that waits for something."""
 
 
+_BLOCKING = "_asyncio_future_blocking"
+
+
 class _Spare:
     """A task without work."""
 
@@ -89,6 +92,8 @@ class Slots:
         except StopIteration as stop:
             return stop.value
         else:
+            if waits_for is not None:
+                _mark(waits_for, is_awaited=False)  # as a task does, or nobody else may await it
             attempt.task, spare.attempt = task, attempt
             spare.context, spare.waits_for = context, waits_for
             return SUSPENDED
@@ -96,7 +101,7 @@ class Slots:
             _leave_task(loop, task)
             if running is not None:
                 _enter_task(loop, running)
-            is_given = spare.attempt is not None or spare.start.done()
+            is_given = spare.attempt is not None or task.cancelling()
             if is_given or getrefcount(task) != spare.references:
                 self.close()
 
@@ -143,10 +148,18 @@ def _first_step(attempt: Attempt, spare: _Spare) -> object:
         attempt.executable.show(attempt.message)
     call = attempt.call
     made: Any = attempt.executable.function(*call.args, **call.kwargs)
-    is_usual = type(made) is types.CoroutineType
-    # A function may only call itself a coroutine function, and return something else to await.
-    spare.coroutine = coroutine = made if is_usual else _awaiting(made)
-    return coroutine.send(None)
+    is_usual = made.__class__ is types.CoroutineType
+    if not is_usual:
+        # A function may only call itself a coroutine function, and return what can be awaited.
+        made = _awaiting(made)
+    spare.coroutine = made
+    return spare.coroutine.send(None)
+
+
+def _mark(future: object, *, is_awaited: bool) -> None:
+    """Say of a future that its `__await__` has just given it to a task, as asyncio's own do."""
+    if getattr(future, _BLOCKING, None) is not None:
+        setattr(future, _BLOCKING, is_awaited)
 
 
 async def _awaiting(awaitable: Awaitable[object]) -> object:
@@ -157,12 +170,15 @@ async def _awaiting(awaitable: Awaitable[object]) -> object:
 def _driven(spare: _Spare, cancelled: BaseException | None) -> Generator[Any, None, object]:
     """Go on with a coroutine that has been begun, as a task would."""
     run, send, throw = spare.context.run, spare.coroutine.send, spare.coroutine.throw
-    waits_for, spare.waits_for = spare.waits_for, None
+    waits_for = begun_with = spare.waits_for
+    spare.waits_for = None
     try:
         if cancelled is not None:
             cancel = getattr(waits_for, "cancel", None)
             if cancel is None or not cancel():
-                waits_for = run(throw, cancelled)
+                waits_for, begun_with = run(throw, cancelled), None
+        if begun_with is not None:
+            _mark(begun_with, is_awaited=True)
         while True:
             try:
                 yield waits_for
