@@ -178,7 +178,7 @@ class Actor(dramatiq.Actor[P, R]):
                 beside = self._place(args, kwargs, options)
             else:
                 beside = None
-            header_id, message_id = new_id_and_text(beside=beside)
+            header_id, message_id = new_id_and_text(beside)
         return new_handle(
             self.queue_name,
             self.actor_name,

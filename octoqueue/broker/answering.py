@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from octoqueue.broker.administration import AdministeredBroker
 from octoqueue.broker.context import current_message
@@ -46,6 +46,12 @@ class AnsweringBroker(AdministeredBroker):
         group: Sequence[Enqueue],
         duplicates: Duplicates | None,
     ) -> list[MessageHandle[Any]]:
+        if duplicates is None and all(type(message) is MessageHandle for message in messages):
+            handles = cast("list[MessageHandle[Any]]", messages)
+            return [
+                handle.sent_by(self, sent.message_id)
+                for handle, sent in zip(handles, group, strict=True)
+            ]
         return [
             self._handle(message, sent, duplicates)
             for message, sent in zip(messages, group, strict=True)

@@ -61,8 +61,22 @@ class Enveloper:
         Raises:
             EnqueueError: one of them cannot be sent.
         """
-        beside = _place_of_sender()
-        return [self.envelope(message, delay_of(message, delay_ms), beside) for message in messages]
+        beside, limit_bytes = _place_of_sender(), self._limit_bytes()
+        name, actor = "", None
+        found: list[Enqueue] = []
+        for message in messages:
+            if message.actor_name != name:  # most groups are for one actor
+                name = message.actor_name
+                actor = self._find(name)
+            if actor is not None and actor.is_plain and not message.options:
+                found.append(
+                    enqueue_from(
+                        message, actor.options.lane, actor.flags, delay_ms, limit_bytes, beside
+                    )
+                )
+            else:
+                found.append(self.envelope(message, delay_of(message, delay_ms), beside))
+        return found
 
     def prepared_one(self, message: Message[Any], delay_ms: int) -> Enqueue:
         """Return the envelope of one message that is sent here and now; raises like `prepared`."""
@@ -76,14 +90,8 @@ class Enveloper:
         """
         actor = self._find(message.actor_name)
         if actor is not None and actor.is_plain and not message.options:
-            return enqueue_from(
-                message,
-                lane=actor.options.lane,
-                flags=actor.flags,
-                delay_ms=delay_ms,
-                limit_bytes=self._limit_bytes(),
-                beside=beside,
-            )
+            lane, limit_bytes = actor.options.lane, self._limit_bytes()
+            return enqueue_from(message, lane, actor.flags, delay_ms, limit_bytes, beside)
         if actor is not None and actor.options.batch is not None:
             check_batch_call(message.actor_name, message.args, message.kwargs)
         if actor is None:  # it is for a program that declares the actor elsewhere
@@ -106,11 +114,11 @@ class Enveloper:
             place = beside or affinity
         return enqueue_from(
             message,
-            lane=lane,
-            flags=flags_of(results=keeps, events=tells),
-            delay_ms=delay_ms,
-            limit_bytes=self._limit_bytes(),
-            beside=place,
+            lane,
+            flags_of(results=keeps, events=tells),
+            delay_ms,
+            self._limit_bytes(),
+            place,
             extension=extension,
             refuse_duplicates=bool(extension) and _refuses_duplicates(actor),
         )

@@ -79,14 +79,14 @@ def _without_eta(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def enqueue_from(
+def enqueue_from(  # noqa: PLR0917 - called for every message, so by position
     message: Message[Any],
-    *,
     lane: Lane,
     flags: int,
     delay_ms: int,
     limit_bytes: int,
     beside: bytes | None = None,
+    *,
     extension: bytes = b"",
     refuse_duplicates: bool = False,
 ) -> Enqueue:

@@ -9,9 +9,9 @@ be committed together with the parent's ack in one slot. 58 random bits a millis
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import NewType
+from typing import Any, NewType
 
-import uuid_utils
+from uuid_utils import uuid7
 
 MessageId = NewType("MessageId", bytes)
 """The 16 raw bytes of a message's id."""
@@ -25,19 +25,20 @@ def new_message_id(*, beside: bytes | None = None) -> MessageId:
 
     `beside` is another id, or a digest of whatever is to decide the partition: its end counts.
     """
-    fresh = uuid_utils.uuid7().bytes
+    fresh = uuid7().bytes
     if beside is not None:
         fresh = fresh[:-AFFINITY_BYTES] + beside[-AFFINITY_BYTES:]
     return MessageId(fresh)
 
 
-def new_id_and_text(*, beside: bytes | None = None) -> tuple[MessageId, str]:
+def new_id_and_text(beside: bytes | None = None) -> tuple[MessageId, str]:
     """Return a new id, as `new_message_id` makes it, and its canonical form."""
     if beside is not None:
         ident = new_message_id(beside=beside)
         return ident, text_from_id(ident)
-    fresh = uuid_utils.uuid7()
-    return MessageId(fresh.bytes), str(fresh)
+    fresh = uuid7()
+    raw: Any = fresh.bytes  # typed so, as a `NewType` is a call
+    return raw, str(fresh)
 
 
 def affinity_of_name(name: str) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
+from typing import NamedTuple
 
 from octoqueue.errors import StoreProtocolError
 
@@ -23,8 +24,7 @@ class Script:
     sha: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptCall:
+class ScriptCall(NamedTuple):
     """A script with everything it is given: what a connection sends, what a test inspects."""
 
     script: Script

@@ -284,6 +284,29 @@ async def test_a_message_is_sent_as_its_actor_and_using_say(
     assert plain.message_id == text_from_id(header.message_id)
 
 
+async def test_a_handle_is_the_plain_message_with_its_fields(
+    store: WatchedStore, broker: LaneBroker, work: AsyncActor[[object], None]
+) -> None:
+    built = as_any(work).message_with_options(args=[1], kwargs={"k": 2}, results=True)
+    plain: Message[Any] = dramatiq.Message(
+        queue_name="default",
+        actor_name="work",
+        args=(1,),
+        kwargs={"k": 2},
+        options={"results": True},
+        message_id=built.message_id,
+        message_timestamp=built.message_timestamp,
+    )
+    assert built == plain
+    assert plain == built
+    assert (hash(built), repr(built)) == (hash(plain.message_id), repr(plain))
+    assert built.copy(options={"lane": "high"}).options == {"results": True, "lane": "high"}
+    again = built.copy(message_id=work.message(1).message_id)
+    await broker.aenqueue_many([built, again, plain])
+    ids = [text_from_id(message.message_id) for message in sent(store)]
+    assert ids == [built.message_id, again.message_id, built.message_id]
+
+
 async def test_messages_built_before_keep_the_delay_they_were_built_with(
     store: WatchedStore, broker: LaneBroker, work: AsyncActor[[object], None]
 ) -> None:

@@ -13,11 +13,12 @@ from octoqueue.primitives.envelope import (
     Header,
     decode_body,
     encode_body,
+    fresh_header,
     pack_header,
     unpack_header,
 )
 from octoqueue.primitives.ids import MessageId, new_message_id, text_from_id
-from octoqueue.primitives.lane import Lane
+from octoqueue.primitives.lane import LANES, Lane
 
 IDENT = MessageId(bytes(range(16)))
 CALL = Call("coder", "write", ["a", 1], {"k": None}, {"lane": "high"}, 1_700_000_000_000)
@@ -37,6 +38,12 @@ def test_the_header_stands_where_the_layout_says() -> None:
     )
     assert HEADER_BYTES == 32
     assert pack_header(header)[ID_SLICE] == IDENT
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("flags", range(8))
+def test_a_fresh_header_is_that_of_a_message_nobody_has_tried(lane: Lane, flags: int) -> None:
+    assert fresh_header(lane, flags, IDENT) == pack_header(Header(IDENT, lane, flags))
 
 
 @pytest.mark.parametrize(

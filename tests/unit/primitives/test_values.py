@@ -7,7 +7,13 @@ import pytest
 
 from octoqueue.errors import DeclarationError, InvalidMessage
 from octoqueue.primitives.clock import SystemClock
-from octoqueue.primitives.ids import MessageId, id_from_text, text_from_id
+from octoqueue.primitives.ids import (
+    MessageId,
+    affinity,
+    id_from_text,
+    new_id_and_text,
+    text_from_id,
+)
 from octoqueue.primitives.lane import LANES, Lane, lane_from
 from octoqueue.primitives.messages import Enqueue, Lease, LeaseToken, QueueStats
 from octoqueue.primitives.retry import RetryPolicy
@@ -44,6 +50,15 @@ def test_other_spellings_name_nothing(spelling: str) -> None:
 @pytest.mark.parametrize("value", [None, 7, b"", IDENT])
 def test_what_is_no_text_names_nothing(value: object) -> None:
     assert id_from_text(value) is None  # type: ignore[arg-type]
+
+
+def test_a_new_id_comes_with_its_text() -> None:
+    ident, text = new_id_and_text()
+    assert id_from_text(text) == ident
+    beside, its_text = new_id_and_text(ident)
+    assert id_from_text(its_text) == beside
+    assert beside != ident
+    assert affinity(beside) == affinity(ident)
 
 
 def test_a_lease_and_an_enqueue_know_the_id_of_their_message() -> None:
