@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +24,16 @@ FIGURES = (
 )
 
 
-async def kept(bench: Bench, module: str, *, processes: int = 1, **order: Any) -> list[Child]:
+async def kept(bench: Bench, module: str, *, processes: int = 1, **order: str | int) -> list[Child]:
     """Return the processes of a side: started when it is measured first, ready every time."""
 
     @asynccontextmanager
     async def started() -> AsyncIterator[list[Child]]:
         async with AsyncExitStack() as stack:
-            children = [Child(module, url=bench.server.url, **order) for _ in range(processes)]
+            children = [
+                Child(module, python=sys.executable, url=bench.server.url, **order)
+                for _ in range(processes)
+            ]
             yield [await stack.enter_async_context(child) for child in children]
 
     children = await bench.stage.keep(f"{module} {processes} {order} {bench.server.url}", started)

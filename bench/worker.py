@@ -30,6 +30,7 @@ from octoqueue.telemetry import logging as process_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from datetime import timedelta
 
     from octoqueue.lanes.protocol import Refusals
     from octoqueue.primitives.messages import Lease, RunTime, SessionId, Settlement
@@ -55,11 +56,11 @@ class Tally:
         if not self.began:
             self.began, self._cpu_began = time.monotonic(), time.process_time()
 
-    def claimed(self, count: int) -> None:
+    def claimed(self, count: int, *, asked: int, when_rung: bool = False) -> None:
         """A claim was answered."""
-        self._claiming -= 1
+        self._claiming -= not when_rung
         self._claimed += count
-        self._came_short = not count
+        self._came_short = count < asked
         self._look()
 
     def committed(self, count: int) -> None:
@@ -84,8 +85,16 @@ class WatchedStore(RedisLaneStore):
         """Claim, noting when and how many."""
         self._tally.claiming()
         leases = await super().claim(session, queues, limit=limit)
-        self._tally.claimed(len(leases))
+        self._tally.claimed(len(leases), asked=limit)
         return leases
+
+    async def claim_when_rung(
+        self, session: SessionId, queues: Sequence[str], *, limit: int, timeout: timedelta
+    ) -> tuple[bool, list[Lease]]:
+        """Wait and claim, noting how many."""
+        rung, leases = await super().claim_when_rung(session, queues, limit=limit, timeout=timeout)
+        self._tally.claimed(len(leases), asked=limit, when_rung=True)
+        return rung, leases
 
     async def commit(
         self,

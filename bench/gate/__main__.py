@@ -11,13 +11,12 @@ import orjson
 import uvloop
 
 from bench.gate.cases import CASES, REFERENCES, Cost
-from bench.gate.ceilings import Excess, as_ceiling, excesses, figures_of, slack
+from bench.gate.ceilings import Excess, as_ceiling, excesses, figures_of, grown, slack
 from bench.server import private_server
 
 CEILINGS = Path(__file__).with_name("ceilings.json")
 _WORTH_ACCEPTING = 0.03
 _ADVICE = """\
-A message costs more than was accepted (a ratio to the reference counted in the same process).
 Look:    python -m bench.gate {cases} --functions     what each function costs now
          git diff, for what the functions above do more than they did
 Accept:  python -m bench.gate --accept                and say in the commit why it is worth it\
@@ -62,12 +61,20 @@ def main(words: list[str] | None = None) -> int:
     if found:
         # Chance is not above a ceiling twice.
         found = _compared(uvloop.run(counted([excess.case for excess in found])), accepted)
-    for excess in found:
-        print(excess, file=sys.stderr)
     if found:
-        names = " ".join(dict.fromkeys(excess.case for excess in found))
-        print(_ADVICE.format(cases=names), file=sys.stderr)
+        _complain(found, costs, accepted)
     return 1 if found else 0
+
+
+def _complain(
+    found: list[Excess], costs: dict[str, tuple[Cost, Cost]], accepted: dict[str, Any]
+) -> None:
+    names = list(dict.fromkeys(excess.case for excess in found))
+    lines = ["", "A message costs more than was accepted:", *(f"  {excess}" for excess in found)]
+    for name in names:
+        lines += ["", f"What has grown in {name}:"]
+        lines += [f"  {line}" for line in grown(costs[name][0], accepted["cases"][name])]
+    print("\n".join([*lines, "", _ADVICE.format(cases=" ".join(names))]), file=sys.stderr)
 
 
 def _compared(costs: dict[str, tuple[Cost, Cost]], accepted: dict[str, Any]) -> list[Excess]:
