@@ -206,3 +206,68 @@ class Bells:
             await finished.wait()
             for worker in workers:
                 worker.cancel()
+
+
+class ClaimsAtTheBell:
+    async def test_a_bell_that_rang_before_is_heard_at_once_with_what_it_rang_for(
+        self, world: World
+    ) -> None:
+        sent = message()
+        await world.put(sent)
+        rung, leases = await world.store.claim_when_rung(A, ["coder"], limit=10, timeout=SOON)
+        assert rung is True
+        assert [lease.message_id for lease in leases] == [sent.message_id]
+        assert await silence(world)
+
+    async def test_who_waits_is_woken_and_leased_what_came(self, world: World) -> None:
+        await world.store.extend(A)
+        waiter = asyncio.create_task(
+            world.store.claim_when_rung(A, ["coder", "judge"], limit=10, timeout=SOON)
+        )
+        sent = message(queue="judge")
+        await world.put(sent)
+        rung, leases = await waiter
+        assert rung is True
+        assert [lease.message_id for lease in leases] == [sent.message_id]
+        assert await world.store.held(A, ["judge"]) == leases
+
+    async def test_when_no_bell_rings_it_claims_all_the_same(self, world: World) -> None:
+        await world.put(*messages(3))
+        assert not await silence(world)
+        rung, leases = await world.store.claim_when_rung(A, ["coder"], limit=2, timeout=AT_ONCE)
+        assert (rung, len(leases)) == (False, 2)
+
+    async def test_a_bell_without_a_message_is_used_up(self, world: World) -> None:
+        await world.store.ring(["coder"])
+        answer = await world.store.claim_when_rung(A, ["coder"], limit=2, timeout=SOON)
+        assert answer == (True, [])
+        assert await silence(world)
+
+    async def test_a_session_that_was_unknown_is_registered_and_claims(self, world: World) -> None:
+        await world.put(message())
+        rung, leases = await world.store.claim_when_rung(B, ["coder"], limit=1, timeout=SOON)
+        assert (rung, len(leases)) == (True, 1)
+        assert await world.store.extend(B) is True
+
+    async def test_who_takes_its_fill_passes_the_bell_on(self, world: World) -> None:
+        await world.put(*messages(3))
+        await world.store.claim_when_rung(A, ["coder"], limit=2, timeout=SOON)
+        rung, leases = await world.store.claim_when_rung(B, ["coder"], limit=2, timeout=SOON)
+        assert (rung, len(leases)) == (True, 1)
+
+    async def test_one_that_gives_up_leaves_bell_and_message_to_the_next(
+        self, world: World
+    ) -> None:
+        await world.store.extend(A)
+        waiter = asyncio.create_task(
+            world.store.claim_when_rung(A, ["coder"], limit=10, timeout=SOON)
+        )
+        await asyncio.sleep(0)
+        sent = message()
+        await world.put(sent)
+        waiter.cancel()
+        await asyncio.gather(waiter, return_exceptions=True)
+        held = await world.store.held(A, ["coder"])
+        if not held:
+            _, held = await world.store.claim_when_rung(B, ["coder"], limit=1, timeout=SOON)
+        assert [lease.message_id for lease in held] == [sent.message_id]

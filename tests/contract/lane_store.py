@@ -7,7 +7,7 @@ A test module subclasses `LaneStoreContract` and gives two fixtures, `make` (a `
 
 from __future__ import annotations
 
-from tests.contract.bells import Bells, QuietBells
+from tests.contract.bells import Bells, ClaimsAtTheBell, QuietBells
 from tests.contract.cancelling import Cancelling, CancellingWhatRuns, Finding, Moving
 from tests.contract.claiming import Claiming, ClaimingTheUndecodable
 from tests.contract.dead_letters import Purging, Replaying
@@ -38,6 +38,7 @@ class LaneStoreContract(
     Sessions,
     Expiring,
     Bells,
+    ClaimsAtTheBell,
     Promoting,
     Beginning,
     Firing,

@@ -82,6 +82,20 @@ async def test_a_loop_around_the_doorbell_always_hears_its_cancellation(world: W
         await cancelled_after(turns, for_ever())
 
 
+async def test_a_cancelled_claim_at_the_bell_loses_no_message_and_no_bell(world: World) -> None:
+    sent = messages(INSTANTS * 2)
+    await world.put(*sent)
+    await world.store.extend(A)
+    for turns in range(INSTANTS):
+        await cancelled_after(
+            turns, world.store.claim_when_rung(A, ["coder"], limit=2, timeout=SOON)
+        )
+    held = await world.store.held(A, ["coder"])
+    assert await world.store.wait_for_bell(["coder"], timeout=SOON)
+    rest = await world.claim(INSTANTS * 2)
+    assert sorted(ids(held) + ids(rest)) == sorted(ids(sent))
+
+
 async def test_a_cancelled_claim_loses_no_message(world: World) -> None:
     sent = messages(INSTANTS * 2)
     await world.put(*sent)
