@@ -1,17 +1,21 @@
 """`Portal`: a thread with an event loop, through which synchronous code calls the async library.
 
 The one bridge between the two colours. It starts with the first call and ends with the process.
+
+Weakness: each call wakes a thread and is woken by it, which costs more than what is called.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
 
@@ -26,15 +30,25 @@ class Portal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    def run(self, coroutine: Coroutine[object, object, T], *, timeout: float | None = None) -> T:
-        """Run `coroutine` on the portal's loop and return its result."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
-        return future.result(timeout)
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run `coroutine` on the portal's loop and return its result.
+
+        Who is interrupted while he waits leaves it running.
+
+        Raises:
+            concurrent.futures.CancelledError: the portal was closed meanwhile.
+        """
+        errand = _Errand(coroutine)
+        self._running_loop().call_soon_threadsafe(errand.begin)
+        return errand.result()
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._pid != os.getpid():
             # The child of a fork: the thread stayed behind, and maybe somebody with the lock.
             self._pid, self._lock, self._loop = os.getpid(), threading.Lock(), None
+        loop = self._loop
+        if loop is not None:
+            return loop
         with self._lock:
             if self._loop is None:
                 ready = threading.Event()
@@ -47,7 +61,7 @@ class Portal:
             return self._loop
 
     def _serve(self, ready: threading.Event) -> None:
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             self._loop = runner.get_loop()
             self._loop.call_soon(ready.set)
             self._loop.run_forever()
@@ -65,3 +79,44 @@ class Portal:
         if loop is not None and thread is not None:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
+
+
+class _Errand(Generic[T]):
+    """A coroutine that another thread waits for: with one lock, where a `Future` has several."""
+
+    __slots__ = ("_coroutine", "_ended", "_task")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine = coroutine
+        self._task: asyncio.Task[T] | None = None
+        self._ended = threading.Lock()
+        self._ended.acquire()
+
+    def begin(self) -> None:
+        """Begin, on the loop."""
+        self._task = asyncio.get_running_loop().create_task(self._coroutine)
+        self._task.add_done_callback(self._end)
+
+    def _end(self, _: asyncio.Task[T]) -> None:
+        self._ended.release()
+
+    def result(self) -> T:
+        """Wait for the end, in another thread."""
+        self._ended.acquire()
+        task, self._task = self._task, None
+        assert task is not None  # noqa: S101 - it has ended
+        try:
+            return task.result()
+        except asyncio.CancelledError:
+            raise CancelledError from None
+        finally:
+            del task  # an error would hold it, and be held by it
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the faster loop, where there is one."""
+    if sys.platform == "win32":
+        return None
+    import uvloop  # noqa: PLC0415 - not for programs without synchronous calls
+
+    return uvloop.new_event_loop
