@@ -6,7 +6,6 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from octoqueue.embedded.services import EmbeddedServices
 from octoqueue.embedded.state_dir import default_state_dir
 from octoqueue.lanes.options import LaneBounds, LaneOptions
 from octoqueue.lanes.redis_store import RedisLaneStore
@@ -71,13 +70,7 @@ class SettingsSource:
         """
         redis = self._settings.redis
         if self._url is None:
-            embedded = self._settings.embedded
-            state_dir = embedded.state_dir or default_state_dir(
-                embedded.name,
-                environ=os.environ,  # noqa: TID251 - the state folder is the user's environment's
-            )
-            # Joined, not owned: it goes on for whoever else uses it.
-            self._url = await EmbeddedServices(state_dir).start_redis()
+            self._url = await _private_redis(self._settings)
         client = RedisClient(
             self._url,
             cluster=redis.topology == "cluster",
@@ -87,6 +80,17 @@ class SettingsSource:
             pipelining=redis.pipelining,
         )
         return RedisLaneStore(client, lane_options_from(self._settings))
+
+
+async def _private_redis(settings: Settings) -> str:
+    """Return the URL of the private server, which goes on for whoever else uses it."""
+    from octoqueue.embedded.services import EmbeddedServices  # noqa: PLC0415 - few need a server
+
+    state_dir = settings.embedded.state_dir or default_state_dir(
+        settings.embedded.name,
+        environ=os.environ,  # noqa: TID251 - the state folder is the user's environment's
+    )
+    return await EmbeddedServices(state_dir).start_redis()
 
 
 def lane_options_from(settings: Settings) -> LaneOptions:

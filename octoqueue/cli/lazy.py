@@ -5,12 +5,27 @@ The list of commands must not cost what the commands need: `octoqueue --help` im
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+
+@contextmanager
+def _collecting_nothing() -> Generator[None]:
+    """Keep the garbage collector from looking through modules again and again as they are made."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +41,8 @@ class Entry:
     def load(self) -> Any:  # noqa: ANN401 - typer does not publish its command types
         """Import the module and return the command."""
         module, _, attribute = self.target.partition(":")
-        app = cast("typer.Typer", getattr(import_module(module), attribute))
+        with _collecting_nothing():
+            app = cast("typer.Typer", getattr(import_module(module), attribute))
         command = typer.main.get_command(app)
         command.name = self.name
         return command

@@ -17,8 +17,8 @@ from octoqueue.cli.output import ConfigOption, failures, run_async
 from octoqueue.cli.supervision import process_failures
 from octoqueue.errors import ConfigError, ModuleUnusable
 from octoqueue.fleet.lifeline import ChildEnd
+from octoqueue.settings.file_choice import FILE_VARIABLE
 from octoqueue.settings.root import Settings
-from octoqueue.settings.yaml_file import FILE_VARIABLE
 from octoqueue.telemetry.logging import configure
 
 log = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ from octoqueue.errors import ProcessError
 from octoqueue.fleet.lines import LineSink, PlainLines, PrefixedLines, SinkStream
 from octoqueue.fleet.plan import Program
 from octoqueue.fleet.processes import Supervisor
+from octoqueue.settings.file_choice import FILE_VARIABLE
 from octoqueue.settings.root import Settings
-from octoqueue.settings.yaml_file import FILE_VARIABLE
 from octoqueue.telemetry.logging import configure
 
 FAILED = 1

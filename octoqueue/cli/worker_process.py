@@ -14,6 +14,7 @@ from types import ModuleType
 
 from octoqueue.broker.default import default_broker
 from octoqueue.broker.lane_broker import LaneBroker
+from octoqueue.cli.footprint import settle_in
 from octoqueue.cli.modules import lifespans
 from octoqueue.errors import ModuleUnusable
 from octoqueue.fleet.lifeline import ChildEnd
@@ -94,6 +95,7 @@ async def run_worker(
                 return
             raise
         has_begun = True
+        settle_in()
         store = broker.store()
         promoter = Promoter(store, claimed)
         promoters.append(promoter)

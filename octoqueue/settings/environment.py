@@ -15,8 +15,8 @@ import orjson
 
 from octoqueue.errors import ConfigError
 from octoqueue.settings import keys
+from octoqueue.settings.file_choice import FILE_VARIABLE
 from octoqueue.settings.layer import Layer, put
-from octoqueue.settings.yaml_file import FILE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

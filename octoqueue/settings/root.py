@@ -17,6 +17,7 @@ from octoqueue.errors import ConfigRefused
 from octoqueue.settings.embedded import EmbeddedSettings
 from octoqueue.settings.environment import read_environment
 from octoqueue.settings.events import EventSettings
+from octoqueue.settings.file_choice import find_file
 from octoqueue.settings.fleets import FleetSettings
 from octoqueue.settings.gates import LimitSettings, TenantSettings
 from octoqueue.settings.http import HttpSettings
@@ -32,7 +33,6 @@ from octoqueue.settings.results import ResultSettings
 from octoqueue.settings.runtime import RuntimeSettings
 from octoqueue.settings.section import empty_if_none
 from octoqueue.settings.storage import StorageSettings
-from octoqueue.settings.yaml_file import find_file, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,7 +139,7 @@ class Settings(BaseSettings):
         layers = (
             read_overrides(cls, overrides or {}),
             read_environment(cls, environ),
-            *((read_file(cls, file),) if file else ()),
+            *((_read_file(cls, file),) if file else ()),
         )
         problems = [problem for layer in layers for problem in layer.problems]
         sources: dict[str, Any] = {"_build_sources": (layers, {})}
@@ -164,6 +164,12 @@ class Settings(BaseSettings):
         """Read nothing when the class itself is called: only `load` looks around."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
+
+
+def _read_file(model: type[Settings], path: Path) -> Layer:
+    from octoqueue.settings.yaml_file import read_file  # noqa: PLC0415 - loads PyYAML
+
+    return read_file(model, path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

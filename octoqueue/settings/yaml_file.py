@@ -1,4 +1,4 @@
-"""The file: which one is read, and what stands where in it.
+"""The file: what stands where in it.
 
 Plain YAML as `yaml.safe_load` reads it, with two differences: a key that stands twice is refused
 instead of silently overwritten, and a key is always text (a queue may be called `on` or `7`).
@@ -8,7 +8,6 @@ Nothing of the file's text is repeated in an error, for there may be a password 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import yaml
@@ -18,24 +17,13 @@ from octoqueue.settings import keys
 from octoqueue.settings.layer import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
     from pydantic_settings import BaseSettings
 
-DEFAULT_FILE: Final = "octoqueue.yaml"
-FILE_VARIABLE: Final = "OCTOQUEUE_CONFIG"
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _NULL: Final = "tag:yaml.org,2002:null"
 _QUOTED: Final = re.compile(r"('.'|'<[a-z ]+>')|'[^']*'")
-
-
-def find_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the file to read: `path`, else `OCTOQUEUE_CONFIG`, else `octoqueue.yaml` if there."""
-    named = environ.get(FILE_VARIABLE)
-    if path is not None or named:
-        return path or Path(str(named))
-    default = Path(DEFAULT_FILE)
-    return default if default.is_file() else None
 
 
 def read_file(model: type[BaseSettings], path: Path) -> Layer:
