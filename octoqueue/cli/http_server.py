@@ -7,10 +7,12 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from octoqueue.cli.joined_writes import JoinedWrites
 from octoqueue.cli.worker_process import stop_on_signals
 from octoqueue.errors import ModuleUnusable
 from octoqueue.fleet.lifeline import ChildEnd
@@ -40,6 +42,7 @@ async def serve_http(
     server = _Server(
         uvicorn.Config(
             explained,
+            http=_Protocol,
             access_log=False,
             log_config=None,
             server_header=False,
@@ -69,6 +72,17 @@ async def serve_http(
 
 def _is_news(record: logging.LogRecord) -> bool:
     return record.getMessage() != "Application startup failed. Exiting."  # we say why
+
+
+class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """uvicorn's, with an answer in one piece."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        joined = JoinedWrites(
+            cast("asyncio.Transport", transport), asyncio.get_running_loop().call_soon
+        )
+        super().connection_made(cast("asyncio.Transport", joined))
 
 
 class _Server(uvicorn.Server):
