@@ -112,7 +112,9 @@ class RedisClient:
             protocol=2,
         )
         pool.connection_class = packed_by_hiredis(pool.connection_class)
-        return cast("_Commands", Redis.from_pool(pool))
+        commands: Any = Redis.from_pool(pool)
+        commands.response_callbacks.clear()  # answers are as on a connection of our own
+        return cast("_Commands", commands)
 
     async def call(self, call: ScriptCall) -> Any:
         """Run a script and return its answer.
@@ -156,7 +158,10 @@ class RedisClient:
         return answers
 
     async def command(self, *parts: object) -> Any:
-        """Send one command and return its answer; raises like `call`."""
+        """Send one command and return its answer; raises like `call`.
+
+        The answer is what RESP2 says; of a cluster, what redis-py makes of that.
+        """
         try:
             return await self._send(parts)
         except FAILURES as error:

@@ -14,7 +14,7 @@ from octoqueue.redis.packing import pack
 from octoqueue.redis.wire import CannotTakeOver, Wire, taken_over
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 PATIENCE_SECONDS = 3_600.0
 """No look happens by itself: the tests look."""
@@ -79,7 +79,7 @@ async def wire(line: Line) -> Wire:
 
 
 async def told(future: asyncio.Future[Any]) -> object:
-    answers: list[object] = await asyncio.gather(future, return_exceptions=True)
+    answers: Sequence[object] = await asyncio.gather(future, return_exceptions=True)
     return answers[0]
 
 
