@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from octoqueue.primitives.envelope import is_extended
@@ -90,14 +91,15 @@ def enqueue_call(
         keys += (scope.locks(), scope.lock_expiries(), *scope.gate_keys())
     args: list[str | bytes | int] = [now_ms, once, int(extended), len(blocks)]
     for place in blocks:
-        _add_block(
-            keys,
-            args,
-            scope,
-            place,
-            bounds(*place),
-            has_delay=place in with_delay,
-            has_lines=place in with_lines,
+        has_delay, has_lines, bound = place in with_delay, place in with_lines, bounds(*place)
+        keys += _block_keys(scope, *place, has_delay=has_delay, has_lines=has_lines)
+        args += (
+            bound.lane,
+            bound.delayed,
+            len(scope.partitions),
+            int(scope.bells),
+            int(has_delay),
+            int(has_lines),
         )
     args.append(count)
     args += tail
@@ -105,18 +107,11 @@ def enqueue_call(
     return ScriptCall(script("enqueue"), keys, args), list(blocks)
 
 
-def _add_block(
-    keys: list[str],
-    args: list[str | bytes | int],
-    scope: Scope,
-    place: tuple[str, Lane],
-    bound: Bounds,
-    *,
-    has_delay: bool,
-    has_lines: bool,
-) -> None:
-    queue, lane = place
-    keys.append(scope.stats(queue))
+@lru_cache(maxsize=4096)
+def _block_keys(
+    scope: Scope, queue: str, lane: Lane, *, has_delay: bool, has_lines: bool
+) -> tuple[str, ...]:
+    keys = [scope.stats(queue)]
     if scope.bells:
         keys.append(scope.keys.bell(queue))
     keys += [scope.keys.lane(partition, queue, lane) for partition in scope.partitions]
@@ -125,14 +120,7 @@ def _add_block(
         keys += [scope.keys.delayed(partition, queue) for partition in scope.partitions]
     if has_lines:
         keys += scope.line_keys(queue)
-    args += (
-        bound.lane,
-        bound.delayed,
-        len(scope.partitions),
-        int(scope.bells),
-        int(has_delay),
-        int(has_lines),
-    )
+    return tuple(keys)
 
 
 def refused_groups(
