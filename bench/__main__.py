@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bench import machine, report
 from bench.harness import Bench, measure
-from bench.scenarios import drain, enqueue, growth, io, latency, load, memory, priority
+from bench.scenarios import drain, enqueue, growth, io, latency, load, memory, network, priority
 from bench.server import private_server
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SCENARIOS: dict[str, Scenario] = {
     module.SCENARIO.name: module.SCENARIO
-    for module in (drain, enqueue, latency, load, io, priority, memory, growth)
+    for module in (drain, enqueue, latency, load, io, priority, memory, growth, network)
 }
 _PAGE_WIDTH = 160
 

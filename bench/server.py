@@ -47,6 +47,10 @@ class Server:
         self.url = url
         self._client = client
 
+    def reached_by(self, url: str) -> Server:
+        """Return the same server under another url."""
+        return Server(url, self._client)
+
     async def version(self) -> str:
         """Return the version of the server."""
         return str((await self._info("server"))["redis_version"])

@@ -1,8 +1,9 @@
 """How fast one process puts messages in.
 
-One coroutine that awaits each send; a hundred coroutines that each do; lists of a thousand. Beside
-them what redis-py itself takes for a PING, for a push of one message that is already encoded, and
-for a thousand that are encoded and pushed by one command.
+One coroutine that awaits each send; a plain thread that waits for each; a hundred coroutines that
+each await theirs; lists of a thousand. Beside them what redis-py itself takes for a PING, for a
+push of one message that is already encoded, and for a thousand that are encoded and pushed by one
+command.
 """
 
 from __future__ import annotations
@@ -23,14 +24,29 @@ if TYPE_CHECKING:
 
 _ONE_BY_ONE = 4_000
 _COROUTINES = 100
+_FROM_A_THREAD = 2_000
 _BULK = 20_000
-_WARM = 200
+_CONNECTING = 20
+"""Messages before the time is taken, so that the connection is there."""
 
 
-async def one_by_one(bench: Bench) -> Mapping[str, float]:
+async def one_by_one(bench: Bench, count: int = _ONE_BY_ONE) -> Mapping[str, float]:
     """Await each send."""
     async with producer(bench.server.url) as actors:
-        return await _timed(_ONE_BY_ONE, lambda: _repeat(_ONE_BY_ONE, actors.noop.asend))
+        await _repeat(_CONNECTING, actors.noop.asend)
+        return await _timed(count, lambda: _repeat(count, actors.noop.asend))
+
+
+async def from_a_thread(bench: Bench) -> Mapping[str, float]:
+    """Send from a thread that has no event loop, and wait for each."""
+    async with producer(bench.server.url) as actors:
+
+        def send(count: int) -> None:
+            for _ in range(count):
+                actors.noop.send()
+
+        await asyncio.to_thread(send, _CONNECTING)
+        return await _timed(_FROM_A_THREAD, lambda: asyncio.to_thread(send, _FROM_A_THREAD))
 
 
 async def concurrently(bench: Bench) -> Mapping[str, float]:
@@ -47,14 +63,15 @@ async def concurrently(bench: Bench) -> Mapping[str, float]:
 async def in_bulk(bench: Bench) -> Mapping[str, float]:
     """Build and send lists of a thousand messages."""
     async with producer(bench.server.url) as actors:
-        await fill(actors.noop, _WARM)
+        await fill(actors.noop, _CONNECTING)
         return await _timed(_BULK, lambda: fill(actors.noop, _BULK))
 
 
-async def ping(bench: Bench) -> Mapping[str, float]:
+async def ping(bench: Bench, count: int = _ONE_BY_ONE) -> Mapping[str, float]:
     """Await each PING."""
     async with Redis.from_url(bench.server.url) as redis:
-        return await _timed(_ONE_BY_ONE, lambda: _repeat(_ONE_BY_ONE, redis.ping))
+        await _repeat(_CONNECTING, redis.ping)
+        return await _timed(count, lambda: _repeat(count, redis.ping))
 
 
 async def push_one(bench: Bench) -> Mapping[str, float]:
@@ -92,7 +109,7 @@ async def _repeat(times: int, action: Callable[[], Awaitable[object]]) -> None:
         await action()
 
 
-async def _timed(count: int, action: Callable[[], Awaitable[None]]) -> dict[str, float]:
+async def _timed(count: int, action: Callable[[], Awaitable[object]]) -> dict[str, float]:
     began, cpu_began = time.monotonic(), time.process_time()
     await action()
     seconds, cpu_seconds = time.monotonic() - began, time.process_time() - cpu_began
@@ -100,6 +117,7 @@ async def _timed(count: int, action: Callable[[], Awaitable[None]]) -> dict[str,
 
 
 ONE, CONCURRENT, BULK = "asend, awaited one by one", "asend, 100 coroutines", "asend_many of 1,000"
+SYNC = "send, in a plain thread"
 PING, PUSH_ONE, PUSH_MANY = "bare PING", "bare LPUSH of one", "bare RPUSH of 1,000"
 
 SCENARIO = Scenario(
@@ -108,6 +126,7 @@ SCENARIO = Scenario(
     figures=(Figure("per second", better="more"), Figure("producer CPU µs", 1, better="less")),
     sides=(
         Side(ONE, one_by_one),
+        Side(SYNC, from_a_thread),
         Side(PUSH_ONE, push_one),
         Side(PING, ping),
         Side(CONCURRENT, concurrently),
