@@ -90,8 +90,10 @@ class RedisDeadLetters(RedisUpkeep):
                 for scope, here in places.items()
             ]
         )
-        if answers and not self._scopes[0].bells:
-            await self.ring([queue])
+        if answers:
+            await self._mark(queue)
+            if not self._scopes[0].bells:
+                await self.ring([queue])
         for answer in good(answers):
             _raise_refusal(queue, answer)
         moved = {ident for answer in answers for ident in answer[1:]}

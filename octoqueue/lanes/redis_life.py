@@ -221,6 +221,8 @@ class RedisLife(RedisFinding):
         outcome, *full = await self._client.call(call)
         if full:
             raise LaneFull(where.queue, lane.label, depth=full[0], bound=full[1])
-        if outcome == MOVED and not scope.bells:
-            await self.ring([where.queue])
+        if outcome == MOVED:
+            await self._mark(where.queue)
+            if not scope.bells:
+                await self.ring([where.queue])
         return bool(outcome != GONE)

@@ -13,14 +13,16 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from octoqueue.errors import StoreError
+from octoqueue.lanes.looks import Looks
 from octoqueue.lanes.protocol import Refusals
 from octoqueue.lanes.reading import claimable
 from octoqueue.lanes.redis_enqueuing import RedisEnqueuing
 from octoqueue.lanes.redis_life import RedisLife
 from octoqueue.lanes.redis_reading import good
 from octoqueue.lanes.redis_schedules import RedisSchedules
-from octoqueue.lanes.selection import allocate
+from octoqueue.lanes.selection import Some, allocate, next_some
 from octoqueue.primitives.envelope import is_extended
+from octoqueue.primitives.lane import LANES, Lane
 from octoqueue.primitives.messages import (
     Lease,
     LeaseToken,
@@ -44,6 +46,11 @@ if TYPE_CHECKING:
     from octoqueue.redis.scripts import ScriptCall
 
 
+MANY_QUEUES = 8
+"""One claim covers so many queues, all partitions and lanes of them; of more, those with marks."""
+_ALL_LANES = "7"
+
+
 class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
     """A `LaneStore` on a single Redis or on Redis Cluster."""
 
@@ -59,6 +66,8 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
         self._claim_numbers = itertools.count(1)
         self._turns = itertools.count(1)
         self._claim_keys: dict[tuple[int, SessionId, tuple[str, ...]], list[str]] = {}
+        self._mark_places: dict[tuple[str, ...], dict[bytes, tuple[str, Lane]]] = {}
+        self._looks = Looks()
 
     # ── taking out ───────────────────────────────────────────────────────────────────────────────
 
@@ -66,15 +75,17 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
         """Lease up to `limit` messages, strictly in lane order."""
         names = tuple(queues)
         await self._remember(set(names))
-        if self.spans_partitions:
-            return await self._claim_in(self._scopes[0], session, names, limit)
-        return await self._claim_apart(session, names, limit)
+        if not self.spans_partitions:
+            return await self._claim_apart(session, names, limit)
+        if len(names) > MANY_QUEUES:
+            return await self._claim_of_many(session, names, limit)
+        return await self._claim_in(self._scopes[0], session, names, limit)
 
     async def claim_when_rung(
         self, session: SessionId, queues: Sequence[str], *, limit: int, timeout: timedelta
     ) -> tuple[bool, list[Lease]]:
         """Wait for a bell, then claim: in one call where one call covers all partitions."""
-        if not self.spans_partitions:
+        if not self.spans_partitions or len(queues) > MANY_QUEUES:
             rung = await self.wait_for_bell(queues, timeout=timeout)
             return rung, await self.claim(session, queues, limit=limit)
         names, scope = tuple(queues), self._scopes[0]
@@ -90,6 +101,47 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
         if answer == SESSION_UNKNOWN:
             return bell is not None, await self.claim(session, queues, limit=limit)
         return bell is not None, await self._leased(answer, scope, session, names, claim_number)
+
+    async def _claim_of_many(
+        self, session: SessionId, names: tuple[str, ...], limit: int
+    ) -> list[Lease]:
+        """Claim from those of many queues that are marked; now and then look at all of them.
+
+        A look finds what was stored without a mark, by a program of an older version or by one that
+        was killed before it set it, and sets all marks right.
+        """
+        scope, turn = self._scopes[0], next(self._turns)
+        if limit <= 0:
+            return await self._claim_in(scope, session, names[:1], limit)
+        if self._looks.is_due(names):
+            everything = Some(names, Lane.LOW, _ALL_LANES * len(names))
+            found = await self._claim_in(scope, session, names, limit, some=everything)
+            self._looks.done(names)
+            return found
+        marked = await self._marked(scope, names)
+        first = self._heard.intersection(names)
+        marked.update((name, marked.get(name, int(_ALL_LANES))) for name in first)
+        leases: list[Lease] = []
+        while marked and len(leases) < limit:
+            some, marked = next_some(marked, first=first, most=MANY_QUEUES, turn=turn)
+            left = limit - len(leases)
+            leases += await self._claim_in(scope, session, some.queues, left, some=some)
+            first = first.difference(some.queues)
+            self._heard.difference_update(some.queues)
+        return leases
+
+    async def _marked(self, scope: Scope, names: tuple[str, ...]) -> dict[str, int]:
+        """Return the lanes of each of these queues that may have something to claim."""
+        places = self._mark_places.get(names)
+        if places is None:
+            places = {scope.mark(name, lane): (name, lane) for name in names for lane in LANES}
+            self._mark_places[names] = places
+        marked: dict[str, int] = {}
+        for mark in await self._client.command("SMEMBERS", scope.marks()):
+            if mark in places:
+                name, lane = places[mark]
+                marked[name] = marked.get(name, 0) | 1 << lane
+        return marked
 
     async def _claim_apart(
         self, session: SessionId, names: tuple[str, ...], limit: int
@@ -126,8 +178,9 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
         limit: int,
         *,
         turn: int | None = None,
+        some: Some | None = None,
     ) -> list[Lease]:
-        call, claim_number = self._claim_call(scope, session, queues, limit, turn=turn)
+        call, claim_number = self._claim_call(scope, session, queues, limit, turn=turn, some=some)
         answer = await self._client.call(call)
         if answer == SESSION_UNKNOWN:
             await self.extend(session)
@@ -144,6 +197,7 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
         limit: int,
         *,
         turn: int | None = None,
+        some: Some | None = None,
     ) -> tuple[ScriptCall, bytes]:
         """Return a claim and its number."""
         number = next(self._claim_numbers)
@@ -151,7 +205,9 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
         place = (scope.home, session, queues)
         keys = self._claim_keys.get(place)
         if keys is None:
-            keys = self._claim_keys[place] = claim_keys(scope, session, queues)
+            keys = claim_keys(scope, session, queues)
+            if some is None:  # some of many are others every time
+                self._claim_keys[place] = keys
         call = claim_call(
             scope,
             keys,
@@ -160,6 +216,8 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
             claim_number=claim_number,
             limit=limit,
             rotation=number if turn is None else turn,
+            lowest=Lane.LOW if some is None else some.lowest,
+            looked_after="" if some is None else some.looked_after,
             now_ms=self._now(),
         )
         return call, claim_number

@@ -16,6 +16,7 @@ from octoqueue.lanes.redis_reading import good, pairs
 from octoqueue.primitives.envelope import ID_SLICE, extension_of, is_extended
 from octoqueue.primitives.extension import FLOW_BYTES
 from octoqueue.primitives.ids import MessageId
+from octoqueue.primitives.lane import LANES
 from octoqueue.primitives.messages import Lease, LeaseToken, SessionId
 from octoqueue.redis.calls.gates import MORE, define_call
 from octoqueue.redis.calls.upkeep import (
@@ -53,6 +54,8 @@ class RedisUpkeep(RedisEvents):
     ) -> None:
         super().__init__(client, options, per_partition=per_partition, now_ms=now_ms)
         self._known_queues: set[str] = set()
+        self._heard: set[str] = set()
+        """Queues whose bell was heard here; claimed from before others, and so passed on."""
         self._gates: Gates | None = None
 
     async def _remember(self, queues: set[str]) -> None:
@@ -132,14 +135,29 @@ class RedisUpkeep(RedisEvents):
 
     async def wait_for_bell(self, queues: Sequence[str], *, timeout: timedelta) -> bool:
         """Return True as soon as one of the queues may have work."""
-        bells = [self._keys.bell(queue) for queue in queues]
+        bells = {self._keys.bell(queue): queue for queue in queues}
         try:
-            return await self._client.wait_for_push(bells, timeout=timeout) is not None
+            rung = await self._client.wait_for_push(list(bells), timeout=timeout)
         except asyncio.CancelledError:
             # The token may have been taken in this very instant: pass it on.
             with contextlib.suppress(Exception):
                 await asyncio.shield(self.ring(queues))
             raise
+        if rung is not None:
+            self._heard.add(bells[rung])
+        return rung is not None
+
+    async def _mark(self, queue: str) -> None:
+        """Tell who works for many queues that this one may have something to claim.
+
+        After it was put there, so that no claim takes the marks away before. When this fails, they
+        are found out by a look.
+        """
+        scope = self._scopes[0]
+        if scope.bells:
+            with contextlib.suppress(StoreError):
+                marks = [scope.mark(queue, lane) for lane in LANES]
+                await self._client.command("SADD", scope.marks(), *marks)
 
     async def ring(self, queues: Sequence[str]) -> None:
         """Wake somebody who waits for one of the queues."""
@@ -167,8 +185,10 @@ class RedisUpkeep(RedisEvents):
         )
         reached = [answer for answer in answers if not isinstance(answer, StoreError)]
         moved = sum(answer[0] for answer in reached)
-        if any(answer[0] + answer[2] for answer in reached) and not self._scopes[0].bells:
-            await self.ring([queue])
+        if any(answer[0] + answer[2] for answer in reached):
+            await self._mark(queue)
+            if not self._scopes[0].bells:
+                await self.ring([queue])
         waits = [wait_ms for _, wait_ms, _ in good(answers) if wait_ms >= 0]
         return Promotion(moved, timedelta(milliseconds=min(waits)) if waits else None)
 
@@ -205,7 +225,9 @@ class RedisUpkeep(RedisEvents):
             if count < 0:
                 return total  # it renewed itself meanwhile
             total += count
-            if count and not scope.bells:
-                await self.ring([queue])
+            if count:
+                await self._mark(queue)
+                if not scope.bells:
+                    await self.ring([queue])
         await self._client.call(retire_call(scope, session, own_wish=False, now_ms=self._now()))
         return total

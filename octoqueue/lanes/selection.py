@@ -1,14 +1,18 @@
-"""Which partition gives how many, when each must be asked by itself (Redis Cluster). Pure.
+"""What to claim from next. Pure.
 
-On a single Redis one script sees all partitions and needs none of this.
+Which partition gives how many, when each must be asked by itself (Redis Cluster): on a single Redis
+one script sees all partitions and needs none of this. And which queues are asked together, when
+somebody works for so many that one call would be long.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from octoqueue.primitives.lane import LANES, Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 def allocate(
@@ -32,3 +36,39 @@ def allocate(
             wanted[partition] += taken
             left -= taken
     return wanted
+
+
+class Some(NamedTuple):
+    """Queues to claim from together."""
+
+    queues: tuple[str, ...]
+    lowest: Lane
+    """No lower lane: a queue that is not among these may have something in it."""
+    looked_after: str
+    """For each queue a digit: the lanes that were said to have something, bit by bit."""
+
+
+def next_some(
+    marked: Mapping[str, int], *, first: Collection[str], most: int, turn: int
+) -> tuple[Some, dict[str, int]]:
+    """Return which queues to claim from next, and what is left to claim from when they are empty.
+
+    `marked` are the lanes of each queue that may have something, the highest in the lowest bit.
+    Lanes are served strictly whatever the queue. The queues in `first` are among the next; of the
+    others with equal lanes those that `turn` says, so that none is always first.
+    """
+    names = list(marked)
+    start = turn % len(names)
+    names = names[start:] + names[:start]
+    names.sort(key=lambda name: (name not in first, _highest(marked[name])))
+    chosen, others = names[:most], names[most:]
+    lowest = min((_highest(marked[name]) for name in others), default=Lane.LOW)
+    served = (2 << lowest) - 1
+    left = {name: lanes & ~served for name, lanes in marked.items() if name in chosen}
+    left = {name: left.get(name, lanes) for name, lanes in marked.items() if left.get(name, lanes)}
+    digits = "".join(str(marked[name] & served) for name in chosen)
+    return Some(tuple(chosen), lowest, digits), left
+
+
+def _highest(lanes: int) -> Lane:
+    return next(lane for lane in LANES if lanes >> lane & 1)

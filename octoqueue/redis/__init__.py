@@ -18,6 +18,7 @@ The key map (`oq` is the namespace, `3` a partition, `coder` a queue, `high` a l
     {oq:3}:tats                  zset   rate limit and key by its theoretical arrival time in ms
     {oq:3}:shifts                hash   rate limit and key -> ms refunded, leases that reserved
     {oq:3}:reserved              hash   token -> what its lease took out of rate limits
+    {oq:3}:marks                 set    lane and queue: what may have something to claim
     {oq:3}:workers               zset   worker session by the moment its lease expires
     {oq:3}:once                  zset   id of a message of the outbox by when it is forgotten
     {oq:3}:unique                hash   digest of a unique key -> id that holds it, when it ends

@@ -11,11 +11,15 @@ from tests.contract.world import (
     B,
     MakesStores,
     World,
+    ack,
+    bury,
     ids,
     lanes,
     message,
     messages,
     neighbours,
+    release,
+    retry,
 )
 
 
@@ -61,6 +65,44 @@ class Claiming:
             await world.put(*(message(queue=queue) for _ in range(20)))
         claimed = [x for _ in range(10) for x in await world.claim(1, queues=["coder", "judge"])]
         assert {lease.queue for lease in claimed} == {"coder", "judge"}
+
+    async def test_of_many_queues_a_claim_takes_all_there_is_strictly_by_lanes(
+        self, world: World
+    ) -> None:
+        queues = [f"queue-{number}" for number in range(30)]
+        assert await world.claim(queues=queues) == []
+        for lane in (Lane.LOW, Lane.HIGH, Lane.NORMAL):
+            await world.put(*(message(queue=queue, lane=lane) for queue in queues[:20]))
+        claimed = [lane for _ in range(9) for lane in lanes(await world.claim(7, queues=queues))]
+        assert claimed == [Lane.HIGH] * 20 + [Lane.NORMAL] * 20 + [Lane.LOW] * 20
+        assert await world.claim(queues=queues) == []
+
+    async def test_of_many_queues_none_is_forgotten(self, world: World) -> None:
+        """However a message comes where it can be claimed."""
+        queues = [f"queue-{number}" for number in range(30)]
+        assert await world.claim(queues=queues) == []
+        await world.put(*(message(queue=queue) for queue in queues))
+        await world.put(message(queue="queue-0", delay_ms=5))
+        leases = {lease.queue: lease for lease in await world.claim(30, queues=queues)}
+        child = message(queue="queue-9", beside=leases["queue-1"].message_id)
+        await world.settle(
+            ack(leases.pop("queue-1"), child),
+            retry(leases.pop("queue-2")),
+            release(leases.pop("queue-3")),
+            bury(buried := leases.pop("queue-4")),
+        )
+        await world.store.replay("queue-4", [buried.message_id])
+        world.clock.advance(5)
+        assert (await world.store.promote("queue-0")).moved == 1
+        again = await world.claim(30, queues=queues)
+        assert sorted(lease.queue for lease in again) == [
+            f"queue-{number}" for number in (0, 2, 3, 4, 9)
+        ]
+        await world.store.commit(A, acks=again)
+        world.clock.advance(20_000)
+        assert await world.store.reclaim() == len(leases)
+        back = await world.claim(30, queues=queues)
+        assert {lease.queue for lease in back} == set(leases)
 
     async def test_a_claim_of_nothing_takes_nothing(self, world: World) -> None:
         await world.put(message())

@@ -89,13 +89,13 @@ ALL = {
     "begin": {"HGET", "HSET"},
     "claim": {
         "DEL", "EXISTS", "HEXISTS", "HGET", "HINCRBY", "HLEN", "HMGET", "HSET", "LLEN", "LPOP",
-        "RPUSH", "ZADD", "ZCOUNT", "ZRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREM",
-        "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZSCORE",
+        "RPUSH", "SADD", "SREM", "ZADD", "ZCOUNT", "ZRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE",
+        "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZSCORE",
     },
     "commit": {
         "DEL", "EXISTS", "HDEL", "HEXISTS", "HGET", "HINCRBY", "HMGET", "HSET", "LLEN", "LPUSH",
-        "LTRIM", "PEXPIRE", "RPUSH", "SET", "XADD", "XREVRANGE", "ZADD", "ZRANGE", "ZRANGEBYLEX",
-        "ZREM", "ZSCORE",
+        "LTRIM", "PEXPIRE", "RPUSH", "SADD", "SET", "XADD", "XREVRANGE", "ZADD", "ZRANGE",
+        "ZRANGEBYLEX", "ZREM", "ZSCORE",
     },
     "define": {
         "DEL", "EXISTS", "HDEL", "HGET", "HGETALL", "HSET", "LLEN", "RPUSH", "ZADD", "ZRANGE",
@@ -103,9 +103,10 @@ ALL = {
     },
     "emit": {"HEXISTS", "PEXPIRE", "XADD", "XREVRANGE"},
     "enqueue": {
-        "HINCRBY", "HMGET", "LLEN", "RPUSH", "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYLEX", "ZSCORE",
+        "HINCRBY", "HMGET", "LLEN", "RPUSH", "SADD", "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYLEX",
+        "ZSCORE",
     },
-    "enqueue_plain": {"HINCRBY", "LLEN", "RPUSH", "ZCARD"},
+    "enqueue_plain": {"HINCRBY", "LLEN", "RPUSH", "SADD", "ZCARD"},
     "expired": {"ZRANGEBYSCORE"},
     "expiry": {"ZRANGE"},
     "extend": {"ZADD", "ZSCORE"},
@@ -128,13 +129,15 @@ ALL = {
 """All the commands there are: the workload leaves out none."""
 
 FOR_BELLS = {
-    "claim": {"LLEN"},
-    "commit": {"LLEN", "HEXISTS"},
+    "claim": {"LLEN", "SADD", "SREM"},
+    "commit": {"LLEN", "HEXISTS", "SADD"},
+    "enqueue": {"SADD"},
     "promote": {"LLEN"},
     "define": {"LLEN", "RPUSH"},
     "reclaim": {"LLEN", "RPUSH"},
 }
-"""A bell stands in another slot than a partition, so scripts for one partition ring none."""
+"""A bell stands in another slot than a partition, so scripts for one partition ring none, and
+set no marks: who calls them asks each partition."""
 
 FOR_ALL_PARTITIONS = {"enqueue_plain"}
 """Scripts that are called when one call covers all partitions."""
@@ -186,6 +189,9 @@ async def use_everything(world: World) -> None:
     await world.store.purge("coder", garbage, older_than=timedelta(0))
     await world.store.commit(A, acks=rest[:2])
     await world.store.extend(A)
+    many = [f"queue-{number}" for number in range(9)]
+    await world.put(message(queue=many[0]), message(queue=many[0]))
+    await world.claim(1, queues=many)
     world.clock.advance(20_000)
     for queue in ("coder", "narrow", "judge"):
         await world.store.promote(queue)

@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octoqueue.lanes.selection import allocate
+from octoqueue.lanes.selection import allocate, next_some
+from octoqueue.primitives.lane import LANES
 
 counts = st.integers(0, 6)
 depths = st.integers(1, 3).flatmap(
@@ -73,3 +74,41 @@ def test_the_round_begins_at_its_rotation(depths: list[list[list[int]]], rotatio
 def test_no_queue_and_no_partition_ask_for_nothing() -> None:
     assert allocate([], limit=5) == []
     assert allocate([[], []], limit=5) == [0, 0]
+
+
+marks = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 7), min_size=1)
+
+
+@given(marks, st.sets(st.sampled_from("abcdefgh")), st.integers(1, 4), rotations)
+def test_of_many_queues_all_lanes_are_asked_once_and_strictly(
+    marked: dict[str, int], first: set[str], most: int, turn: int
+) -> None:
+    asked: list[tuple[int, str]] = []
+    left, preferred = marked, first
+    while left:
+        some, after = next_some(left, first=preferred, most=most, turn=turn)
+        assert 1 <= len(some.queues) == len(some.looked_after) <= most
+        assert sorted(some.queues, key=lambda name: name not in preferred) == list(some.queues)
+        here = [
+            (int(lane), name)
+            for name, digit in zip(some.queues, some.looked_after, strict=True)
+            for lane in LANES
+            if int(digit) >> lane & 1
+        ]
+        assert all(lane <= some.lowest for lane, _ in here)
+        asked += sorted(here)
+        preferred = preferred - set(some.queues)
+        assert sum(map(int.bit_count, after.values())) == sum(
+            map(int.bit_count, left.values())
+        ) - len(here)
+        left = after
+    assert [lane for lane, _ in asked] == sorted(lane for lane, _ in asked)
+    assert sorted(asked) == sorted(
+        (int(lane), name) for name, lanes in marked.items() for lane in LANES if lanes >> lane & 1
+    )
+
+
+def test_of_queues_with_equal_lanes_none_is_always_first() -> None:
+    marked = dict.fromkeys("abcdefgh", 2)
+    firsts = {next_some(marked, first=(), most=3, turn=turn)[0].queues[0] for turn in range(8)}
+    assert firsts == set("abcdefgh")

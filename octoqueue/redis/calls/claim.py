@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, cast
 
 from octoqueue.primitives.envelope import ID_SLICE
-from octoqueue.primitives.lane import LANES
+from octoqueue.primitives.lane import LANES, Lane
 from octoqueue.primitives.messages import Lease, SessionId
 from octoqueue.redis.scripts import ScriptCall, script
 
@@ -27,7 +27,7 @@ _lease: Callable[[tuple[str, int, bytes, bytes]], Lease] = partial(
 
 def claim_keys(scope: Scope, session: SessionId, queues: Sequence[str]) -> list[str]:
     """Return the keys of a claim; the same for every claim of a session."""
-    names = [scope.workers(), scope.tombstones(), scope.locks(), *scope.gate_keys()]
+    names = [scope.workers(), scope.tombstones(), scope.locks(), *scope.gate_keys(), scope.marks()]
     for queue in queues:
         names.append(scope.stats(queue))
         if scope.bells:
@@ -49,6 +49,8 @@ def claim_call(
     claim_number: bytes,
     limit: int,
     rotation: int,
+    lowest: Lane = Lane.LOW,
+    looked_after: str = "",
     now_ms: int = 0,
 ) -> ScriptCall:
     """Return the call for `keys` made by `claim_keys`."""
@@ -61,6 +63,8 @@ def claim_call(
         len(scope.partitions),
         int(scope.bells),
         rotation,
+        int(lowest),
+        looked_after,
     ]
     return ScriptCall(script("claim"), keys, args)
 

@@ -56,6 +56,7 @@ def commit_call(
         key(scope.tombstones()),
         key(scope.tombstone_expiries()) if settlements else 0,
         *_locks_and_gates(key, scope, settlements, has_extended=bool(extended)),
+        key(scope.marks()) if settlements and scope.bells else 0,
     ]
     _add_acks(args, key, scope, session, acks, capped=capped)
     args.append(len(run_times))

@@ -113,7 +113,7 @@ def _block_keys(
 ) -> tuple[str, ...]:
     keys = [scope.stats(queue)]
     if scope.bells:
-        keys.append(scope.keys.bell(queue))
+        keys += (scope.keys.bell(queue), scope.marks())
     keys += [scope.keys.lane(partition, queue, lane) for partition in scope.partitions]
     keys.append(scope.keys.gated(scope.home, queue, lane))
     if has_delay:

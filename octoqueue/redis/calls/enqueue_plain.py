@@ -35,7 +35,7 @@ def plain_lane(scope: Scope, queue: str, lane: Lane, *, bound: int) -> PlainLane
     keys = [scope.stats(queue), scope.keys.gated(scope.home, queue, lane)]
     keys += [scope.keys.lane(partition, queue, lane) for partition in scope.partitions]
     if scope.bells:
-        keys.append(scope.keys.bell(queue))
+        keys += (scope.keys.bell(queue), scope.marks())
     return PlainLane(keys, bound, len(scope.partitions))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from octoqueue.primitives.lane import Lane
     from octoqueue.primitives.messages import SessionId
     from octoqueue.redis.keys import Keys
 
@@ -31,6 +32,14 @@ class Scope:
     def leased(self, queue: str, session: SessionId) -> str:
         """Return the key of what a session holds of a queue, taken from any partition."""
         return self.keys.leased(self.home, queue, session)
+
+    def marks(self) -> str:
+        """Return the key of the set of lanes that may have something to claim."""
+        return self.keys.at_home(self.home, "marks")
+
+    def mark(self, queue: str, lane: Lane) -> bytes:
+        """Return the mark of a lane."""
+        return f"{int(lane)}{self.stats(queue)}".encode()
 
     def workers(self) -> str:
         """Return the sessions' key for this call."""

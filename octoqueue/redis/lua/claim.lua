@@ -7,13 +7,15 @@
 --            hold up holds up no other that is free to run. Leases, and what is no envelope, stand
 --            in the first partition of the call.
 -- KEYS       [1] workers zset   [2] tombstones   [3] locks of unique keys
---            [4] the 4 keys that lines share; then for each queue:
---            [5] stats hash, [6] doorbell when the call has them, [7] the 12 line keys,
---            then, each for all partitions of the call: [8] high lists, [9] normal lists,
---            [10] low lists, then [11] leased hash of this session, [12] dead zset, [13] dead hash
+--            [4] the 4 keys that lines share   [5] set of marks; then for each queue:
+--            [6] stats hash, [7] doorbell when the call has them, [8] the 12 line keys,
+--            then, each for all partitions of the call: [9] high lists, [10] normal lists,
+--            [11] low lists, then [12] leased hash of this session, [13] dead zset, [14] dead hash
 -- ARGV       [1] now in ms, or 0   [2] session   [3] claim number, 4 raw bytes   [4] limit
 --            [5] queues   [6] partitions   [7] has doorbells (0/1)
 --            [8] rotation: where the round over queues and partitions starts
+--            [9] lowest lane to claim from (0 to 2)
+--            [10] empty, or for each queue a digit: the lanes whose marks are to be set right
 -- Returns    -1 when the session is not registered or has expired, else in turn: number of a queue
 --            (from 1), partition (from 1), array of payloads; of cancelled messages the same with
 --            the queue's number negative
@@ -30,7 +32,8 @@ if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[2]) or 0) <= now then return -1 e
 local wanted = tonumber(ARGV[4])
 local queues, partitions = tonumber(ARGV[5]), tonumber(ARGV[6])
 local bells, rotation = tonumber(ARGV[7]), tonumber(ARGV[8])
-local LINES, FIRST, LANES = 12, 8, 3
+local lowest, looked_after = tonumber(ARGV[9]), ARGV[10]
+local LINES, FIRST, LANES, MARKS = 12, 9, 3, 8
 local width = 1 + bells + LINES + LANES * partitions + 3
 local SLICE, MOST_BURIED, MOST_LOOKED = 1000, 1000, 250
 
@@ -326,7 +329,7 @@ for queue = 0, queues - 1 do
 end
 
 local lane, first_queue = 0, rotation
-while lane < LANES and wanted > 0 do
+while lane <= lowest and wanted > 0 do
   local next_lane = lane + 1
   for q = 0, queues - 1 do
     local queue = (q + first_queue) % queues
@@ -367,6 +370,22 @@ if bells == 1 and (is_full or left_off) then
     if room[queue] > 0 and (has_messages(first, LANES)
       or redis.call('EXISTS', KEYS[at], KEYS[at + 1], KEYS[at + 2]) > 0) then
       ring(KEYS[at - 1])
+    end
+  end
+end
+if looked_after ~= '' then
+--#include marks
+  for queue = 0, queues - 1 do
+    local lanes, at = tonumber(looked_after:sub(queue + 1, queue + 1)), lists_of(queue, 0) - LINES
+    for here = 0, LANES - 1 do
+      if lanes % 2 == 1 then
+        if has_messages(lists_of(queue, here), 1) or redis.call('EXISTS', KEYS[at + 3 + here]) == 1 then
+          mark(KEYS[MARKS], here, stats_of(queue))
+        else
+          redis.call('SREM', KEYS[MARKS], here .. stats_of(queue))
+        end
+      end
+      lanes = math.floor(lanes / 2)
     end
   end
 end

@@ -10,7 +10,8 @@
 --            their index, 0 for none
 -- ARGV       [1] now in ms, or 0
 --            [2] tombstones, when they end, locks of unique keys, when they end: the last two 0
---                when no message here can have a key; the first of the 4 keys that lines share, or 0
+--                when no message here can have a key; the first of the 4 keys that lines share, or
+--                0; the set of marks, or 0
 --            [3] number of plain ack groups, then for each: leased hash, stats hash, doorbell of a
 --                queue with a cap, n, n tokens
 --            [4] number of running times, then for each: stats hash, count, total us, squares ms2
@@ -44,7 +45,7 @@ local function take_number() return tonumber(take()) end
 local function take_key() return KEYS[tonumber(take())] end
 
 local tombstones, tombstones_end, locks, locks_end = take_key(), take_key(), take_key(), take_key()
-local shared, SLICE = take_number(), 1000
+local shared, marks, SLICE = take_number(), take_key(), 1000
 local has_tombstones = redis.call('EXISTS', tombstones) == 1
 
 -- Who ran to the end is not cancelled any more, whatever somebody wished meanwhile.
@@ -93,6 +94,7 @@ if ARGV[arg] == '0' and ARGV[arg + 1] == '0' then return { refused_acks, refused
 --#include unique
 --#include cancelled
 --#include place
+--#include marks
 
 local ACK, RETRY, DEAD_LETTER, RELEASE, SNOOZE, CANCEL, EXPIRE = 1, 2, 3, 4, 5, 6, 7
 -- Numbers come from programs of every age; none of them may stop the script half-way.
@@ -146,8 +148,9 @@ for _ = 1, take_number() do
   if bell and #ended > 0 and (woken or redis.call('HEXISTS', stats, 'cap') == 1) then ring(bell) end
 end
 
-local function enqueue(list, delayed, bell, lines, delay, payload)
+local function enqueue(list, delayed, stats, bell, lines, delay, payload)
   if delay == 0 then
+    mark(marks, lane_of(payload) - 1, stats)
     place(lines, list, ready_from(payload, packed_now))
     ring(bell)
   elseif delay_until(delayed, now + delay, payload) then
@@ -224,15 +227,16 @@ for _ = 1, take_number() do
       if giving_back(lines, extension, token, used, outcome == ACK, now) then ring(bell) end
     end
     if outcome == RETRY then
-      enqueue(list, delayed, bell, lines, delay, counted_as(payload, 0, attempt_of(payload) + 1))
+      enqueue(list, delayed, stats, bell, lines, delay, counted_as(payload, 0, attempt_of(payload) + 1))
     elseif outcome == SNOOZE then
-      enqueue(list, delayed, bell, lines, delay, counted_as(payload, 0, attempt_of(payload)))
+      enqueue(list, delayed, stats, bell, lines, delay, counted_as(payload, 0, attempt_of(payload)))
     elseif outcome == DEAD_LETTER then
       local id = id_of(payload)
       redis.call('ZADD', dead, now, id)
       redis.call('HSET', dead_hash, id, struct.pack('>I4', #payload) .. payload .. reason)
     elseif outcome == RELEASE then
       place(lines, list, payload, true)
+      mark(marks, lane_of(payload) - 1, stats)
       ring(bell)
     end
     if result_key and result_ttl ~= '-1' then
@@ -255,7 +259,7 @@ for _ = 1, take_number() do
         redis.call('HINCRBY', to_stats, 'duplicates', 1)
       else
         if unique then lock_key(locks, locks_end, unique, id_of(message), now) end
-        enqueue(to, later, to_bell, to_lines, wait, message)
+        enqueue(to, later, to_stats, to_bell, to_lines, wait, message)
         redis.call('HINCRBY', to_stats, 'enqueued', 1)
       end
     end

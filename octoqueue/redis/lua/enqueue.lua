@@ -8,7 +8,7 @@
 --                that lines share;
 --                then for each block (one queue and lane), in order:
 --            [3] stats hash of the queue
---            [4] doorbell of the queue, when the block has one
+--            [4] doorbell of the queue and the set of marks, when the block has them
 --            [5] the lane's list, one for each partition of the call
 --            [6] the lane's gated zset
 --            [7] the queue's delayed zset, one for each partition, when the block has delayed ones
@@ -27,6 +27,7 @@
 --#include now
 --#include header
 --#include doorbell
+--#include marks
 --#include push_many
 --#include delay_until
 --#include once
@@ -57,7 +58,7 @@ for index = 1, tonumber(ARGV[4]) do
   local block = { enqueued = 0, wake = false, values = {} }
   local partitions = tonumber(ARGV[arg + 2])
   block.stats, key = KEYS[key], key + 1
-  if ARGV[arg + 3] == '1' then block.bell, key = KEYS[key], key + 1 end
+  if ARGV[arg + 3] == '1' then block.bell, block.marks, key = KEYS[key], KEYS[key + 1], key + 2 end
   block.lists, key = key, key + partitions
   block.ready = room(READY, ARGV[arg], block.lists, partitions)
   block.ready.depth, key = block.ready.depth + redis.call('ZCARD', KEYS[key]), key + 1
@@ -127,6 +128,7 @@ local function store(at)
   local unique = locks and unique_of(at)
   if unique then lock_key(locks, locks_end, unique, id_of(payload), now) end
   block.enqueued = block.enqueued + 1
+  if delay == 0 then block.lane = lane_of(payload) - 1 end
   local extension = delay == 0 and block.lines and gates_of(payload)
   if extension then
     wait_in_line(block.lines, lane_of(payload), ready_from(payload, packed_now), extension)
@@ -171,6 +173,7 @@ end
 for _, block in ipairs(blocks) do
   for partition, values in pairs(block.values) do push_many(KEYS[block.lists + partition], values) end
   if block.enqueued > 0 then redis.call('HINCRBY', block.stats, 'enqueued', block.enqueued) end
+  if block.lane then mark(block.marks, block.lane, block.stats) end
   if next(block.values) or block.wake then ring(block.bell) end
 end
 return { refused, duplicates }

@@ -3,7 +3,7 @@
 -- Guarantee  Messages of one group are stored all or none; groups are independent.
 -- KEYS       [1] stats hash of the queue   [2] the lane's gated zset
 --            [3] the lane's list, one for each partition of the call
---            [4] doorbell of the queue, when the call has one
+--            [4] doorbell of the queue and the set of marks, when the call has them
 -- ARGV       [1] now in ms, or 0 for the server's clock   [2] bound of the lane   [3] partitions
 --            [4] how many messages each group has, 4 bytes a group
 --            [5] the partition of each message from 0, 2 bytes a message
@@ -11,6 +11,7 @@
 -- Returns    for each refused group: its number from 0, depth (flat)
 --#include now
 --#include doorbell
+--#include marks
 --#include push_many
 
 local call, byte, sub, unpacked = redis.call, string.byte, string.sub, struct.unpack
@@ -42,6 +43,7 @@ end
 if enqueued > 0 then
   for partition, list in pairs(values) do push_many(KEYS[3 + partition], list) end
   call('HINCRBY', KEYS[1], 'enqueued', enqueued)
+  mark(KEYS[4 + partitions], byte(ARGV[6], 3), KEYS[1])
   ring(KEYS[3 + partitions])
 end
 return refused

@@ -38,6 +38,7 @@ def test_a_call_names_the_lane_once_and_says_where_each_message_goes() -> None:
         "{oq:0}:q:low",
         "{oq:1}:q:low",
         "{oq:bell}:q",
+        "{oq:0}:marks",
     ]
     assert call.args[:4] == [7, 9, 2, b"\0\0\0\2\0\0\0\1"]
     placed = [PartitionMap(2).of_id(MessageId(number.to_bytes(16))) for number in (1, 2, 700)]

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from octoqueue.primitives.envelope import Header, pack_header
+from octoqueue.primitives.envelope import Flag, Header, pack_header
+from octoqueue.primitives.extension import Extension, pack_extension
 from octoqueue.primitives.ids import MessageId, text_from_id
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import (
@@ -53,6 +54,7 @@ def test_an_enqueue_names_each_lane_once_with_all_its_partitions() -> None:
     assert call.keys == [
         "{oq:0}:q:stats",
         "{oq:bell}:q",
+        "{oq:0}:marks",
         "{oq:0}:q:low",
         "{oq:1}:q:low",
         "{oq:0}:q:gated:low",
@@ -81,7 +83,7 @@ def test_refusals_are_read_back_by_their_blocks() -> None:
 
 def test_a_claim_reads_back_its_leases() -> None:
     keys = claim_keys(WHOLE, SESSION, ["a", "b"])
-    assert len(keys) == 3 + 4 + 2 * (2 + 12 + 2 * 3 + 3)
+    assert len(keys) == 3 + 4 + 1 + 2 * (2 + 12 + 2 * 3 + 3)
     call = claim_call(
         WHOLE,
         keys,
@@ -92,7 +94,7 @@ def test_a_claim_reads_back_its_leases() -> None:
         rotation=3,
         now_ms=1,
     )
-    assert call.args == [1, "w", b"\0\0\0\5", 10, 2, 2, 1, 3]
+    assert call.args == [1, "w", b"\0\0\0\5", 10, 2, 2, 1, 3, 2, ""]
     answer = [2, 1, [payload(1), payload(2)], -1, 2, [payload(3)]]
     to_run, to_end = leases_from(answer, WHOLE, ["a", "b"], b"\0\0\0\5")
     assert to_run == [Lease("b", 0, LeaseToken(ident(n) + b"\0\0\0\5"), payload(n)) for n in (1, 2)]
@@ -120,7 +122,7 @@ def test_acks_are_grouped_by_queue_whatever_partition_they_come_from() -> None:
     )
     assert keys == [TOMBSTONES, leased[0], stats[0], leased[1], stats[1]]
     acked = [2, 2, 3, 0, 2, lease(1).token, lease(3).token, 4, 5, 0, 1, lease(2).token]
-    assert args == [0, 1, 0, 0, 0, 0, *acked, 0, 0, 0]
+    assert args == [0, 1, 0, 0, 0, 0, 0, *acked, 0, 0, 0]
 
 
 def test_an_ack_in_a_queue_with_a_cap_rings_its_bell() -> None:
@@ -134,13 +136,32 @@ def test_an_ack_in_a_queue_with_a_cap_rings_its_bell() -> None:
         capped={"q"},
     )
     bell = call.keys.index("{oq:bell}:q") + 1
-    assert call.args[6:12] == [1, 3, 5, bell, 1, lease(1).token]
+    assert call.args[7:13] == [1, 4, 6, bell, 1, lease(1).token]
+
+
+def test_acks_of_messages_with_gates_and_nothing_else_go_in_groups_too() -> None:
+    extension = pack_extension(Extension(tenant="acme"))
+    gated, tried, telling = (
+        pack_header(Header(ident(number), Lane.LOW, flags, attempt=attempt)) + extension + b"{}"
+        for number, flags, attempt in (
+            (1, Flag.EXTENDED, 0),
+            (2, Flag.EXTENDED, 1),
+            (3, Flag.EXTENDED | Flag.EVENTS, 0),
+        )
+    )
+    leases = [lease(n)._replace(payload=p) for n, p in enumerate((gated, tried, telling), 1)]
+    keys, args = commit(leases, [])
+    lines = keys.index("{oq:0}:q:ring:high") + 1
+    bell = keys.index("{oq:bell}:q") + 1
+    at = args.index(lease(1).token)
+    assert args[at - 7 : at + 2] == [0, 0, 1, 10, 11, bell, lines, 1, lease(1).token, 2][-9:]
+    assert args[at + 1] == 2, "the others are settlements"
 
 
 def test_running_times_are_counted_where_the_queue_counts() -> None:
     keys, args = commit([], [], {"q": RunTime(count=2, total_us=3, squares_ms2=4)})
     assert keys == [TOMBSTONES, "{oq:0}:q:stats"]
-    assert args == [0, 1, 0, 0, 0, 0, 0, 1, 2, 2, 3, 4, 0, 0]
+    assert args == [0, 1, 0, 0, 0, 0, 0, 0, 1, 2, 2, 3, 4, 0, 0]
 
 
 def test_a_settlement_names_only_the_keys_of_its_outcome() -> None:
@@ -156,6 +177,7 @@ def test_a_settlement_names_only_the_keys_of_its_outcome() -> None:
     for outcome, more in expected.items():
         keys, _ = commit([], [Settlement(lease=lease(1), outcome=outcome)])
         always = {TOMBSTONES, f"{TOMBSTONES}:expiry", "{oq:0}:q:leased:w", "{oq:0}:q:stats"}
+        always.add("{oq:0}:marks")
         assert set(keys) == always | more
 
 
