@@ -69,17 +69,15 @@ def enqueue_plain_call(
         places: `PartitionMap.places`.
         now_ms: a clock for tests; 0 for the server's own.
     """
-    if len(groups) == 1:
-        payloads = [message.payload for message in groups[0]]
-        sizes = _ONE if len(payloads) == 1 else struct.pack(">I", len(payloads))
+    keys, bound, partitions = lane
+    mask = len(places) - 1  # of the last two bytes of an id, see `primitives/ids.py`
+    if len(groups) == 1 and len(groups[0]) == 1:  # most calls, and this is most of their cost
+        payload = groups[0][0].payload
+        where = places[(payload[30] << 8 | payload[31]) & mask]
+        args: list[str | bytes | int] = [now_ms, bound, partitions, _ONE, where, payload]
     else:
         payloads = [message.payload for group in groups for message in group]
         sizes = struct.pack(f">{len(groups)}I", *map(len, groups))
-    # The last two bytes of the id: see `primitives/ids.py`.
-    mask = len(places) - 1
-    where = b"".join([places[(p[30] << 8 | p[31]) & mask] for p in payloads])
-    return ScriptCall(
-        script("enqueue_plain"),
-        lane.keys,
-        [now_ms, lane.bound, lane.partitions, sizes, where, *payloads],
-    )
+        where = b"".join([places[(p[30] << 8 | p[31]) & mask] for p in payloads])
+        args = [now_ms, bound, partitions, sizes, where, *payloads]
+    return ScriptCall(script("enqueue_plain"), keys, args)
