@@ -172,10 +172,10 @@ EVERYONE = (
     _peer(
         "rq",
         "with_rq",
-        frozenset({"drain", "sync", "latency", "priority", "each", "bulk"}),
+        frozenset({"drain", "sync", "priority", "each", "bulk"}),
         rates=(400, 1_500),
         order={},
-        tuning="SimpleWorker (no fork a job), no results; one job at a time, so not for I/O",
+        tuning="SimpleWorker (no fork a job), no results; one at a time: not for I/O and 300/s",
     ),
     _peer(
         "streaq",

@@ -132,6 +132,13 @@ def ordered() -> Order:
     return Order(facts["url"], facts["what"], facts["folder"], facts)
 
 
+def _speak_alone() -> None:
+    """Keep standard output for what we say; what anybody else prints goes to the log."""
+    own = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    sys.stdout = os.fdopen(own, "w", encoding="utf-8")
+
+
 @functools.cache
 def bodies() -> Bodies:
     """Return the bodies of this process, always the same ones."""
@@ -159,6 +166,7 @@ def play(
     post: Callable[[Order], AbstractContextManager[Post]],
 ) -> None:
     """Do what was ordered, with a client that blocks."""
+    _speak_alone()
     wanted = ordered()
     if wanted.what == "work":
         work(wanted)
@@ -174,6 +182,7 @@ def play_async(
     run: Callable[[Any], object],
 ) -> None:
     """Do what was ordered, with a client for asyncio; `run` runs a coroutine to its end."""
+    _speak_alone()
     wanted = ordered()
 
     async def send() -> None:
