@@ -84,6 +84,7 @@ class PostgresPool:
                 timeout=self._connect_timeout.total_seconds(),
                 command_timeout=self._budget_seconds,
                 server_settings=_server_settings(self._application_name, self._query_timeout),
+                init=_prefer_indexes,
                 reset=_keep_session,
             )
         except DRIVER_ERRORS as exc:
@@ -207,6 +208,11 @@ async def _fetch(pool: _Pool, statement: Statement, arguments: tuple[Any, ...]) 
         raise
     finally:
         await pool.release(connection)
+
+
+async def _prefer_indexes(connection: Connection) -> None:
+    """Prepare a new connection."""
+    await connection.execute(load_statements("upkeep")["prefer_indexes"].text)
 
 
 async def _keep_session(_connection: object) -> None:

@@ -8,6 +8,7 @@ import pytest
 from octoqueue.errors import StoreRefused
 from octoqueue.postgres.migrator import Migrator
 from octoqueue.postgres.pool import PostgresPool
+from octoqueue.postgres.statements import Statement, load_statements
 from octoqueue.primitives.lane import Lane
 from octoqueue.workflow.postgres_tasks import PostgresTaskStore
 from octoqueue.workflow.tasks import (
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from octoqueue.postgres.pool import Record
-    from octoqueue.postgres.statements import Statement
 
 
 @pytest.fixture
@@ -122,3 +122,24 @@ async def test_a_thousand_concurrent_tasks_take_few_statements(
     found = await asyncio.gather(*(store.get(task_id) for task_id in tasks))
     assert all(found)
     assert len(statements) <= 8
+
+
+async def test_rows_are_found_by_index_while_the_table_is_so_small_that_reading_it_is_cheaper(
+    store: PostgresTaskStore, pool: PostgresPool
+) -> None:
+    """A plan made for a small table is kept while it grows: every group would read all of it."""
+    ids = [await in_status(store, TaskStatus.RUNNING) for _ in range(3)]
+    await pool.fetch(Statement(name="make_statistics", text="analyze tasks", parameters=0))
+    moves: dict[str, tuple[object, ...]] = {
+        "get_tasks": (ids,),
+        "start_tasks": (ids, ["coder"] * 3),
+        "finish_tasks": (ids, ["failed"] * 3, [None] * 3, ["{}"] * 3, [1] * 3),
+        "withdraw_tasks": (ids,),
+    }
+    for name, arguments in moves.items():
+        text = f"explain {load_statements('tasks')[name].text}"
+        explained = Statement(name="explain_plan", text=text, parameters=len(arguments))
+        plan = "\n".join(row[0] for row in await pool.fetch(explained, *arguments))
+        assert "Index Scan using tasks_pkey" in plan or "Bitmap Index Scan" in plan, plan
+        assert "Seq Scan" not in plan
+        assert "Hash Join" not in plan

@@ -53,14 +53,14 @@ where task_id = any($1::uuid[]);
 with wanted as (
   select w.task_id, w.arm from unnest($1::uuid[], $2::text[]) as w (task_id, arm)
 ), held as materialized (
-  select tasks.task_id, tasks.status
+  select tasks.task_id, tasks.status, wanted.arm
   from tasks join wanted using (task_id)
   order by tasks.task_id
   for update of tasks
 ), moved as (
   update tasks
-  set status = 'running', arm = wanted.arm, started_at = greatest(now(), tasks.created_at)
-  from held join wanted using (task_id)
+  set status = 'running', arm = held.arm, started_at = greatest(now(), tasks.created_at)
+  from held
   where tasks.task_id = held.task_id and held.status = 'queued'
 )
 select held.task_id, held.status from held;
@@ -78,21 +78,23 @@ with wanted as (
   from unnest($1::uuid[], $2::text[], $3::jsonb[], $4::jsonb[], $5::int4[])
     as w (task_id, status, result, error, attempts)
 ), held as materialized (
-  select tasks.task_id, tasks.status
+  select
+    tasks.task_id, tasks.status,
+    wanted.status as ending, wanted.result, wanted.error, wanted.attempts
   from tasks join wanted using (task_id)
   order by tasks.task_id
   for update of tasks
 ), moved as (
   update tasks
   set
-    status = wanted.status,
-    result = wanted.result,
-    error = wanted.error,
-    attempts = wanted.attempts,
+    status = held.ending,
+    result = held.result,
+    error = held.error,
+    attempts = held.attempts,
     finished_at = greatest(now(), tasks.created_at, tasks.started_at)
-  from held join wanted using (task_id)
+  from held
   where tasks.task_id = held.task_id
-    and (held.status = 'running' or (held.status = 'queued' and wanted.status = 'failed'))
+    and (held.status = 'running' or (held.status = 'queued' and held.ending = 'failed'))
 )
 select held.task_id, held.status from held;
 
