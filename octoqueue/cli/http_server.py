@@ -12,6 +12,7 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from octoqueue.cli.footprint import settle_in
 from octoqueue.cli.joined_writes import JoinedWrites
 from octoqueue.cli.worker_process import stop_on_signals
 from octoqueue.errors import ModuleUnusable
@@ -94,6 +95,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
+        settle_in()
         self._on_start()
 
     @contextmanager
