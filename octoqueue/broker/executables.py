@@ -44,8 +44,8 @@ class Executable:
     """Whether there is nothing to look at when a message without options is sent."""
     hooks: Hooks
     """The hooks of a message that carries no options of its own."""
-    is_hooked: bool
-    """Whether there are any."""
+    is_simple: bool
+    """Whether there is nothing to look at when a message without options is run."""
     own_options: frozenset[str]
     shows_message: bool
     """Whether it is a plain dramatiq actor, which may ask dramatiq for the current message."""
@@ -88,6 +88,9 @@ def executable_from(
     options = resolved(actor.options, lane=lane, defaults=defaults)
     admission = admission_from(actor.actor_name, function, actor.options)
     hooks = hooks_of(broker, broker.middleware, own)
+    shows_message = own_function is None and any(
+        isinstance(middleware, CurrentMessage) for middleware in broker.middleware
+    )
     return Executable(
         name=actor.actor_name,
         function=function,
@@ -97,10 +100,10 @@ def executable_from(
         flags=flags_of(results=options.results, events=options.events),
         is_plain=admission is None and options.batch is None and options.expires_ms is None,
         hooks=hooks,
-        is_hooked=bool(hooks),
+        is_simple=not (hooks or shows_message or options.batch or options.max_age)
+        and options.expires_ms is None,
         own_options=own,
-        shows_message=own_function is None
-        and any(isinstance(m, CurrentMessage) for m in broker.middleware),
+        shows_message=shows_message,
         declared=actor.options,
         defaults=defaults,
         broker=broker,

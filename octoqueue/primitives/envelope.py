@@ -46,6 +46,7 @@ MAX_ATTEMPT = 65_535
 
 _FLAGS_AT = 3
 _SMALL_BYTES = 4_096
+_MARK = MARK[0]
 _in_order = itemgetter("queue_name", "actor_name", "args", "kwargs", "options", "message_timestamp")
 
 
@@ -218,13 +219,13 @@ def decode_body(payload: bytes) -> Call:
             text: bytes | memoryview = memoryview(payload)[_body_start(payload) :]
         else:
             text = payload[HEADER_BYTES:]  # a copy that costs less than a view of it
-        fields = value_from(text) if text[: len(MARK)] == MARK else orjson.loads(text)
+        fields = orjson.loads(text) if text[0] != _MARK else value_from(text)
         _, actor, args, kwargs, options, created_at_ms = body = _in_order(fields)
         if len(fields) > len(body):
             own_id, encoded = fields.get("message_id"), _encoded(fields)
         else:
             own_id = encoded = None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise EnvelopeError(f"the body cannot be decoded: {error!r}") from None
     if not (
         type(actor) is str

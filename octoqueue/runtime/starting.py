@@ -68,20 +68,43 @@ def attempt_from(
     payload = lease.payload
     call: Call | None = None
     try:
-        call = _call_in(payload)
+        if not has_good_header(payload):
+            unpack_header(payload)  # says what is wrong
+        call = decode_body(payload)
+        if call.encoded is not None:
+            call = opened(call)
         executable = find(call.actor)
-        own = call.options
-        options = executable.options_for(own) if own else executable.options
-        if options.batch is not None:
-            check_batch_call(call.actor, call.args, call.kwargs)
-        ends = ends_of(call, options.expires_ms) if own or options.expires_ms is not None else None
+        if executable.is_simple and not call.options and not was_lost(payload):
+            context = MessageContext(lease, call, now_ms)
+            return Attempt(lease, call, executable, executable.options, context, began)
+        return _attempt_with(
+            lease, call, executable, max_deliveries=max_deliveries, now_ms=now_ms, began=began
+        )
     except OctoqueueError as error:
         return _unfit(lease, call, None, error)
     except Exception as error:
         # A broken middleware or options nobody foresaw: the others must run.
         log.exception("message_unfit")
         return _unfit(lease, call, None, error)
-    if was_lost(payload) and (deliveries := unpack_header(payload).deliveries) >= max_deliveries:
+
+
+def _attempt_with(
+    lease: Lease,
+    call: Call,
+    executable: Executable,
+    *,
+    max_deliveries: int,
+    now_ms: int,
+    began: float,
+) -> Attempt | Unfit:
+    """Return the attempt of a message at which there is something to look."""
+    own = call.options
+    options = executable.options_for(own) if own else executable.options
+    if options.batch is not None:
+        check_batch_call(call.actor, call.args, call.kwargs)
+    ends = ends_of(call, options.expires_ms) if own or options.expires_ms is not None else None
+    deliveries = unpack_header(lease.payload).deliveries
+    if deliveries >= max_deliveries:
         return _unfit(lease, call, executable, PoisonMessage(deliveries))
     late = _too_late(call, options, ends, now_ms)
     if late is not None:
@@ -91,19 +114,10 @@ def attempt_from(
     attempt = Attempt(lease, call, executable, options, context, began)
     if ends is not None:
         attempt.ends_ms, attempt.deadline_ms = ends.first_ms, ends.deadline_ms
-    if executable.is_hooked or own:
-        attempt.hooks = executable.hooks_for(own) or None
+    attempt.hooks = executable.hooks_for(own) or None
     if attempt.hooks is not None or executable.shows_message:
         attempt.message = proxy_from(attempt.header, call)
     return attempt
-
-
-def _call_in(payload: bytes) -> Call:
-    """Return the call in an envelope; raises like `unpack_header`, `decode_body` and `opened`."""
-    if not has_good_header(payload):
-        unpack_header(payload)  # says what is wrong
-    call = decode_body(payload)
-    return call if call.encoded is None else opened(call)
 
 
 def _unfit(
