@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import gc
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,15 +14,39 @@ from rich.console import Console
 
 from bench import machine, report
 from bench.harness import Bench, measure
-from bench.scenarios import drain, enqueue, growth, io, latency, load, memory, network, priority
+from bench.scenarios import (
+    drain,
+    enqueue,
+    growth,
+    http,
+    io,
+    latency,
+    load,
+    memory,
+    network,
+    priority,
+)
 from bench.server import private_server
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bench.harness import Rounds, Scenario
 
 SCENARIOS: dict[str, Scenario] = {
     module.SCENARIO.name: module.SCENARIO
-    for module in (drain, enqueue, latency, load, io, priority, memory, growth, network)
+    for module in (
+        drain,
+        enqueue,
+        latency,
+        load,
+        io,
+        priority,
+        memory,
+        growth,
+        network,
+        http,
+    )
 }
 _PAGE_WIDTH = 160
 
@@ -32,7 +58,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
         "scenarios",
         nargs="*",
         metavar="scenario",
-        help=f"what to measure, all by default: {', '.join(SCENARIOS)}",
+        help=f"what to measure, all of them by default: {', '.join(SCENARIOS)}",
     )
     parser.add_argument(
         "--repeats", type=_positive, default=5, help="rounds that count, after a warm-up (5)"
@@ -62,6 +88,25 @@ def _thousands(word: str) -> int:
     return number
 
 
+def by_default() -> list[str]:
+    """Return what is measured when nothing is named."""
+    return [name for name, scenario in SCENARIOS.items() if not scenario.on_demand]
+
+
+def told(console: Console) -> Callable[[str], None]:
+    """Return what shows whoever watches how far it is.
+
+    Plainly: a thread that draws a spinner would take its turns in the middle of measurements.
+    """
+
+    def tell(step: str) -> None:
+        if console.is_terminal:
+            console.file.write(f"\r\x1b[2K{step[: console.width - 1]}\r")
+            console.file.flush()
+
+    return tell
+
+
 async def run(asked: argparse.Namespace, console: Console) -> None:
     """Measure what was asked for, printing each scenario when it is done."""
     measured: dict[str, tuple[Scenario, Rounds]] = {}
@@ -71,12 +116,9 @@ async def run(asked: argparse.Namespace, console: Console) -> None:
         facts["other work before"] = _share(await machine.busy_percent())
         report.show_facts(console, facts)
         bench = Bench(server=server, messages=asked.messages)
-        for name in asked.scenarios or SCENARIOS:
+        for name in asked.scenarios or by_default():
             scenario = SCENARIOS[name]
-            with console.status(name) as status:
-                rounds = await measure(
-                    scenario, bench, repeats=asked.repeats, on_step=status.update
-                )
+            rounds = await measure(scenario, bench, repeats=asked.repeats, on_step=told(console))
             report.show(console, scenario, rounds)
             measured[name] = scenario, rounds
         facts["other work after"] = _share(await machine.busy_percent())
@@ -99,7 +141,12 @@ def main() -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PAGE_WIDTH)
-    uvloop.run(run(parsed(), console))
+    asked = parsed()
+    gc.collect()
+    gc.freeze()  # what is loaded will stay: senders in this process need not look at it again
+    began = time.monotonic()
+    uvloop.run(run(asked, console))
+    console.print(f"[dim]{time.monotonic() - began:.0f} seconds in all", highlight=False)
 
 
 if __name__ == "__main__":
