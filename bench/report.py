@@ -57,6 +57,7 @@ def as_json(facts: dict[str, str], measured: dict[str, tuple[Scenario, Rounds]])
         "scenarios": {
             name: {
                 "question": scenario.question,
+                "better": {each.name: each.better for each in scenario.figures if each.better},
                 "rounds": rounds,
                 "medians": {
                     side: {figure: spread_of(values).median for figure, values in figures.items()}
