@@ -47,6 +47,7 @@ MAX_ATTEMPT = 65_535
 _FLAGS_AT = 3
 _SMALL_BYTES = 4_096
 _MARK = MARK[0]
+_LEAST_FIELDS = 6
 _in_order = itemgetter("queue_name", "actor_name", "args", "kwargs", "options", "message_timestamp")
 
 
@@ -220,8 +221,8 @@ def decode_body(payload: bytes) -> Call:
         else:
             text = payload[HEADER_BYTES:]  # a copy that costs less than a view of it
         fields = orjson.loads(text) if text[0] != _MARK else value_from(text)
-        _, actor, args, kwargs, options, created_at_ms = body = _in_order(fields)
-        if len(fields) > len(body):
+        queue, actor, args, kwargs, options, created_at_ms = _in_order(fields)
+        if len(fields) > _LEAST_FIELDS:
             own_id, encoded = fields.get("message_id"), _encoded(fields)
         else:
             own_id = encoded = None
@@ -236,7 +237,7 @@ def decode_body(payload: bytes) -> Call:
         and (own_id is None or type(own_id) is str)
     ):
         raise EnvelopeError("a field of the body has the wrong type")
-    return Call(*body, own_id, encoded)
+    return Call(queue, actor, args, kwargs, options, created_at_ms, own_id, encoded)
 
 
 def _encoded(fields: dict[str, Json]) -> Encoded | None:
