@@ -42,17 +42,28 @@ FAILURES = (RedisError, RedisClusterException, OSError, AttributeError)
 cluster dies, one task closes the connection another sends on, which ends in an AttributeError."""
 
 
+_UVLOOP_LOST = "the handler is closed"
+"""How uvloop says, in a RuntimeError, that a connection was lost before it is written to."""
+
+
 async def cancellable(answer: Awaitable[Any]) -> Any:
     """Await an answer of redis-py; raise the cancellation it may have swallowed.
 
     It sends under `asyncio.wait_for`, which before Python 3.12 returns normally when it is
     cancelled in the instant its work is done: a loop around a command would never end.
+
+    Raises:
+        RedisConnectionError: uvloop said so in its own way; all else is raised as it is.
     """
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - awaited by a coroutine
     requests = task.cancelling()
     try:
         return await answer
+    except RuntimeError as error:
+        if _UVLOOP_LOST not in str(error):
+            raise
+        raise RedisConnectionError(str(error)) from error
     finally:
         if task.cancelling() > requests:
             raise asyncio.CancelledError

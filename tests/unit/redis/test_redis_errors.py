@@ -93,6 +93,18 @@ async def test_what_is_not_cancelled_is_answered_and_raised_as_it_is() -> None:
         await cancellable(asyncio.wait_for(asyncio.Event().wait(), 0.001))
 
 
+async def test_what_uvloop_says_of_a_lost_connection_is_a_lost_connection() -> None:
+    said = "unable to perform operation on <UnixTransport closed=True>; the handler is closed"
+    with pytest.raises(of_redis.ConnectionError, match="handler is closed"):
+        await cancellable(failing(RuntimeError(said)))
+    with pytest.raises(RuntimeError, match="loop"):
+        await cancellable(failing(RuntimeError("Event loop is closed")))
+
+
+async def failing(error: Exception) -> None:
+    raise error
+
+
 async def test_a_timeout_around_it_is_still_a_timeout() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.001):
