@@ -31,7 +31,14 @@ from octoqueue.primitives.messages import (
     SessionId,
     Settlement,
 )
-from octoqueue.redis.calls.claim import SESSION_UNKNOWN, claim_call, claim_keys, leases_from
+from octoqueue.redis.calls.claim import (
+    SESSION_UNKNOWN,
+    claim_call,
+    claim_keys,
+    leases_from,
+    queue_keys,
+    shared_keys,
+)
 from octoqueue.redis.calls.commit import commit_call
 from octoqueue.redis.calls.upkeep import stats_call
 
@@ -48,6 +55,8 @@ if TYPE_CHECKING:
 
 MANY_QUEUES = 8
 """One claim covers so many queues, all partitions and lanes of them; of more, those with marks."""
+SOME_QUEUES = 4
+"""So many of those: the first mostly have enough, and each adds to what a call costs."""
 _ALL_LANES = "7"
 
 
@@ -65,7 +74,7 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
         super().__init__(client, options, per_partition=per_partition, now_ms=now_ms)
         self._claim_numbers = itertools.count(1)
         self._turns = itertools.count(1)
-        self._claim_keys: dict[tuple[int, SessionId, tuple[str, ...]], list[str]] = {}
+        self._claim_keys: dict[tuple[int, SessionId, tuple[str, ...] | str], list[str]] = {}
         self._mark_places: dict[tuple[str, ...], dict[bytes, tuple[str, Lane]]] = {}
         self._looks = Looks()
 
@@ -123,7 +132,7 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
         marked.update((name, marked.get(name, int(_ALL_LANES))) for name in first)
         leases: list[Lease] = []
         while marked and len(leases) < limit:
-            some, marked = next_some(marked, first=first, most=MANY_QUEUES, turn=turn)
+            some, marked = next_some(marked, first=first, most=SOME_QUEUES, turn=turn)
             left = limit - len(leases)
             leases += await self._claim_in(scope, session, some.queues, left, some=some)
             first = first.difference(some.queues)
@@ -202,12 +211,12 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
         """Return a claim and its number."""
         number = next(self._claim_numbers)
         claim_number = (number & 0xFFFFFFFF).to_bytes(4)
-        place = (scope.home, session, queues)
-        keys = self._claim_keys.get(place)
-        if keys is None:
-            keys = claim_keys(scope, session, queues)
-            if some is None:  # some of many are others every time
-                self._claim_keys[place] = keys
+        if some is None:
+            keys = self._cached_keys(scope, session, queues)
+        else:  # they are others every time
+            keys = shared_keys(scope)
+            for queue in queues:
+                keys += self._cached_keys(scope, session, queue)
         call = claim_call(
             scope,
             keys,
@@ -221,6 +230,20 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
             now_ms=self._now(),
         )
         return call, claim_number
+
+    def _cached_keys(
+        self, scope: Scope, session: SessionId, queues: tuple[str, ...] | str
+    ) -> list[str]:
+        """Return the keys of a claim from some queues, or those of one queue in it."""
+        place = (scope.home, session, queues)
+        keys = self._claim_keys.get(place)
+        if keys is None:
+            if isinstance(queues, str):
+                keys = queue_keys(scope, session, queues)
+            else:
+                keys = claim_keys(scope, session, queues)
+            self._claim_keys[place] = keys
+        return keys
 
     async def _leased(
         self,

@@ -60,15 +60,22 @@ def next_some(
     names = list(marked)
     start = turn % len(names)
     names = names[start:] + names[:start]
-    names.sort(key=lambda name: (name not in first, _highest(marked[name])))
+    names.sort(key=lambda name: _HIGHEST[marked[name]])
+    if first:
+        names.sort(key=lambda name: name not in first)
     chosen, others = names[:most], names[most:]
-    lowest = min((_highest(marked[name]) for name in others), default=Lane.LOW)
+    lowest = min((_HIGHEST[marked[name]] for name in others), default=Lane.LOW)
     served = (2 << lowest) - 1
-    left = {name: lanes & ~served for name, lanes in marked.items() if name in chosen}
-    left = {name: left.get(name, lanes) for name, lanes in marked.items() if left.get(name, lanes)}
+    left = dict(marked)
+    for name in chosen:
+        left[name] &= ~served
+        if not left[name]:
+            del left[name]
     digits = "".join(str(marked[name] & served) for name in chosen)
     return Some(tuple(chosen), lowest, digits), left
 
 
-def _highest(lanes: int) -> Lane:
-    return next(lane for lane in LANES if lanes >> lane & 1)
+_HIGHEST = tuple(
+    next((lane for lane in LANES if lanes >> lane & 1), Lane.LOW) for lanes in range(8)
+)
+"""Of lanes given as bits the highest."""

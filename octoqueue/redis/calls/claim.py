@@ -27,16 +27,33 @@ _lease: Callable[[tuple[str, int, bytes, bytes]], Lease] = partial(
 
 def claim_keys(scope: Scope, session: SessionId, queues: Sequence[str]) -> list[str]:
     """Return the keys of a claim; the same for every claim of a session."""
-    names = [scope.workers(), scope.tombstones(), scope.locks(), *scope.gate_keys(), scope.marks()]
+    names = shared_keys(scope)
     for queue in queues:
-        names.append(scope.stats(queue))
-        if scope.bells:
-            names.append(scope.keys.bell(queue))
-        names += scope.line_keys(queue)
-        for lane in LANES:
-            names += [scope.keys.lane(partition, queue, lane) for partition in scope.partitions]
-        names.append(scope.leased(queue, session))
-        names += (scope.keys.dead(scope.home, queue), scope.keys.dead_messages(scope.home, queue))
+        names += queue_keys(scope, session, queue)
+    return names
+
+
+def shared_keys(scope: Scope) -> list[str]:
+    """Return the keys that stand before those of the queues."""
+    return [
+        scope.workers(),
+        scope.tombstones(),
+        scope.locks(),
+        *scope.gate_keys(),
+        scope.marks(),
+    ]
+
+
+def queue_keys(scope: Scope, session: SessionId, queue: str) -> list[str]:
+    """Return the keys of one queue."""
+    names = [scope.stats(queue)]
+    if scope.bells:
+        names.append(scope.keys.bell(queue))
+    names += scope.line_keys(queue)
+    for lane in LANES:
+        names += [scope.keys.lane(partition, queue, lane) for partition in scope.partitions]
+    names.append(scope.leased(queue, session))
+    names += (scope.keys.dead(scope.home, queue), scope.keys.dead_messages(scope.home, queue))
     return names
 
 
