@@ -215,13 +215,13 @@ def _load(wanted: Order) -> Load:
     )
 
 
-def _arguments(load: Load) -> tuple[Any, ...]:
-    return (load.urgent,) if load.task == "spin" else ()
+def _arguments(load: Load, *, urgent: bool) -> tuple[Any, ...]:
+    return (urgent,) if load.task == "spin" else ()
 
 
 def _send(wanted: Order, how: Post) -> None:
     load = _load(wanted)
-    arguments = _arguments(load)
+    first, arguments = (_arguments(load, urgent=urgent) for urgent in (False, load.urgent))
     if load.how == "arrivals":
         say("ready")
         sys.stdin.readline()
@@ -231,7 +231,7 @@ def _send(wanted: Order, how: Post) -> None:
         say("sent")
         return
     for _ in range(load.warm):
-        how.send(load.task, arguments, urgent=load.urgent)
+        how.send(load.task, first, urgent=False)
     say("ready")
     sys.stdin.readline()
     with _timed():
@@ -245,7 +245,7 @@ def _send(wanted: Order, how: Post) -> None:
 
 async def _asend(wanted: Order, how: Post) -> None:
     load = _load(wanted)
-    arguments = _arguments(load)
+    first, arguments = (_arguments(load, urgent=urgent) for urgent in (False, load.urgent))
     if load.how == "arrivals":
         say("ready")
         await told()
@@ -253,7 +253,7 @@ async def _asend(wanted: Order, how: Post) -> None:
         say("sent")
         return
     for _ in range(load.warm):
-        await how.send(load.task, arguments, urgent=load.urgent)
+        await how.send(load.task, first, urgent=False)
     say("ready")
     await told()
     with _timed():

@@ -40,6 +40,7 @@ _LOW_BEFORE = 250
 _LOOK_AGAIN_SECONDS = 0.005
 _SHARED = Path("/dev/shm")  # noqa: S108 - files that are mapped belong in memory
 _IN_MEMORY = _SHARED if _SHARED.is_dir() else None
+_WARM_SENDS = 200
 _STALLED_SECONDS = 15.0
 
 
@@ -240,7 +241,7 @@ async def enqueue(peer: Peer, bench: Bench, *, how: str) -> dict[str, float]:
     """Send messages: one by one, from a hundred coroutines, or in calls of a thousand."""
     count = peer.sends * {"each": 1, "together": 2, "bulk": 4}[how]
     async with played(peer, bench) as play:
-        sender = await play.sender("noop", how, count, warm=200)
+        sender = await play.sender("noop", how, count, warm=_WARM_SENDS)
         sender.go_on()
         sent = await sender.expect("sent")
     return {
@@ -275,7 +276,7 @@ async def priority(peer: Peer, bench: Bench) -> dict[str, float]:
         low = await play.sender("spin", how, _LOW, **peer.ranks)
         low.go_on()
         await low.expect("sent")
-        high = await play.sender("spin", how, _HIGH, urgent=True, **peer.ranks)
+        high = await play.sender("spin", how, _HIGH, urgent=True, warm=_WARM_SENDS, **peer.ranks)
         (worker,) = await play.workers(peer.ranks, 1)
         worker.child.go_on()
         await play.until("ran", lambda seen: seen.total >= _LOW_BEFORE)

@@ -74,9 +74,12 @@ async function work() {
 
 async function send() {
   const queue = new Queue('bench', { connection });
-  const one = (data = {}) => queue.add(order.task, data, order.urgent ? { priority: 1 } : options);
-  const options = order.task === 'spin' ? { priority: 10 } : {};
-  const data = order.task === 'spin' ? { urgent: order.urgent ?? false } : {};
+  const add = (data, options) => queue.add(order.task, data, options);
+  const spins = order.task === 'spin';
+  const first = () => add(spins ? { urgent: false } : {}, spins ? { priority: 10 } : {});
+  const data = spins ? { urgent: order.urgent ?? false } : {};
+  const options = spins ? { priority: order.urgent ? 1 : 10 } : {};
+  const one = (own = data) => add(own, options);
   await queue.waitUntilReady();
   if (order.how === 'arrivals') {
     say('ready');
@@ -85,13 +88,13 @@ async function send() {
     say('sent');
     return;
   }
-  for (let number = 0; number < order.warm; number += 1) await one(data);
+  for (let number = 0; number < order.warm; number += 1) await first();
   say('ready');
   await told();
   const beganNs = nowNs();
   const cpuBegan = process.cpuUsage();
   const repeat = async (times) => {
-    for (let number = 0; number < times; number += 1) await one(data);
+    for (let number = 0; number < times; number += 1) await one();
   };
   if (order.how === 'bulk') {
     for (let first = 0; first < order.count; first += BATCH) {
