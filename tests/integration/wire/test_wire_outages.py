@@ -280,3 +280,21 @@ def echo(word: str) -> ScriptCall:
     source = "return ARGV[1]"
     sha = sha1(source.encode(), usedforsecurity=False).hexdigest()
     return ScriptCall(Script("echo", source, sha), [], [word])
+
+
+async def test_a_link_that_breaks_while_the_connection_is_made_is_an_outage(
+    server: RedisProcess, tmp_path: Path
+) -> None:
+    link = Half(str(server.socket))
+    async with await asyncio.start_unix_server(link.serve, tmp_path / "s"):
+        for passes in (0, 1, 5, 6, 12):
+            link.hangs_up, link.passes = True, passes
+            client = RedisClient(f"unix://{tmp_path / 's'}", timeout=TIMEOUT)
+            asked = [client.command("PING"), client.wait_for_push(["bell"], timeout=TIMEOUT)]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            assert {type(answer) for answer in answers} <= {StoreUnavailable, bytes, type(None)}
+            assert StoreUnavailable in {type(answer) for answer in answers}
+            link.passes, link.hangs_up = 1 << 30, False
+            assert await client.command("PING") == b"PONG"
+            await client.aclose()
+        await asyncio.gather(*link.serving)
