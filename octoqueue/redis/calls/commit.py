@@ -145,6 +145,8 @@ def _add_extended_acks(
 
 def _by_queue(leases: Sequence[Lease]) -> dict[str, list[bytes]]:
     """Return the tokens of leases."""
+    if len({lease.queue for lease in leases}) == 1:  # as mostly
+        return {leases[0].queue: [lease.token for lease in leases]}
     groups: dict[str, list[bytes]] = {}
     for queue, _, token, _ in leases:
         tokens = groups.get(queue)
