@@ -12,7 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 MOST_BYTES: Final = 64 * 1024
 """More than this leaves at once, so that whoever writes hears that nobody reads."""
@@ -41,11 +41,20 @@ class JoinedWrites:
         if self._bytes > MOST_BYTES:
             self.flush()
 
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        """Send several pieces, as `write` does."""
+        self.write(b"".join(pieces))
+
     def flush(self) -> None:
         """Send now what was written."""
         pieces, self._pieces, self._bytes = self._pieces, [], 0
         if pieces and not self._transport.is_closing():
             self._transport.write(b"".join(pieces))
+
+    def write_eof(self) -> None:
+        """Send what was written, and say that nothing follows."""
+        self.flush()
+        self._transport.write_eof()
 
     def close(self) -> None:
         """Send what was written, and close."""

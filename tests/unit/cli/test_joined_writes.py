@@ -23,6 +23,9 @@ class Wire:
     def write(self, data: bytes) -> None:
         self.sent.append(data)
 
+    def write_eof(self) -> None:
+        self.sent.append(b"<end>")
+
     def close(self) -> None:
         self.is_closed = True
 
@@ -82,6 +85,17 @@ def test_what_was_written_leaves_before_the_end(
     assert (wire.sent, wire.is_closed) == ([b"last words"], True)
     turns.pop()()
     assert wire.sent == [b"last words"]
+
+
+def test_nothing_overtakes_what_was_written(
+    joined: JoinedWrites, wire: Wire, turns: list[Callable[[], None]]
+) -> None:
+    joined.write(b"one ")
+    joined.writelines([b"two ", b"three"])
+    joined.write_eof()
+    assert wire.sent == [b"one two three", b"<end>"]
+    turns.pop()()
+    assert wire.sent[2:] == []
 
 
 def test_nothing_is_written_to_a_connection_that_is_gone(
