@@ -43,8 +43,8 @@ TOLERANCES: dict[str, Tolerance] = {
     RATIO: Tolerance(0.04, 0.0),
     "calls of Python functions": Tolerance(0.015, 0.5),
     "calls of C functions": Tolerance(0.015, 0.5),
-    "Redis commands": Tolerance(0.1, 0.03),
-    "script calls": Tolerance(0.1, 0.01),
+    "Redis commands": Tolerance(0.1, 0.05),
+    "script calls": Tolerance(0.1, 0.015),
 }
 OTHER_PYTHON = Tolerance(0.2, 1.0)
 """For what the interpreter does, in versions other than that of the ceilings."""

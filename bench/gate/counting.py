@@ -49,19 +49,16 @@ NOTHING = Counts(0, 0, 0)
 class Tracer:
     """Counts in the thread that starts it, between start and stop."""
 
-    def __init__(self, *, is_on: bool = True) -> None:
-        """Prepare to count; nothing is counted by one that is not on."""
-        self._is_on = is_on
+    def __init__(self) -> None:
         self._bytecodes: Counter[CodeType] = Counter()
         self._calls: Counter[CodeType] = Counter()
         self._c_calls: Counter[CodeType] = Counter()
 
     def start(self) -> None:
         """Count from now on."""
-        if not self._is_on:
-            return
         gc.collect()
         gc.disable()
+        sys._getframe().f_trace_opcodes = True  # noqa: SLF001 - Python 3.12 asks before, not after
         sys.setprofile(self._profiled)
         sys.settrace(self._called)
 

@@ -120,10 +120,3 @@ def test_the_same_work_has_the_same_count() -> None:
 
     count()
     assert count() == count() != {}
-
-
-def test_a_tracer_that_is_off_counts_nothing() -> None:
-    tracer = Tracer(is_on=False)
-    with traced(tracer):
-        called()
-    assert tracer.by_function() == {}
