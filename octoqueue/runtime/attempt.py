@@ -32,6 +32,8 @@ class Attempt:
     """When it really began; None while it waits for its turn on the loop or for a thread."""
     cpu_seconds: float = 0.0
     """What it has computed in a thread."""
+    run_seconds: float = 0.0
+    """How long it was in that thread."""
     thread_id: int | None = None
     """Set while a thread is inside the actor."""
     expired: bool = False

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from octoqueue.broker.lane_broker import LaneBroker
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.primitives.clock import Clock
+    from octoqueue.runtime.attempt import Attempt
     from octoqueue.runtime.executor import Executor
     from octoqueue.runtime.settler import Settler
 
@@ -110,6 +111,10 @@ class Claimer:
         if not self._executor.running:
             self.idle.set()
 
+    def ran(self, attempt: Attempt) -> None:
+        """Be told of a message that ran in a thread."""
+        self.pace.ran(seconds=attempt.run_seconds, cpu_seconds=attempt.cpu_seconds)
+
     async def run(self, store: LaneStore, executor: Executor, settler: Settler) -> None:
         """Claim until stopped, and begin all that was claimed."""
         self._store, self._executor, self._settler = store, executor, settler
@@ -185,7 +190,7 @@ class Claimer:
     async def _claim_ahead(self, asked: int, *, taken: int) -> int:
         """Send the next claim before what was taken begins; return how much it asks for."""
         most = 0 if self._is_stopped else self._most(taken)
-        if most * _COMPANY < self._slots or self._slots < _COMPANY:
+        if not most or (self.free - taken) * _COMPANY < self._slots or self._slots < _COMPANY:
             return asked
         self._ahead = asyncio.ensure_future(self._claim(most))
         for _ in range(_TURNS_TO_SEND):

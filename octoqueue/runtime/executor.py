@@ -49,7 +49,7 @@ class Executor:
         threads: int,
         max_deliveries: int,
         on_free: Callable[[], None],
-        on_computed: Callable[[float], None],
+        on_ran: Callable[[Attempt], None],
         clock: Clock,
         rng: random.Random | None = None,
         spans_partitions: bool = True,
@@ -59,7 +59,7 @@ class Executor:
         self._events = events
         self._max_deliveries = max_deliveries
         self._on_free = on_free
-        self._on_computed = on_computed
+        self._on_ran = on_ran
         self._clock = clock
         jitter = (rng or random.Random()).random  # noqa: S311 - spreads retries, no secret
         self._endings = Endings(broker, jitter=jitter, clock=clock)
@@ -197,6 +197,7 @@ class Executor:
             return self._between_hooks(attempt, call)
         finally:
             attempt.cpu_seconds = thread_time() - cpu_seconds
+            attempt.run_seconds = self._monotonic() - attempt.entered
 
     def _between_hooks(self, attempt: Attempt, call: Callable[[Attempt], object]) -> object:
         """Run a sync actor between dramatiq's hooks, all in one thread."""
@@ -220,7 +221,7 @@ class Executor:
 
     def _thread_ended(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
         self.in_threads -= 1
-        self._on_computed(attempt.cpu_seconds)
+        self._on_ran(attempt)
         if attempt.ending is None and _is_awaitable(result):
             # A plain function that returned a coroutine: a decorated coroutine function.
             attempt.task = self._loop.create_task(self._await(attempt, result))

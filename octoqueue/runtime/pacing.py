@@ -7,8 +7,9 @@ waiting for a tenth of a second. So the bound is a time, and what a message cost
 those before it.
 
 - Async actors wait for the loop: the measure is the time from the beginning of one to the next.
-- Sync actors share the interpreter lock: when the process computes all the time, more of them at
-  once only stand in each other's way, and the measure is the CPU time of one.
+- Sync actors share the interpreter lock: those that compute only stand in each other's way, and the
+  measure is the CPU time of one. They compute when that is most of the time they take, or when the
+  process has no time to spare.
 
 Weakness: the first claim after a change is as large as before, as nothing is known yet.
 """
@@ -21,6 +22,7 @@ _WEIGHT = 0.3
 """Of the newest measurement."""
 _IS_COMPUTING = 0.85
 """Share of a core from which on a process is taken to do nothing but compute."""
+_MOSTLY = 0.5
 _WINDOW_SECONDS = 0.02
 """Over which that share is measured."""
 
@@ -32,6 +34,7 @@ class Pace:
         self._held_seconds = held_seconds
         self._begin_seconds = 0.0
         self._thread_seconds = 0.0
+        self._thread_cpu_seconds = 0.0
         self._share = 0.0
         self._read: tuple[float, float] | None = None
 
@@ -40,9 +43,10 @@ class Pace:
         if count:
             self._begin_seconds = _moved(self._begin_seconds, seconds / count)
 
-    def computed(self, seconds: float) -> None:
-        """Learn the CPU time of a message that ran in a thread."""
+    def ran(self, *, seconds: float, cpu_seconds: float) -> None:
+        """Learn how long a message ran in a thread, and how much of that it computed."""
         self._thread_seconds = _moved(self._thread_seconds, seconds)
+        self._thread_cpu_seconds = _moved(self._thread_cpu_seconds, cpu_seconds)
 
     def is_due(self, at: float) -> bool:
         """Whether `read` has been called too long ago to know how busy the process is."""
@@ -56,8 +60,9 @@ class Pace:
 
     @property
     def is_computing(self) -> bool:
-        """Whether the process has no time to spare."""
-        return self._share >= _IS_COMPUTING
+        """Whether what runs in threads would gain nothing from more threads."""
+        computes = self._thread_cpu_seconds > _MOSTLY * self._thread_seconds
+        return computes or self._share >= _IS_COMPUTING
 
     def room(self, *, free: int, in_threads: int) -> int:
         """Return how many messages may be claimed now.
@@ -69,8 +74,8 @@ class Pace:
         most = free
         if self._begin_seconds:
             most = min(most, max(int(self._held_seconds / self._begin_seconds), 1))
-        if self._thread_seconds and self.is_computing:
-            together = max(int(self._held_seconds / self._thread_seconds), 1)
+        if self._thread_cpu_seconds and self.is_computing:
+            together = max(int(2 * self._held_seconds / self._thread_cpu_seconds), 1)
             most = min(most, together - in_threads)
         return max(most, 0)
 

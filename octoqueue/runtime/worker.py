@@ -117,7 +117,7 @@ class Worker:
             threads=self.options.threads or self.options.concurrency,
             max_deliveries=self.options.max_deliveries,
             on_free=self._claimer.freed,
-            on_computed=self._claimer.pace.computed,
+            on_ran=self._claimer.ran,
             clock=self._clock,
             spans_partitions=store.spans_partitions,
         )

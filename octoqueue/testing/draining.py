@@ -99,7 +99,7 @@ class Drain:
             threads=self._concurrency,
             max_deliveries=self._broker.defaults.max_deliveries,
             on_free=self._freed.set,
-            on_computed=lambda _: None,
+            on_ran=lambda _: None,
             clock=self._clock,
             spans_partitions=self._store.spans_partitions,
             rng=random.Random(0),  # noqa: S311 - the same delays each time a test runs

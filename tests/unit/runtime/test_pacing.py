@@ -51,7 +51,7 @@ def test_a_slow_one_among_many_is_soon_forgotten() -> None:
 
 def test_threads_that_wait_are_not_held_back_however_many_run() -> None:
     pace = Pace()
-    pace.computed(0.001)
+    pace.ran(seconds=0.1, cpu_seconds=0.001)
     pace.read(at=0.0, cpu=0.0)
     pace.read(at=1.0, cpu=0.3)
     assert not pace.is_computing
@@ -60,11 +60,19 @@ def test_threads_that_wait_are_not_held_back_however_many_run() -> None:
 
 def test_threads_that_compute_are_run_a_few_at_a_time() -> None:
     pace = busy(Pace())
-    pace.computed(0.001)
-    together = HELD_SECONDS // 0.001
+    pace.ran(seconds=0.1, cpu_seconds=0.001)
+    together = 2 * HELD_SECONDS / 0.001
     assert pace.room(free=100, in_threads=0) == together
     assert pace.room(free=98, in_threads=2) == together - 2
     assert pace.room(free=60, in_threads=40) == 0
+
+
+def test_threads_that_mostly_compute_are_run_a_few_at_a_time_though_the_process_has_time() -> None:
+    pace = Pace()
+    pace.read(at=0.0, cpu=0.0)
+    pace.read(at=1.0, cpu=0.5)
+    pace.ran(seconds=0.0012, cpu_seconds=0.001)
+    assert pace.room(free=100, in_threads=0) == 2 * HELD_SECONDS / 0.001
 
 
 def test_how_busy_the_process_is_is_asked_only_now_and_then() -> None:
@@ -91,7 +99,7 @@ def test_room_is_never_more_than_free_slots_and_an_idle_worker_always_has_some(
     for count, seconds in began:
         pace.began(count, seconds=seconds)
     for seconds in computed:
-        pace.computed(seconds)
+        pace.ran(seconds=seconds * 2, cpu_seconds=seconds)
     for at, cpu in readings:
         pace.read(at=at, cpu=cpu)
     assert 0 <= pace.room(free=free, in_threads=free) <= free
