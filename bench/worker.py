@@ -20,6 +20,7 @@ import octoqueue
 from bench.child import order, say, told
 from bench.load import OPTIONS, QUEUE, WARM_MESSAGES, WARM_QUEUE, Actors, actors_on, fill
 from octoqueue.broker.sources import FactorySource
+from octoqueue.cli.footprint import settle_in
 from octoqueue.lanes.redis_store import RedisLaneStore
 from octoqueue.maintenance.promoter import Promoter
 from octoqueue.maintenance.reclaimer import Reclaimer
@@ -128,6 +129,7 @@ async def warm_broker(
     """Give a broker that has run messages before: code is loaded, scripts and connections too."""
     broker = octoqueue.LaneBroker(source=FactorySource(lambda: WatchedStore(ordered["url"], tally)))
     async with broker.connected():
+        settle_in()
         await fill(declare(broker).warm, WARM_MESSAGES)
         await run_until_empty(broker, tally, WARM_QUEUE, ordered["concurrency"])
         yield broker
