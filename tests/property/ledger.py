@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from octoqueue.errors import DelayedFull, LaneFull
 from octoqueue.lanes.answers import Duplicates
-from octoqueue.primitives.envelope import HEADER_BYTES, unpack_header
+from octoqueue.primitives.envelope import HEADER_BYTES, flags_in, unpack_header
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import Enqueue, Lease, LeaseToken, Outcome, Settlement
 from octoqueue.routing.partitions import PartitionMap
@@ -41,6 +41,7 @@ class Entry:
     lane: Lane
     partition: int
     body: bytes
+    flags: int = 0
     ready_at_ms: int = 0
     attempt: int = 0
     deliveries: int = 0
@@ -54,9 +55,10 @@ class Entry:
         return self.ready_at_ms, self.message_id
 
     @property
-    def bytes_order(self) -> tuple[int, int, int, int, bytes]:
-        """How Redis orders payloads that are due in the same millisecond."""
-        return self.lane, self.deliveries, self.attempt, self.ready_at_ms, self.message_id
+    def bytes_order(self) -> tuple[int, int, int, int, int, bytes]:
+        """How Redis orders payloads that are due in the same millisecond: as the header lies."""
+        counts = self.deliveries, self.attempt
+        return self.lane, self.flags, *counts, self.ready_at_ms, self.message_id
 
 
 @dataclass
@@ -128,6 +130,7 @@ class Ledger:
             message.lane,
             self.map.of_id(message.message_id),
             message.payload[HEADER_BYTES:],
+            flags_in(message.payload),
         )
         self._place(entry, message.delay_ms)
 
@@ -359,6 +362,7 @@ def assert_is(lease: Lease, entry: Entry) -> None:
     header = unpack_header(lease.payload)
     assert lease.message_id == header.message_id == entry.message_id
     assert lease.payload[HEADER_BYTES:] == entry.body
+    assert header.flags == entry.flags
     assert (header.attempt, header.deliveries) == (entry.attempt, entry.deliveries)
     assert header.ready_at_ms == entry.ready_at_ms
     assert (lease.queue, header.lane, lease.partition) == entry.place

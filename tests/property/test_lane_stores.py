@@ -9,10 +9,11 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from octoqueue.lanes.options import LaneBounds
 from octoqueue.lanes.redis_store import RedisLaneStore
+from octoqueue.primitives.lane import Lane
 from octoqueue.redis.client import RedisClient
 from octoqueue.testing.memory_lanes import MemoryLaneStore
 from tests.contract.world import fresh_namespace
-from tests.property.lane_machine import OPTIONS, LaneMachine, Subject, subject
+from tests.property.lane_machine import OPTIONS, SESSIONS, LaneMachine, Subject, Wish, subject
 
 if TYPE_CHECKING:
     from octoqueue.lanes.options import LaneOptions
@@ -89,3 +90,18 @@ def test_one_script_a_partition_keeps_its_ledger(redis_url: str) -> None:
             return [subject(on_redis, options)]
 
     run(Machine, examples=30)
+
+
+async def test_the_ledger_knows_the_order_of_what_is_due_in_the_same_millisecond(
+    redis_url: str,
+) -> None:
+    """Some of the messages tell events and some do not: of these the store puts first."""
+    on_redis = OnRedis(redis_url)
+    store = subject(on_redis, OPTIONS)
+    later = [[Wish(queue="coder", lane=Lane.HIGH, delay_ms=400, affinity=0)]] * 4
+    await store.enqueue(later)
+    await store.advance(400)
+    await store.promote("coder")
+    await store.claim(SESSIONS[0], ["coder"], 4)
+    assert len(store.leases) == len(later)
+    await on_redis.client.aclose()
