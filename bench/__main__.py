@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 import uvloop
 from rich.console import Console
+from rich.markup import escape
 
 from bench import machine, report
 from bench.harness import Bench, measure
@@ -88,11 +90,6 @@ def _thousands(word: str) -> int:
     return number
 
 
-def by_default() -> list[str]:
-    """Return what is measured when nothing is named."""
-    return [name for name, scenario in SCENARIOS.items() if not scenario.on_demand]
-
-
 def told(console: Console) -> Callable[[str], None]:
     """Return what shows whoever watches how far it is.
 
@@ -107,18 +104,30 @@ def told(console: Console) -> Callable[[str], None]:
     return tell
 
 
-async def run(asked: argparse.Namespace, console: Console) -> None:
-    """Measure what was asked for, printing each scenario when it is done."""
+async def run(asked: argparse.Namespace, console: Console) -> dict[str, str]:
+    """Measure what was asked for, printing each scenario when it is done.
+
+    Returns:
+        Why the ones failed that did, by name; the others are measured all the same.
+    """
     measured: dict[str, tuple[Scenario, Rounds]] = {}
+    failed: dict[str, str] = {}
     async with private_server() as server:
         facts = machine.facts(redis_version=await server.version())
         facts |= {"rounds": str(asked.repeats), "messages": f"{asked.messages:,}"}
         facts["other work before"] = _share(await machine.busy_percent())
         report.show_facts(console, facts)
         bench = Bench(server=server, messages=asked.messages)
-        for name in asked.scenarios or by_default():
+        for name in asked.scenarios or SCENARIOS:
             scenario = SCENARIOS[name]
-            rounds = await measure(scenario, bench, repeats=asked.repeats, on_step=told(console))
+            try:
+                rounds = await measure(
+                    scenario, bench, repeats=asked.repeats, on_step=told(console)
+                )
+            except Exception as error:  # noqa: BLE001 - shown, and the exit code tells
+                failed[name] = f"{type(error).__name__}: {error}"
+                console.print(f"\n[bold]{name}[/bold] failed: {escape(failed[name])}")
+                continue
             report.show(console, scenario, rounds)
             measured[name] = scenario, rounds
         facts["other work after"] = _share(await machine.busy_percent())
@@ -128,8 +137,9 @@ async def run(asked: argparse.Namespace, console: Console) -> None:
         "Compare only within one run."
     )
     if asked.json is not None:
-        facts_and_rounds = report.as_json(facts, measured)
-        asked.json.write_bytes(orjson.dumps(facts_and_rounds, option=orjson.OPT_INDENT_2))
+        found = report.as_json(facts, measured) | {"failures": failed}
+        asked.json.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    return failed
 
 
 def _share(percent: float | None) -> str:
@@ -145,8 +155,9 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # what is loaded will stay: senders in this process need not look at it again
     began = time.monotonic()
-    uvloop.run(run(asked, console))
+    failed = uvloop.run(run(asked, console))
     console.print(f"[dim]{time.monotonic() - began:.0f} seconds in all", highlight=False)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

@@ -108,8 +108,6 @@ class Scenario:
     """Where a round takes long: fewer count than were asked for."""
     clears: bool = True
     """Whether each side begins with an empty server."""
-    on_demand: bool = False
-    """Measured only when it is named."""
 
 
 async def measure(
