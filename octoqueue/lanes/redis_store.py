@@ -96,7 +96,14 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
         """Wait for a bell, then claim: in one call where one call covers all partitions."""
         if not self.spans_partitions or len(queues) > MANY_QUEUES:
             rung = await self.wait_for_bell(queues, timeout=timeout)
-            return rung, await self.claim(session, queues, limit=limit)
+            try:
+                return rung, await self.claim(session, queues, limit=limit)
+            except asyncio.CancelledError:
+                heard = self._heard.intersection(queues)
+                self._heard -= heard
+                with contextlib.suppress(Exception):
+                    await asyncio.shield(self.ring(sorted(heard)))
+                raise
         names, scope = tuple(queues), self._scopes[0]
         call, claim_number = self._claim_call(scope, session, names, limit)
         bells = [self._keys.bell(queue) for queue in queues]
@@ -128,15 +135,24 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
             self._looks.done(names)
             return found
         marked = await self._marked(scope, names)
-        first = self._heard.intersection(names)
-        marked.update((name, marked.get(name, int(_ALL_LANES))) for name in first)
+        heard = self._heard.intersection(names)
+        # Some bells ring a moment before the marks are set: these are asked for all their lanes.
+        marked.update(dict.fromkeys(heard, int(_ALL_LANES)))
+        around = turn // max(1, len(marked))
         leases: list[Lease] = []
+        first = heard
         while marked and len(leases) < limit:
             some, marked = next_some(marked, first=first, most=SOME_QUEUES, turn=turn)
-            left = limit - len(leases)
-            leases += await self._claim_in(scope, session, some.queues, left, some=some)
+            left, rotation = limit - len(leases), around * len(some.queues)
+            leases += await self._claim_in(
+                scope, session, some.queues, left, rotation=rotation, some=some
+            )
             first = first.difference(some.queues)
-            self._heard.difference_update(some.queues)
+        self._heard -= heard
+        unasked = heard.intersection(marked)
+        if unasked:  # others gave enough: whoever hears it may have what is left
+            with contextlib.suppress(StoreError):
+                await self.ring(sorted(unasked))
         return leases
 
     async def _marked(self, scope: Scope, names: tuple[str, ...]) -> dict[str, int]:
@@ -167,7 +183,7 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
             return await self._claim_in(reached[0][0], session, names, 0)
         found = await asyncio.gather(
             *(
-                self._claim_in(scope, session, names, count, turn=turn)
+                self._claim_in(scope, session, names, count, rotation=turn // len(reached))
                 for (scope, _), count in zip(reached, wanted, strict=True)
                 if count
             )
@@ -186,10 +202,12 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
         queues: tuple[str, ...],
         limit: int,
         *,
-        turn: int | None = None,
+        rotation: int | None = None,
         some: Some | None = None,
     ) -> list[Lease]:
-        call, claim_number = self._claim_call(scope, session, queues, limit, turn=turn, some=some)
+        call, claim_number = self._claim_call(
+            scope, session, queues, limit, rotation=rotation, some=some
+        )
         answer = await self._client.call(call)
         if answer == SESSION_UNKNOWN:
             await self.extend(session)
@@ -205,7 +223,7 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
         queues: tuple[str, ...],
         limit: int,
         *,
-        turn: int | None = None,
+        rotation: int | None = None,
         some: Some | None = None,
     ) -> tuple[ScriptCall, bytes]:
         """Return a claim and its number."""
@@ -224,7 +242,7 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
             queues=len(queues),
             claim_number=claim_number,
             limit=limit,
-            rotation=number if turn is None else turn,
+            rotation=number if rotation is None else rotation,
             lowest=Lane.LOW if some is None else some.lowest,
             looked_after="" if some is None else some.looked_after,
             now_ms=self._now(),

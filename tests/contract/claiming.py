@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
+from octoqueue.primitives.ids import new_message_id
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import Lease
+from octoqueue.routing.partitions import PartitionMap
 from tests.contract.world import (
     AT_ONCE,
+    OPTIONS,
     WIDE,
     A,
     B,
@@ -65,6 +72,23 @@ class Claiming:
             await world.put(*(message(queue=queue) for _ in range(20)))
         claimed = [x for _ in range(10) for x in await world.claim(1, queues=["coder", "judge"])]
         assert {lease.queue for lease in claimed} == {"coder", "judge"}
+
+    @pytest.mark.parametrize("count", [2, 4, 12])
+    async def test_nothing_is_left_out_while_each_claim_is_filled_by_what_it_begins_with(
+        self, make: MakesStores, count: int
+    ) -> None:
+        world = await make(replace(OPTIONS, partitions=4))
+        queues, map_ = [f"queue-{number}" for number in range(count)], PartitionMap(4)
+        beside = {map_.of_id(one): one for one in (new_message_id() for _ in range(200))}
+        rounds = 6
+        for _ in range(2 * rounds):
+            for one in beside.values():
+                await world.put(*(message(queue=queue, beside=one) for queue in queues))
+        claimed = [
+            x for _ in range(rounds * 4 * count) for x in await world.claim(1, queues=queues)
+        ]
+        places = {(lease.queue, map_.of_id(lease.message_id)) for lease in claimed}
+        assert places == {(queue, partition) for queue in queues for partition in range(4)}
 
     async def test_of_many_queues_a_claim_takes_all_there_is_strictly_by_lanes(
         self, world: World

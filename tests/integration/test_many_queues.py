@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from octoqueue.lanes.redis_store import RedisLaneStore
 from octoqueue.primitives.lane import Lane
 from octoqueue.redis.client import RedisClient
 from tests.contract.redis_worlds import redis_worlds
-from tests.contract.world import AT_ONCE, World, lanes, message
+from tests.contract.world import (
+    AT_ONCE,
+    OPTIONS,
+    SOON,
+    A,
+    World,
+    fresh_namespace,
+    lanes,
+    message,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+
+    from octoqueue.primitives.messages import Lease, SessionId
 
 QUEUES = [f"queue-{number}" for number in range(20)]
 
@@ -80,3 +94,39 @@ async def test_a_bell_that_was_heard_is_passed_on_when_the_fill_came_from_other_
         if claimed < len(QUEUES) + 1:
             assert await world.store.wait_for_bell(QUEUES, timeout=timedelta(seconds=1))
     assert claimed == len(QUEUES) + 1
+
+
+async def test_a_bell_that_was_heard_is_passed_on_by_who_never_came_to_its_lane(
+    world: World,
+) -> None:
+    assert await world.claim(queues=QUEUES) == []
+    await world.put(message(queue="queue-0", lane=Lane.LOW))
+    assert await world.store.wait_for_bell(QUEUES, timeout=AT_ONCE)
+    await world.put(*(message(queue=queue, lane=Lane.HIGH) for queue in QUEUES[1:9]))
+    assert lanes(await world.claim(5, queues=QUEUES)) == [Lane.HIGH] * 5
+    assert await world.store.wait_for_bell(["queue-0"], timeout=AT_ONCE)
+
+
+async def test_a_bell_that_was_heard_is_passed_on_by_who_is_stopped_before_he_has_claimed(
+    client: RedisClient,
+) -> None:
+    claims = asyncio.Event()
+
+    class NeverClaims(RedisLaneStore):
+        async def claim(
+            self, session: SessionId, queues: Sequence[str], *, limit: int
+        ) -> list[Lease]:
+            del session, queues, limit
+            claims.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    store = NeverClaims(client, replace(OPTIONS, namespace=fresh_namespace()))
+    await store.enqueue([[message(queue="queue-3")]])
+    waiting = asyncio.create_task(store.claim_when_rung(A, QUEUES, limit=1, timeout=SOON))
+    await claims.wait()
+    assert not await store.wait_for_bell(["queue-3"], timeout=AT_ONCE)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await store.wait_for_bell(["queue-3"], timeout=AT_ONCE)

@@ -13,7 +13,8 @@
 --            [11] low lists, then [12] leased hash of this session, [13] dead zset, [14] dead hash
 -- ARGV       [1] now in ms, or 0   [2] session   [3] claim number, 4 raw bytes   [4] limit
 --            [5] queues   [6] partitions   [7] has doorbells (0/1)
---            [8] rotation: where the round over queues and partitions starts
+--            [8] rotation: with which queue the round starts; and, counted once for each round
+--                of queues, with which partition, so that each queue begins with each
 --            [9] lowest lane to claim from (0 to 2)
 --            [10] empty, or for each queue a digit: the lanes whose marks are to be set right
 -- Returns    -1 when the session is not registered or has expired, else in turn: number of a queue
@@ -32,6 +33,8 @@ if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[2]) or 0) <= now then return -1 e
 local wanted = tonumber(ARGV[4])
 local queues, partitions = tonumber(ARGV[5]), tonumber(ARGV[6])
 local bells, rotation = tonumber(ARGV[7]), tonumber(ARGV[8])
+local first_queue = rotation % queues
+rotation = math.floor(rotation / queues)
 local lowest, looked_after = tonumber(ARGV[9]), ARGV[10]
 local LINES, FIRST, LANES, MARKS = 12, 9, 3, 8
 local width = 1 + bells + LINES + LANES * partitions + 3
@@ -328,7 +331,7 @@ for queue = 0, queues - 1 do
   end
 end
 
-local lane, first_queue = 0, rotation
+local lane = 0
 while lane <= lowest and wanted > 0 do
   local next_lane = lane + 1
   for q = 0, queues - 1 do
