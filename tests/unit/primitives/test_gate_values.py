@@ -122,5 +122,5 @@ def test_definitions_are_written_in_shares() -> None:
 
 def test_lua_adds_up_the_endings_that_python_does() -> None:
     source = script("claim").source
-    words = source.split("local QUEUE_ENDED = {")[1].split("}", maxsplit=1)[0]
-    assert sorted(word.strip(" '\n") for word in words.split(",") if word.strip()) == sorted(ENDED)
+    words = source.split("'HMGET', stats, 'claimed',")[1].split(")", maxsplit=1)[0]
+    assert sorted(word.strip(" '\n") for word in words.split(",")) == sorted(ENDED)
