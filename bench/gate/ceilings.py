@@ -131,7 +131,7 @@ def grown(cost: Cost, ceiling: Mapping[str, Any]) -> list[str]:
     for name, now in cost.by_function.items():
         then = Counts(*before[name]) if name in before else unknown
         more, calls, c_calls = (new - old for new, old in zip(now, then, strict=True))
-        if more >= _LEAST_BYTECODES or c_calls >= _ALWAYS:
+        if more >= _LEAST_BYTECODES or max(calls, c_calls) >= _ALWAYS:
             words = f"{more:+.1f} bytecodes, {calls:+.2f} calls, {c_calls:+.2f} C calls"
             growth.append((more, f"{words}  {name}{'' if name in before else ' (new)'}"))
     return [line for _, line in sorted(growth, reverse=True)][:_SHOWN]
