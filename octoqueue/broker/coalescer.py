@@ -9,6 +9,7 @@ travel at a time however many send. Each group of messages is still accepted or 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from octoqueue.errors import InvalidMessage, LaneFull
@@ -42,7 +43,7 @@ class Coalescer:
         """Whether several groups left together last time: then the next waits for neighbours."""
         self._is_called = False
         """Whether what waits leaves at the end of this tick."""
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[list[EnqueueAnswer]]] = set()
         self._landed: asyncio.Future[None] | None = None
 
     async def enqueue(self, group: Sequence[Enqueue]) -> Duplicates | None:
@@ -109,25 +110,23 @@ class Coalescer:
 
     def _start(self, sendings: list[Sending]) -> None:
         self._travelling += len(sendings)
-        task = asyncio.create_task(self._send(sendings))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        call = self._store.enqueue([group for group, _ in sendings])
+        self._sending.add(task := asyncio.create_task(call))
+        task.add_done_callback(partial(self._arrived, sendings))
 
-    async def _send(self, sendings: list[Sending]) -> None:
-        try:
-            answers = await self._store.enqueue([group for group, _ in sendings])
-        except asyncio.CancelledError:
+    def _arrived(self, sendings: list[Sending], task: asyncio.Task[list[EnqueueAnswer]]) -> None:
+        """Tell all who wait; also when the task was cancelled before its first step."""
+        self._sending.discard(task)
+        if task.cancelled():
             for _, future in sendings:
                 future.cancel()
-            raise
-        except Exception as error:  # noqa: BLE001 - raised where each of them is awaited
+        elif (error := task.exception()) is not None:
             for _, future in sendings:
                 if not future.done():
                     future.set_exception(error)
         else:
-            _tell(sendings, answers)
-        finally:
-            self._land(len(sendings))
+            _tell(sendings, task.result())
+        self._land(len(sendings))
 
 
 def _tell(sendings: Sequence[Sending], answers: Sequence[EnqueueAnswer]) -> None:

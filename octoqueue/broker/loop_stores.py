@@ -89,5 +89,7 @@ class LoopStores:
         place = self._places.pop(asyncio.get_running_loop(), None)
         if place is not None:
             store, coalescer = place
-            await coalescer.sent()
-            await store.aclose()
+            try:
+                await coalescer.sent()
+            finally:
+                await store.aclose()

@@ -15,7 +15,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Portal:
     def __init__(self, name: str = "octoqueue-portal") -> None:
         self._name = name
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may send as well
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -37,34 +37,35 @@ class Portal:
 
         Raises:
             concurrent.futures.CancelledError: the portal was closed meanwhile.
+            OSError, RuntimeError: there is no room for a loop or a thread; nothing has run.
         """
         errand = _Errand(coroutine)
-        self._running_loop().call_soon_threadsafe(errand.begin)
+        if self._pid != os.getpid():
+            self._forget_the_parent()
+        with self._lock:  # what is given to the loop is given before it is told to stop
+            try:
+                loop = self._loop or self._start()
+            except BaseException:
+                coroutine.close()
+                raise
+            loop.call_soon_threadsafe(errand.begin)
         return errand.result()
 
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        if self._pid != os.getpid():
-            # The child of a fork: the thread stayed behind, and maybe somebody with the lock.
-            self._pid, self._lock, self._loop = os.getpid(), threading.Lock(), None
-        loop = self._loop
-        if loop is not None:
-            return loop
-        with self._lock:
-            if self._loop is None:
-                ready = threading.Event()
-                self._thread = threading.Thread(
-                    target=self._serve, args=(ready,), name=self._name, daemon=True
-                )
-                self._thread.start()
-                ready.wait()
-            assert self._loop is not None  # noqa: S101 - set before `ready`
-            return self._loop
+    def _forget_the_parent(self) -> None:
+        """Begin anew in the child of a fork: thread and loop stayed behind, maybe with the lock."""
+        self._lock, self._loop, self._thread = threading.RLock(), None, None
+        self._pid = os.getpid()
 
-    def _serve(self, ready: threading.Event) -> None:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            self._loop = runner.get_loop()
-            self._loop.call_soon(ready.set)
-            self._loop.run_forever()
+    def _start(self) -> asyncio.AbstractEventLoop:
+        loop = _new_event_loop()
+        thread = threading.Thread(target=_serve, args=(loop,), name=self._name, daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            loop.close()
+            raise
+        self._loop, self._thread = loop, thread
+        return loop
 
     @property
     def running(self) -> bool:
@@ -73,11 +74,14 @@ class Portal:
 
     def close(self) -> None:
         """Stop the loop and wait for the thread. Idempotent; the next `run` starts anew."""
+        if self._pid != os.getpid():
+            self._forget_the_parent()
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
-        if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            if loop is not None:
+                loop.call_soon_threadsafe(loop.stop)
+        if thread is not None:
             thread.join()
 
 
@@ -113,10 +117,16 @@ class _Errand(Generic[T]):
             del task  # an error would hold it, and be held by it
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes the faster loop, where there is one."""
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return a loop, of the faster kind where there is one."""
     if sys.platform == "win32":
-        return None
+        return asyncio.new_event_loop()
     import uvloop  # noqa: PLC0415 - not for programs without synchronous calls
 
-    return uvloop.new_event_loop
+    return uvloop.new_event_loop()
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """Run a loop until it is stopped; then cancel what still runs there."""
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.get_loop().run_forever()

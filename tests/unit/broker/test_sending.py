@@ -24,7 +24,7 @@ from octoqueue.lanes.options import LaneBounds
 from octoqueue.primitives.envelope import decode_body, unpack_header
 from octoqueue.primitives.ids import text_from_id
 from octoqueue.primitives.lane import Lane
-from tests.running import WatchedStore, broker_on, gone, memory_store, until
+from tests.running import PATIENCE_SECONDS, WatchedStore, broker_on, gone, memory_store, until
 
 if TYPE_CHECKING:
     from dramatiq import Broker, Message
@@ -236,6 +236,44 @@ async def test_closing_waits_for_what_is_being_sent(
     await asyncio.gather(closing, *tasks)
     assert [verb for verb, *_ in store.calls] == ["enqueue", "enqueue", "aclose"]
     assert (await store.stats("default")).waiting == 3
+
+
+async def test_closing_ends_when_the_end_of_the_program_cancels_what_has_not_begun_to_travel(
+    store: WatchedStore, broker: LaneBroker, work: AsyncActor[[object], None]
+) -> None:
+    await broker.opened_store()
+    gate = held(store)
+    first = asyncio.create_task(work.asend(1))
+    await until(lambda: sizes(store) == [1])
+    before = asyncio.all_tasks()
+    second = asyncio.create_task(work.asend(2))
+    while not (begun := asyncio.all_tasks() - before - {second}):
+        await turn()
+    for task in begun:
+        task.cancel()
+    assert sizes(store) == [1], "it would have travelled in the next turn"
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    gate.set()
+    await first
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await broker.aclose()
+
+
+async def test_closing_that_is_cancelled_closes_the_store_all_the_same(
+    store: WatchedStore, broker: LaneBroker, work: AsyncActor[[object], None]
+) -> None:
+    await broker.opened_store()
+    held(store)
+    sending = asyncio.create_task(work.asend(1))
+    await until(lambda: sizes(store) == [1])
+    closing = asyncio.create_task(broker.aclose())
+    await turn()
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    assert store.called("aclose")
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
 
 
 async def test_very_many_groups_go_in_more_than_one_call() -> None:
