@@ -240,33 +240,45 @@ local function take_through(lines, extension, token, now)
 end
 
 -- Redis searches a small hash from its front to its end, up to 512 fields of it. One long value
--- makes it a table for good.
+-- makes it a table for good; so it is made one before it has many.
 local FEW, LONG = 32, string.rep('-', 65)
 
-local function keep_quick(hash)
-  if redis.call('HLEN', hash) > FEW then
-    redis.call('HSET', hash, '', LONG)
-    redis.call('HDEL', hash, '')
-  end
+local function write_many(hash, count, write)
+  local is_table = redis.call('HLEN', hash) + count > FEW
+  if is_table then redis.call('HSET', hash, '', LONG) end
+  write()
+  if is_table then redis.call('HDEL', hash, '') end
+end
+
+local function size_of(counts)
+  local size = 0
+  for _ in pairs(counts) do size = size + 1 end
+  return size
 end
 
 -- Write what was taken.
 local function settle_taken(lines, now)
-  if next(lines.taken) then keep_quick(lines.held) end
-  for gate, count in pairs(lines.taken) do redis.call('HINCRBY', lines.held, gate, count) end
+  local taken = lines.taken
   lines.taken = {}
+  if next(taken) then
+    write_many(lines.held, size_of(taken), function()
+      for gate, count in pairs(taken) do redis.call('HINCRBY', lines.held, gate, count) end
+    end)
+  end
   if #reservations == 0 then return end
   prune_arrivals(lines, now)
   keep_clock(lines, now, limits_now(lines, now) - now)
-  for key, refund in pairs(refunds) do
-    redis.call('ZADD', lines.tats, arrivals[key], key)
-    redis.call('HSET', lines.shifts, key, struct.pack('>dI4', refund[1], refund[2]))
-  end
-  for first = 1, #reservations, 1000 do
-    redis.call('HSET', lines.reserved, unpack(reservations, first, math.min(first + 999, #reservations)))
-  end
-  keep_quick(lines.shifts)
-  keep_quick(lines.reserved)
+  write_many(lines.shifts, size_of(refunds), function()
+    for key, refund in pairs(refunds) do
+      redis.call('ZADD', lines.tats, arrivals[key], key)
+      redis.call('HSET', lines.shifts, key, struct.pack('>dI4', refund[1], refund[2]))
+    end
+  end)
+  write_many(lines.reserved, #reservations / 2, function()
+    for first = 1, #reservations, 1000 do
+      redis.call('HSET', lines.reserved, unpack(reservations, first, math.min(first + 999, #reservations)))
+    end
+  end)
   arrivals, refunds, reservations = {}, {}, {}
 end
 
