@@ -128,6 +128,8 @@ class Slots:
             cancelled = error
         attempt = spare.attempt
         if attempt is None:
+            if self._spare is spare:
+                self._spare = None  # somebody has cancelled it
             return
         try:
             result = await _driven(spare, cancelled)
@@ -147,7 +149,10 @@ def _first_step(attempt: Attempt, spare: _Spare) -> object:
     if attempt.message is not None:
         attempt.executable.show(attempt.message)
     call = attempt.call
-    made: Any = attempt.executable.function(*call.args, **call.kwargs)
+    try:
+        made: Any = attempt.executable.function(*call.args, **call.kwargs)
+    except StopIteration as error:
+        raise RuntimeError("the actor raised StopIteration") from error  # it is no result
     is_usual = made.__class__ is types.CoroutineType
     if not is_usual:
         # A function may only call itself a coroutine function, and return what can be awaited.
@@ -162,6 +167,11 @@ def _mark(future: object, *, is_awaited: bool) -> None:
         setattr(future, _BLOCKING, is_awaited)
 
 
+def _cancels(future: object, cancelled: BaseException) -> bool:
+    cancel: Callable[..., bool] | None = getattr(future, "cancel", None)
+    return cancel is not None and cancel(*cancelled.args)
+
+
 async def _awaiting(awaitable: Awaitable[object]) -> object:
     return await awaitable
 
@@ -170,15 +180,12 @@ async def _awaiting(awaitable: Awaitable[object]) -> object:
 def _driven(spare: _Spare, cancelled: BaseException | None) -> Generator[Any, None, object]:
     """Go on with a coroutine that has been begun, as a task would."""
     run, send, throw = spare.context.run, spare.coroutine.send, spare.coroutine.throw
-    waits_for = begun_with = spare.waits_for
-    spare.waits_for = None
+    waits_for, spare.waits_for = spare.waits_for, None
     try:
-        if cancelled is not None:
-            cancel = getattr(waits_for, "cancel", None)
-            if cancel is None or not cancel():
-                waits_for, begun_with = run(throw, cancelled), None
-        if begun_with is not None:
-            _mark(begun_with, is_awaited=True)
+        if cancelled is None or _cancels(waits_for, cancelled):
+            _mark(waits_for, is_awaited=True)
+        else:
+            waits_for = run(throw, cancelled)
         while True:
             try:
                 yield waits_for

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -275,3 +276,83 @@ async def test_actors_that_never_wait_make_no_tasks() -> None:
     finally:
         loop.set_task_factory(None)
     assert len(made) < 300
+
+
+async def test_a_function_that_raises_stop_iteration_has_failed() -> None:
+    broker = broker_on()
+
+    @octoqueue.actor(broker=broker, max_retries=0)
+    async def act() -> None:
+        raise AssertionError
+
+    def ended() -> None:
+        next(iter(()))
+
+    executable = replace(broker.executable("act"), function=ended)
+    broker.executable = lambda _: executable  # type: ignore[method-assign, assignment]
+    async with running(broker):
+        await act.asend()
+        stats = await until_done(broker.store(), "default", 1)
+    assert stats.dead == 1
+
+
+async def test_what_a_cancel_says_is_heard_also_before_the_task_has_had_its_turn() -> None:
+    broker, said = broker_on(), list[object]()
+
+    @octoqueue.actor(broker=broker)
+    async def act(*, waits: bool) -> None:
+        me = asyncio.current_task()
+        assert me is not None
+        if not waits:
+            return
+        asyncio.get_running_loop().call_soon(me.cancel, "why")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            said.extend(error.args)
+
+    async with running(broker):
+        await act.asend(waits=False)  # the task has begun, and waits for work
+        await until_done(broker.store(), "default", 1)
+        await act.asend(waits=True)
+        await until_done(broker.store(), "default", 2)
+    assert said == ["why"]
+
+
+async def test_what_an_actor_first_waited_for_is_not_kept_while_it_runs_on() -> None:
+    kept = list[object]()
+
+    class Large:
+        """What a weak reference can be made to."""
+
+    async def body() -> None:
+        future: asyncio.Future[Large] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(future.set_result, Large())
+        large = await future
+        reference = weakref.ref(large)
+        del future, large
+        await asyncio.sleep(0)
+        kept.append(reference())
+
+    async with worked(body):
+        pass
+    assert kept == [None]
+
+
+async def test_a_task_that_somebody_cancels_while_it_has_no_work_gets_none() -> None:
+    broker = broker_on()
+
+    @octoqueue.actor(broker=broker)
+    async def act(*, waits: bool) -> None:
+        if waits:
+            await asyncio.sleep(0)
+
+    async with running(broker):
+        await act.asend(waits=False)
+        await until_done(broker.store(), "default", 1)
+        (spare,) = (t for t in asyncio.all_tasks() if "Slots" in repr(t.get_coro()))
+        spare.cancel()
+        await asyncio.wait([spare])
+        await act.asend(waits=True)
+        stats = await until_done(broker.store(), "default", 2)
+    assert stats.counters["acked"] == 2
