@@ -34,6 +34,8 @@ class Attempt:
     """What it has computed in a thread."""
     run_seconds: float = 0.0
     """How long it was in that thread."""
+    in_thread: bool = False
+    """It counts among those that run in a thread or wait for one."""
     thread_id: int | None = None
     """Set while a thread is inside the actor."""
     expired: bool = False

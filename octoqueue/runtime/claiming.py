@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from octoqueue.errors import StoreError
 from octoqueue.primitives.messages import Lease, Outcome, SessionId, Settlement
@@ -19,7 +19,7 @@ from octoqueue.runtime.orphans import Orphans
 from octoqueue.runtime.pacing import HELD_SECONDS, Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import timedelta
 
     from octoqueue.broker.lane_broker import LaneBroker
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 AGAIN_SECONDS = 0.5
 _MOST_AT_ONCE = 500
 """Messages in one claim: beyond a few hundred a batch gains nothing and delays the others."""
@@ -41,6 +43,10 @@ _LOOKS_AT_TIME = 4
 _COMPANY = 10
 """When less than one slot in so many is free, a claim waits a moment for more."""
 _COMPANY_SECONDS = 0.001
+_LONG_SECONDS = 0.25
+"""A message that is in its thread for so long is none of those that are paced."""
+_LOOK_SECONDS = 0.05
+"""How often is looked for such ones while others leave no room."""
 
 
 class Claimer:
@@ -84,7 +90,8 @@ class Claimer:
         """Two claims at the same time, each for half of the slots."""
         self._is_stopped = self._is_defined = self._is_paced = self._is_down = False
         self._ahead: asyncio.Task[list[Lease]] | None = None
-        self._bell: asyncio.Task[tuple[bool, list[Lease]]] | None = None
+        self._waiting: asyncio.Future[Any] | None = None
+        """What a request to stop ends."""
         self.idle = asyncio.Event()
         """Set when no message runs any more."""
         self.started = asyncio.Event()
@@ -102,8 +109,8 @@ class Claimer:
         """Claim nothing more."""
         self._is_stopped = True
         self._room.set()
-        if self._bell is not None:
-            self._bell.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     def freed(self) -> None:
         """Be told that a message ended which had been running."""
@@ -165,15 +172,22 @@ class Claimer:
         now = self._clock.monotonic()
         if self.pace.is_due(now):
             self.pace.read(at=now, cpu=time.process_time())
+            if self.free > 0 and not self._most():
+                self._executor.set_aside(before=now - _LONG_SECONDS)
         return self._settler.pending <= 4 * self._slots and self._most() > 0
 
     async def _wait_for_room(self) -> None:
         if self._settler.pending > 4 * self._slots:
-            await self._settler.drained()
+            await self._unless_stopped(self._settler.drained())
             return
         self._room.clear()
         self._executor.start_batches()
-        await self._room.wait()
+        if self.free > 0:  # it is the pace that leaves no room: what is in threads may hang
+            look = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._room.set)
+            await self._room.wait()
+            look.cancel()
+        else:
+            await self._room.wait()
         if self.free * _COMPANY < self._slots:
             await self._clock.sleep(_COMPANY_SECONDS)
 
@@ -199,35 +213,48 @@ class Claimer:
 
     async def _claim_when_rung(self, most: int) -> tuple[bool, list[Lease]]:
         """Wait for the doorbell, a request to stop, or a while; then claim."""
-        self._bell = asyncio.ensure_future(
+        answer = await self._unless_stopped(
             self._store.claim_when_rung(
                 self._session, self._queues, limit=most, timeout=self._look_every
             )
         )
+        return answer or (False, [])
+
+    async def _unless_stopped(self, awaitable: Awaitable[T]) -> T | None:
+        """Return what is awaited, or None after a request to stop."""
+        self._waiting = waiting = asyncio.ensure_future(awaitable)
         try:
-            return await self._bell
+            return await waiting
         except asyncio.CancelledError:
-            if not self._is_stopped:
+            own = asyncio.current_task()
+            if not self._is_stopped or (own is not None and own.cancelling()):
                 raise
-            return False, []
+            return None
         finally:
-            self._bell.cancel()
-            self._bell = None
+            waiting.cancel()
+            self._waiting = None
 
     async def _start_all(self, leases: Sequence[Lease]) -> None:
-        """Begin messages; let others have the loop when that takes long."""
+        """Begin messages; let others have the loop when that takes long.
+
+        Those of them that have not begun when a request to stop comes are handed back.
+        """
         start, monotonic = self._executor.start, self._clock.monotonic
         began = monotonic()
         count = 0
         if leases:
             self.idle.clear()
-        for lease in leases:
+        left = iter(leases)
+        for lease in left:
             start(lease)
             count += 1
             if not count % _LOOKS_AT_TIME and monotonic() - began > HELD_SECONDS:
                 self.pace.began(count, seconds=monotonic() - began)
                 await _turn()
                 began, count = monotonic(), 0
+                if self._is_stopped:
+                    for unbegun in left:
+                        self._settler.settle(Settlement(lease=unbegun, outcome=Outcome.RELEASE))
         self.pace.began(count, seconds=monotonic() - began)
         if not self._executor.running:
             self.idle.set()

@@ -89,7 +89,7 @@ class Executor:
         )
         self.running: dict[LeaseToken, Attempt] = {}
         self.in_threads = 0
-        """Attempts of sync actors that run or wait for a thread."""
+        """Attempts of sync actors that run or wait for a thread, those set aside excepted."""
 
     # ── starting ─────────────────────────────────────────────────────────────────────────────────
 
@@ -153,6 +153,7 @@ class Executor:
             attempt.task = self._loop.create_task(self._run_with_hooks(attempt))
         else:
             self._threads.start(attempt)
+            attempt.in_thread = True
             self.in_threads += 1
 
     def start_batches(self) -> None:
@@ -220,13 +221,26 @@ class Executor:
         return result
 
     def _thread_ended(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
-        self.in_threads -= 1
+        if attempt.in_thread:
+            self._count_out(attempt)
         self._on_ran(attempt)
         if attempt.ending is None and _is_awaitable(result):
             # A plain function that returned a coroutine: a decorated coroutine function.
             attempt.task = self._loop.create_task(self._await(attempt, result))
         else:
             self._ended(attempt, result, error)
+
+    def set_aside(self, *, before: float) -> None:
+        """Count those no more that entered a thread before then and are still inside."""
+        for attempt in self.running.values():
+            if attempt.began > before:
+                return
+            if attempt.in_thread and attempt.entered is not None and attempt.entered <= before:
+                self._count_out(attempt)
+
+    def _count_out(self, attempt: Attempt) -> None:
+        attempt.in_thread = False
+        self.in_threads -= 1
 
     async def _await(self, attempt: Attempt, actor: Awaitable[Any]) -> None:
         CURRENT.set(attempt.context)
@@ -313,6 +327,8 @@ class Executor:
         attempt = self.running.pop(token, None)
         if attempt is not None:
             attempt.released = True
+            if attempt.in_thread:
+                self._count_out(attempt)
             self._limits.unwatch(attempt)
             self._interrupt(attempt)
             self._on_free()

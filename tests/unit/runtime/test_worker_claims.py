@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import octoqueue
+from octoqueue.broker.session_keeper import new_session
 from octoqueue.errors import InvalidMessage, StoreProtocolError
+from octoqueue.primitives.envelope import decode_body
 from octoqueue.runtime import orphans
-from tests.running import SHORTLY, Gate, WatchedStore, broker_on, gone, running, until, until_done
+from octoqueue.runtime.pacing import HELD_SECONDS
+from octoqueue.runtime.worker import Worker, WorkerOptions
+from tests.running import (
+    SHORTLY,
+    Gate,
+    WatchedStore,
+    broker_on,
+    gone,
+    memory_store,
+    running,
+    until,
+    until_done,
+)
 
 if TYPE_CHECKING:
     from octoqueue.broker.handles import MessageHandle
@@ -313,3 +329,73 @@ async def test_a_claim_that_came_short_of_a_rate_limit_is_told_to_who_promotes()
         await octoqueue.asend_many([work.message(n) for n in range(2)], broker=broker)
         await until_done(store, "default", 1)
         await until(lambda: told)
+
+
+async def test_threads_that_hang_leave_room_for_others() -> None:
+    broker, release = broker_on(), threading.Event()
+    ran = asyncio.Event()
+
+    @octoqueue.actor(broker=broker)
+    def hang() -> None:
+        release.wait()
+
+    @octoqueue.actor(broker=broker)
+    async def note() -> None:
+        ran.set()
+
+    async with running(broker, concurrency=10) as worker:
+        # As messages would have taught it that do nothing but compute.
+        worker._claimer.pace.ran(seconds=0.1, cpu_seconds=0.1)
+        await hang.asend()
+        await until(lambda: worker._claimer._executor.in_threads == 1)
+        await note.asend()
+        async with asyncio.timeout(SHORTLY.total_seconds()):
+            await ran.wait()
+        release.set()
+        await until_done(broker.store(), "default", 2)
+        assert worker._claimer._executor.in_threads == 0
+
+
+async def test_a_worker_that_cannot_commit_stops_all_the_same() -> None:
+    store = WatchedStore(memory_store(lease=timedelta(milliseconds=300)))
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker)
+    async def end() -> None: ...
+
+    await octoqueue.asend_many([end.message() for _ in range(20)], broker=broker)
+    store.fail("commit", *[gone()] * 1_000)
+    async with running(broker, concurrency=1) as worker:
+        await until(lambda: worker._claimer._settler.pending > 4)
+
+
+async def test_what_has_not_begun_when_a_worker_must_stop_is_handed_back_in_order() -> None:
+    broker, ran = broker_on(), list[int]()
+
+    @octoqueue.actor(broker=broker)
+    async def block(number: int) -> None:
+        ran.append(number)
+        worker.stop()
+        until = time.monotonic() + HELD_SECONDS
+        while time.monotonic() < until:
+            pass
+
+    await octoqueue.asend_many([block.message(n) for n in range(40)], broker=broker)
+    worker = Worker(broker, WorkerOptions(queues=("default",)))
+    await worker.run()
+    stats = await broker.store().stats("default")
+    assert ran == [0, 1, 2, 3]
+    assert (stats.waiting, stats.in_flight) == (36, 0)
+    left = await broker.store().claim(new_session(), ["default"], limit=40)
+    assert [decode_body(lease.payload).args[0] for lease in left] == list(range(4, 40))
+
+
+async def test_a_worker_that_is_stopped_and_cancelled_at_once_is_cancelled() -> None:
+    worker = Worker(broker_on(), WorkerOptions(queues=("default",)))
+    task = asyncio.create_task(worker.run())
+    await worker.started.wait()
+    await until(lambda: worker._claimer._waiting is not None)
+    worker.stop()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
