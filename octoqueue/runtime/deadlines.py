@@ -36,12 +36,12 @@ class Deadlines(Generic[T]):
         """How many attempts have a deadline."""
         return sum(len(running) for running in self._running.values())
 
-    def add(self, attempt: T, limit_seconds: float) -> None:
-        """Expect `attempt` to end within `limit_seconds`."""
+    def add(self, attempt: T, limit_seconds: float, *, spent_seconds: float = 0.0) -> None:
+        """Expect `attempt` to end within `limit_seconds`, of which some may be spent already."""
         running = self._running.get(limit_seconds)
         if running is None:
             running = self._running[limit_seconds] = {}
-        running[attempt] = deadline = self._loop.time() + limit_seconds
+        running[attempt] = deadline = self._loop.time() + limit_seconds - spent_seconds
         if limit_seconds not in self._armed:
             self._arm(limit_seconds, deadline)
 

@@ -36,12 +36,17 @@ class TimeLimits:
         self.deadlines = Deadlines[Attempt](loop, self._expire)
 
     def watch(self, attempt: Attempt) -> None:
-        """Expect an attempt to end in time. The calls of batches have limits of their own."""
+        """Expect an attempt to end in time. The calls of batches have limits of their own.
+
+        One that has run to where it first waits has spent some of it, and nothing began meanwhile.
+        """
         if attempt.deadline_ms is not None:
             self._watch_deadline(attempt, attempt.deadline_ms)
         limit_seconds = attempt.options.time_limit_seconds
         if limit_seconds is not None and attempt.options.batch is None:
-            self.deadlines.add(attempt, limit_seconds)
+            entered = attempt.entered
+            spent = 0.0 if entered is None else self._clock.monotonic() - entered
+            self.deadlines.add(attempt, limit_seconds, spent_seconds=spent)
 
     def unwatch(self, attempt: Attempt) -> None:
         """Forget an attempt: it is over."""

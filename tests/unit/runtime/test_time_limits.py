@@ -144,6 +144,25 @@ async def test_the_time_an_actor_waits_for_a_thread_is_not_its_own(
     assert stats.dead == 0
 
 
+async def test_what_an_actor_computes_before_it_first_waits_is_its_own_time() -> None:
+    broker, waited_seconds = broker_on(), list[float]()
+
+    @octoqueue.actor(broker=broker, time_limit=timedelta(seconds=1))
+    async def compute() -> None:
+        until = time.monotonic() + 0.9
+        while time.monotonic() < until:
+            pass
+        try:
+            await asyncio.sleep(HOUR_SECONDS)
+        except asyncio.CancelledError:
+            waited_seconds.append(time.monotonic() - until)
+
+    async with running(broker):
+        await compute.asend()
+        await until_done(broker.store(), "default", 1)
+    assert waited_seconds[0] < 0.9
+
+
 async def test_an_actor_without_a_limit_is_never_told() -> None:
     broker = broker_on()
 
