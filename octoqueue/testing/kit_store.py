@@ -17,6 +17,7 @@ from octoqueue.testing.memory_lanes import MemoryLaneStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
     from octoqueue.lanes.options import LaneOptions
     from octoqueue.lanes.protocol import LaneStore, Refusals
@@ -77,6 +78,14 @@ class KitStore:
                 Ended(one.lease, one.outcome, one.delay_ms, one.reason) for one in settlements
             ]
         return refusals
+
+    async def claim_when_rung(
+        self, session: SessionId, queues: Sequence[str], *, limit: int, timeout: timedelta
+    ) -> tuple[bool, list[Lease]]:
+        """Wait for a bell, then claim."""
+        rung = await self.inner.wait_for_bell(queues, timeout=timeout)
+        with self._lock:
+            return rung, await self.inner.claim(session, queues, limit=limit)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the memory store has
         found = getattr(self.inner, name)

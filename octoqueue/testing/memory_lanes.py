@@ -196,14 +196,14 @@ class MemoryLaneStore(MemoryLife):
             for token, payload in self._queue(name).leased[session].items()
         ]
 
-    # ── ending ───────────────────────────────────────────────────────────────────────────────────
-
     async def claim_when_rung(
         self, session: SessionId, queues: Sequence[str], *, limit: int, timeout: timedelta
     ) -> tuple[bool, list[Lease]]:
         """Wait for a bell, then claim."""
         rung = await self.wait_for_bell(queues, timeout=timeout)
         return rung, await self.claim(session, queues, limit=limit)
+
+    # ── ending ───────────────────────────────────────────────────────────────────────────────────
 
     async def commit(
         self,
