@@ -63,7 +63,8 @@ class Wires:
         try:
             self.shared = await self._open()
         finally:
-            self._connecting = None
+            if self._connecting is asyncio.current_task():  # not one begun since it was cancelled
+                self._connecting = None
         return self.shared
 
     async def block(self, seconds: float, *commands: Sequence[Any]) -> list[Any]:
