@@ -181,12 +181,12 @@ class Claimer:
             await self._unless_stopped(self._settler.drained())
             return
         self._room.clear()
-        self._executor.start_batches()
         if self.free > 0:  # it is the pace that leaves no room: what is in threads may hang
             look = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._room.set)
             await self._room.wait()
             look.cancel()
         else:
+            self._executor.start_batches()
             await self._room.wait()
         if self.free * _COMPANY < self._slots:
             await self._clock.sleep(_COMPANY_SECONDS)

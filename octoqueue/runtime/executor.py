@@ -93,11 +93,11 @@ class Executor:
 
     # ── starting ─────────────────────────────────────────────────────────────────────────────────
 
-    def start(self, lease: Lease) -> bool:
-        """Run a leased message, and return whether it still runs.
+    def start(self, lease: Lease) -> None:
+        """Run a leased message.
 
-        It does not when it could not run and was settled at once, nor when it is an async actor
-        that ended without waiting for anything.
+        It is over when this returns if it could not run and was settled at once, or if it is an
+        async actor that ended without waiting for anything.
         """
         now = self._monotonic()
         if now - self._read_at > _SAME_MOMENT_SECONDS:
@@ -111,22 +111,22 @@ class Executor:
         )
         if isinstance(attempt, Unfit):
             self._settler.settle(self._endings.burial(attempt))
-            return False
+            return
         try:
             if attempt.is_light:
-                return self._begin(attempt)
-            self.running[lease.token] = attempt
-            self._limits.watch(attempt)
-            self._submit(attempt)
+                self._begin(attempt)
+            else:
+                self.running[lease.token] = attempt
+                self._limits.watch(attempt)
+                self._submit(attempt)
         except Exception as error:
             # Whatever it is, the others must run.
             log.exception("start_failed", extra={"actor": attempt.call.actor})
             self.running[lease.token] = attempt
             self._ended(attempt, None, error)
-        return lease.token in self.running
 
-    def _begin(self, attempt: Attempt) -> bool:
-        """Run an async actor to where it first waits; return whether it does."""
+    def _begin(self, attempt: Attempt) -> None:
+        """Run an async actor to where it first waits, or to its end."""
         if flags_in(attempt.lease.payload):
             self._events.begin(attempt)
         error: BaseException | None = None
@@ -139,9 +139,8 @@ class Executor:
         if result is SUSPENDED:
             self.running[attempt.lease.token] = attempt
             self._limits.watch(attempt)
-            return True
-        self._conclude(attempt, result, error)
-        return False
+        else:
+            self._conclude(attempt, result, error)
 
     def _submit(self, attempt: Attempt) -> None:
         """Run an attempt in a thread, in a batch or between hooks."""

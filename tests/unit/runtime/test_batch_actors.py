@@ -652,3 +652,24 @@ async def test_an_actor_that_swallows_the_end_of_its_drain_settles_by_its_outcom
         await send(finish, 1, 2, 3)
         await began.wait()
     assert (await _stats(broker)).counters["acked"] == 3
+
+
+async def test_a_batch_is_not_begun_early_because_threads_compute() -> None:
+    broker, calls, release = broker_on(), Calls(), threading.Event()
+    actor = calls.actor(broker)
+
+    @octoqueue.actor(broker=broker)
+    def compute() -> None:
+        release.wait()
+
+    async with running(broker, concurrency=10) as worker:
+        # As messages would have taught it that do nothing but compute.
+        worker._claimer.pace.ran(seconds=0.1, cpu_seconds=0.1)
+        await octoqueue.asend_many([actor.message(n) for n in range(2)], broker=broker)
+        await compute.asend()
+        await until(lambda: worker._claimer._executor.in_threads == 1)
+        await actor.asend(2)
+        await until(lambda: calls)
+        release.set()
+        await until_done(broker.store(), "default", 4)
+    assert list(map(sorted, calls)) == [[0, 1, 2]]
