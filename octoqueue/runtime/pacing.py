@@ -9,8 +9,8 @@ those before it.
 - Async actors wait for the loop: the measure is the time from the beginning of one to the next.
 - Sync actors share the interpreter lock: those that compute only stand in each other's way, and the
   measure is the CPU time of one. They compute when that is most of the time they take, or when the
-  process has no time to spare. One that is in its thread for long is not counted (`Claimer`): it may
-  hang, and must not keep others out.
+  process has no time to spare. One that is in its thread for long is not counted (see `Claimer`):
+  it may hang, and must not keep others out.
 
 Weakness: the first claim after a change is as large as before, as nothing is known yet.
 """
