@@ -152,6 +152,7 @@ async def test_a_rate_limit_spreads_starts_and_settling_gives_back(broker: LaneB
         message.settle("slower", units=1)
 
     async with working(broker, "default", "cheap"):
+        sent = time.monotonic()  # the first may begin late, the last not early
         await octoqueue.asend_many([costly.message() for _ in range(6)])
         await until_done(broker.store(), "default", 6)
         began = time.monotonic()
@@ -159,7 +160,7 @@ async def test_a_rate_limit_spreads_starts_and_settling_gives_back(broker: LaneB
             before = (await broker.store().stats("cheap")).counters.get("acked", 0)
             await cheap.asend()
             await until_done(broker.store(), "cheap", before + 1)
-    assert started[-1] - started[0] >= 0.45  # 5 times 10 units at 100 a second
+    assert started[-1] - sent >= 0.49  # 5 times 10 units at 100 a second
     assert time.monotonic() - began < 7
 
 
