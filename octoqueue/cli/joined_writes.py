@@ -32,11 +32,11 @@ class JoinedWrites:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the other has
         return getattr(self._transport, name)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send `data` after all that was written before, in a moment."""
         if not self._pieces:
             self._call_soon(self.flush)
-        self._pieces.append(data)
+        self._pieces.append(bytes(data))  # a buffer may be filled again before the turn ends
         self._bytes += len(data)
         if self._bytes > MOST_BYTES:
             self.flush()

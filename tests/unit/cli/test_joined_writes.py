@@ -98,6 +98,17 @@ def test_nothing_overtakes_what_was_written(
     assert wire.sent[2:] == []
 
 
+def test_a_buffer_that_is_filled_again_in_the_same_turn_changes_nothing_written_before(
+    joined: JoinedWrites, wire: Wire, turns: list[Callable[[], None]]
+) -> None:
+    buffer = bytearray(b"one ")
+    joined.write(buffer)
+    buffer[:] = b"two "
+    joined.write(memoryview(buffer))
+    turns.pop()()
+    assert wire.sent == [b"one two "]
+
+
 def test_nothing_is_written_to_a_connection_that_is_gone(
     joined: JoinedWrites, wire: Wire, turns: list[Callable[[], None]]
 ) -> None:
