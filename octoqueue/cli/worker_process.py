@@ -14,7 +14,7 @@ from types import ModuleType
 
 from octoqueue.broker.default import default_broker
 from octoqueue.broker.lane_broker import LaneBroker
-from octoqueue.cli.footprint import settle_in
+from octoqueue.cli.footprint import CycleSweep, settle_in
 from octoqueue.cli.modules import lifespans
 from octoqueue.errors import ModuleUnusable
 from octoqueue.fleet.lifeline import ChildEnd
@@ -102,7 +102,9 @@ async def run_worker(
         ttl = settings.lanes.dead_letter_ttl
         letters = DeadLetterPruner(store, claimed, older_than=ttl)
         results = ResultPruner(lambda: broker.claim_checks.objects)
-        async with ServiceGroup([promoter, Reclaimer(store), Scheduler(broker), letters, results]):
+        reclaimer, scheduler = Reclaimer(store), Scheduler(broker)
+        upkeep = (promoter, reclaimer, scheduler, letters, results, CycleSweep())
+        async with ServiceGroup(upkeep):
             greeting = asyncio.create_task(_greet(worker, lifeline))
             try:
                 await worker.run()

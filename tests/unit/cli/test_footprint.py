@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import subprocess
 import sys
+import weakref
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from octoqueue.cli.footprint import CycleSweep, settle_in
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -77,3 +84,87 @@ gc.collect()
 print(gc.isenabled(), after() is None)
 """
     assert said_by(program, tmp_path) == ["True", "True", "True", "True", "True"]
+
+
+class Steps:
+    """A clock that lets one wait pass when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self.now = 0.0
+        self._steps: asyncio.Queue[None] = asyncio.Queue()
+        self._waits: asyncio.Queue[None] = asyncio.Queue()
+
+    def now_ms(self) -> int:
+        return 0
+
+    def monotonic(self) -> float:
+        self.now += 0.25  # so a sweep takes that long
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.asked.append(seconds)
+        self._waits.put_nowait(None)
+        await self._steps.get()
+
+    async def step(self) -> None:
+        """Let the wait pass and return when the next one has begun."""
+        await self._waits.get()
+        self._steps.put_nowait(None)
+        await self._waits.get()
+        self._waits.put_nowait(None)
+
+
+class Node:
+    """Something that can hold on to itself."""
+
+    itself: Node
+
+
+def given_up(count: int = 1) -> list[weakref.ref[Node]]:
+    """Return references to cycles that nobody holds."""
+    left: list[weakref.ref[Node]] = []
+    for _ in range(count):
+        node = Node()
+        node.itself = node
+        left.append(weakref.ref(node))
+    return left
+
+
+@pytest.fixture
+def settled() -> Iterator[None]:
+    """The collector as a worker has it."""
+    before = gc.get_threshold()
+    settle_in()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("settled")
+async def test_cycles_go_by_the_clock_and_sweeps_take_a_small_share_of_the_time() -> None:
+    clock = Steps()
+    sweep = CycleSweep(every=timedelta(seconds=1), clock=clock)
+    await sweep.start()
+    left = given_up(2_000)  # far less than the collector waits for
+    assert left[-1]() is not None
+    await clock.step()
+    assert all(node() is None for node in left)
+    assert clock.asked == [1.0, 25.0]
+    await sweep.stop()
+    await sweep.stop()
+
+
+@pytest.mark.usefixtures("settled")
+async def test_a_program_that_switched_the_collector_off_is_left_alone() -> None:
+    clock = Steps()
+    sweep = CycleSweep(clock=clock)
+    await sweep.start()
+    gc.disable()
+    try:
+        left = given_up(2_000)
+        await clock.step()
+        assert left[0]() is not None
+    finally:
+        gc.enable()
+        await sweep.stop()
