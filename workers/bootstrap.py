@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from octoqueue.maintenance.database import database_url, opened_database
 from octoqueue.postgres.migrator import Migrator
+from octoqueue.postgres.outbox import Outbox
 from octoqueue.postgres.pool import PostgresPool
 from octoqueue.workflow.postgres_tasks import PostgresTaskStore
 from workers.acceptance import Acceptance
@@ -34,6 +35,7 @@ class Desk:
     pool: PostgresPool
     tasks: PostgresTaskStore
     accept: Acceptance
+    outbox: Outbox
 
 
 @asynccontextmanager
@@ -58,7 +60,7 @@ async def opened_desk(
         tasks = PostgresTaskStore(pool)
         accept = Acceptance(pool, tasks, broker)
         try:
-            yield Desk(pool=pool, tasks=tasks, accept=accept)
+            yield Desk(pool=pool, tasks=tasks, accept=accept, outbox=Outbox(pool))
         finally:
             await accept.aclose()
             await tasks.aclose()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from octoqueue.lanes.protocol import LaneStore
+    from octoqueue.postgres.outbox import OutboxSize
     from octoqueue.primitives.messages import QueueStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -48,6 +49,18 @@ def exposition(stats: Sequence[QueueStats], *, prefix: str = names.PREFIX) -> by
     """Return the metrics of these queues. Pure."""
     registry = CollectorRegistry()
     registry.register(_Read(stats, prefix))
+    return generate_latest(registry)
+
+
+def outbox_exposition(size: OutboxSize, *, prefix: str = names.PREFIX) -> bytes:
+    """Return the metrics of an outbox. Pure."""
+    registry = CollectorRegistry()
+    for name, text, value in (
+        (names.OUTBOX_PENDING, "Rows of the outbox that wait to become messages", size.pending),
+        (names.OUTBOX_FAILED, "Rows of the outbox that can never become messages", size.failed),
+        (names.OUTBOX_OLDEST_AGE, "Age of the oldest pending row", size.oldest_seconds),
+    ):
+        Gauge(f"{prefix}_{name}", text, registry=registry).set(value)
     return generate_latest(registry)
 
 

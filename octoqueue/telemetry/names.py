@@ -16,6 +16,9 @@ Base units are seconds; outcomes are a label, not a metric each.
 | `queue_messages_total` | counter | queue, outcome | moves: enqueued, claimed, acked, … |
 | `queue_wait_seconds` | histogram | queue | time from ready to claimed |
 | `queue_run_seconds_total` | counter | queue | time attempts have run |
+| `outbox_messages_pending` | gauge | | rows of the outbox that wait to become messages |
+| `outbox_messages_failed` | gauge | | rows of the outbox that can never become messages |
+| `outbox_oldest_age_seconds` | gauge | | age of the oldest pending row |
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ OLDEST_AGE = "queue_oldest_age_seconds"
 MESSAGES = "queue_messages"
 WAIT = "queue_wait_seconds"
 RUN_SECONDS = "queue_run_seconds"
+OUTBOX_PENDING = "outbox_messages_pending"
+OUTBOX_FAILED = "outbox_messages_failed"
+OUTBOX_OLDEST_AGE = "outbox_oldest_age_seconds"
 
 COMPONENT = "component"
 LANE = "lane"

@@ -10,8 +10,8 @@ Every refusal has one form, `{"error": {"code", "message", "field"?}}`, and no a
 stack trace. A full lane is 429, a server that is gone is 503, both with Retry-After; the process
 recovers without a restart, because every call finds its own connection.
 
-The two task routes are plain Starlette routes on pydantic models and stand in front of FastAPI:
-they carry the load, and its layers cost more than they do. FastAPI has the rest.
+The two task routes are plain ASGI on pydantic models and stand in front of FastAPI: they
+carry the load, and its layers cost more than they do. FastAPI has the rest.
 
 The weakness: there are no keys and no quotas yet. Whoever can reach the port can submit.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +15,7 @@ from starlette.responses import Response
 import octoqueue
 from octoqueue.errors import OctoqueueError
 from octoqueue.lanes.protocol import LaneStore
+from octoqueue.postgres.outbox import OutboxSize
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.settings.root import Settings
 from octoqueue.workflow.protocol import TaskStore
@@ -40,6 +41,7 @@ class Parts:
     tasks: TaskStore
     accept: Accept
     lanes: Callable[[], LaneStore]
+    measure_outbox: Callable[[], Awaitable[OutboxSize]]
 
 
 OpensParts = Callable[[], AbstractAsyncContextManager[Parts]]
@@ -58,7 +60,12 @@ def create_app(settings: Settings | None = None) -> Edge:
             octoqueue.get_broker().connected(chosen) as broker,
             opened_desk(chosen, broker, application_name="octoqueue reflex") as desk,
         ):
-            yield Parts(tasks=desk.tasks, accept=desk.accept, lanes=broker.store)
+            yield Parts(
+                tasks=desk.tasks,
+                accept=desk.accept,
+                lanes=broker.store,
+                measure_outbox=desk.outbox.size,
+            )
 
     return app_on(opened)
 
@@ -76,6 +83,7 @@ def app_on(opened: OpensParts) -> Edge:
                     intake=Intake(parts.accept),
                     tasks=parts.tasks,
                     lanes=parts.lanes,
+                    measure_outbox=parts.measure_outbox,
                     meter=meter,
                     queues=QUEUES,
                 )
@@ -114,7 +122,7 @@ def app_on(opened: OpensParts) -> Edge:
 
     @app.get("/metrics", tags=["operations"], response_class=Response)
     async def metrics() -> Response:
-        """Prometheus metrics of the edge and of all queues."""
+        """Prometheus metrics of the edge, of all queues, and of the outbox."""
         return await routes[0].metrics()
 
     def document() -> dict[str, object]:

@@ -36,6 +36,9 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
             TASKS_PATH: {"post": _submit()},
             f"{TASKS_PATH}/{{task_id}}": {"get": _show()},
         }
+        scrape = document["paths"]["/metrics"]["get"]["responses"]
+        scrape["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
+        scrape["503"] = _refused("The queues cannot be read.", waits=True)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -54,6 +57,7 @@ def _submit() -> dict[str, Any]:
                 },
                 "content": _json("TaskAccepted"),
             },
+            "408": _refused("The body did not come in time."),
             "413": _refused("The body is too large."),
             "422": _refused("No JSON, or a field is wrong; the field is named."),
             "429": _refused("The lane has no room.", waits=True),

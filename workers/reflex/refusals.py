@@ -3,6 +3,7 @@
 what                                        status  code
 not JSON, wrong or unknown field            422     invalid_request
 body over the limit                         413     body_too_large
+body that does not come                     408     request_timeout
 no such task, malformed id, no such path    404     not_found
 wrong method                                405     method_not_allowed
 the lane has no room                        429     lane_full              Retry-After
@@ -59,6 +60,8 @@ class Refusal:
             headers["retry-after"] = str(self.retry_after_seconds)
         if self.allow is not None:
             headers["allow"] = self.allow
+        if self.status is HTTPStatus.REQUEST_TIMEOUT:
+            headers["connection"] = "close"  # what still comes of it has no reader
         return Response(
             self.body(),
             self.status,

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from octoqueue.errors import StoreError
-from octoqueue.metrics.exposition import CONTENT_TYPE, render
+from octoqueue.metrics.exposition import CONTENT_TYPE, outbox_exposition, render
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.workflow.tasks import GOAL_LIMIT_BYTES, task_id_from
 from workers.reflex.paths import TASKS_PATH
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope
 
     from octoqueue.lanes.protocol import LaneStore
+    from octoqueue.postgres.outbox import OutboxSize
     from octoqueue.workflow.protocol import TaskStore
     from workers.intake import Intake
     from workers.reflex.measuring import RequestMeter
@@ -33,6 +34,9 @@ BODY_LIMIT_BYTES: Final = 6 * GOAL_LIMIT_BYTES + 4096
 """Any goal fits, even when its JSON writes each of its bytes as `\\u00XX`."""
 SUBMIT_TIMEOUT: Final = timedelta(seconds=10)
 HEALTH_TIMEOUT: Final = timedelta(seconds=2)
+METRICS_TIMEOUT: Final = timedelta(seconds=2)
+BODY_TIMEOUT: Final = timedelta(seconds=10)
+"""How long a caller may take to send a body, once its head is here."""
 _JSON: Final = "application/json"
 _clock = SystemClock()
 
@@ -59,18 +63,20 @@ class Routes:
         intake: Intake,
         tasks: TaskStore,
         lanes: Callable[[], LaneStore],
+        measure_outbox: Callable[[], Awaitable[OutboxSize]],
         meter: RequestMeter,
         queues: tuple[str, ...],
     ) -> None:
         self._intake = intake
         self._tasks = tasks
         self._lanes = lanes
+        self._measure_outbox = measure_outbox
         self._meter = meter
         self._queues = queues
 
     async def submit(self, scope: Scope, receive: Receive) -> Answer:
         """Take a task in."""
-        wanted = task_request_from(await _body(scope, receive))
+        wanted = task_request_from(await _body_in_time(scope, receive))
         async with asyncio.timeout(SUBMIT_TIMEOUT.total_seconds()):
             task_id = await self._intake.submit(wanted.goal, lane=wanted.priority.lane)
         place = (b"location", f"{TASKS_PATH}/{task_id}".encode())
@@ -101,9 +107,38 @@ class Routes:
         )
 
     async def metrics(self) -> Response:
-        """Return the edge's own numbers and those of all queues."""
-        queues = await render(self._lanes(), queues=self._queues)
-        return Response(self._meter.render() + queues, media_type=CONTENT_TYPE)
+        """Return the edge's own numbers, those of all queues, and those of the outbox.
+
+        The outbox's are missing while PostgreSQL does not answer: the others are needed then.
+
+        Raises:
+            StoreUnavailable: the queues cannot be read.
+            TimeoutError: they cannot be read in time.
+        """
+        outbox = asyncio.create_task(self._outbox())
+        try:
+            async with asyncio.timeout(METRICS_TIMEOUT.total_seconds()):
+                queues = await render(self._lanes(), queues=self._queues)
+            parts = (self._meter.render(), queues, await outbox)
+        finally:
+            outbox.cancel()
+        return Response(b"".join(parts), media_type=CONTENT_TYPE)
+
+    async def _outbox(self) -> bytes:
+        try:
+            async with asyncio.timeout(METRICS_TIMEOUT.total_seconds()):
+                return outbox_exposition(await self._measure_outbox())
+        except (StoreError, TimeoutError):
+            return b""
+
+
+async def _body_in_time(scope: Scope, receive: Receive) -> bytes:
+    """Return the body; raises what `_body` does, and HTTPException 408 for one that is late."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT.total_seconds()):
+            return await _body(scope, receive)
+    except TimeoutError:
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT) from None
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:

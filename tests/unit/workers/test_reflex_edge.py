@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from octoqueue.errors import InvalidMessage, LaneFull, StoreUnavailable
+from octoqueue.postgres.outbox import OutboxSize
 from octoqueue.primitives.lane import Lane
 from octoqueue.testing.memory_lanes import MemoryLaneStore
 from octoqueue.testing.memory_tasks import MemoryTaskStore
@@ -51,6 +52,15 @@ class Behind:
         self.sent: list[NewTask] = []
         self.enqueue_fails: BaseException | None = None
         self.enqueue_hangs = False
+        self.outbox_fails: BaseException | None = None
+        self.outbox_hangs = False
+
+    async def measure_outbox(self) -> OutboxSize:
+        if self.outbox_hangs:
+            await asyncio.Event().wait()
+        if self.outbox_fails is not None:
+            raise self.outbox_fails
+        return OutboxSize(pending=3, failed=2, oldest_seconds=1.5)
 
     async def accept(self, task: NewTask) -> None:
         if self.enqueue_hangs:
@@ -62,7 +72,12 @@ class Behind:
 
     @asynccontextmanager
     async def parts(self) -> AsyncGenerator[Parts]:
-        yield Parts(tasks=self.tasks, accept=self.accept, lanes=lambda: self.lanes)
+        yield Parts(
+            tasks=self.tasks,
+            accept=self.accept,
+            lanes=lambda: self.lanes,
+            measure_outbox=self.measure_outbox,
+        )
 
 
 class FragileTasks(MemoryTaskStore):
@@ -93,6 +108,12 @@ class GoneLanes(MemoryLaneStore):
 
     async def queues(self) -> list[str]:
         raise StoreUnavailable("Redis", reason="gone")
+
+
+class HungLanes(MemoryLaneStore):
+    async def queues(self) -> list[str]:
+        await asyncio.Event().wait()
+        raise AssertionError
 
 
 @pytest.fixture
@@ -335,6 +356,31 @@ async def test_a_caller_who_leaves_before_the_body_is_whole_submits_nothing(
     assert behind.sent == []
 
 
+async def test_a_caller_who_does_not_send_the_body_is_told_so_and_not_that_a_server_is_gone(
+    behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "BODY_TIMEOUT", timedelta(seconds=0.05))
+    app = app_on(behind.parts)
+    heard: list[dict[str, Any]] = [{"type": "http.request", "body": b"{", "more_body": True}]
+    answers: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if not heard:
+            await asyncio.Event().wait()
+        return heard.pop(0)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        answers.append(message)
+
+    async with serving(app):
+        scope = {"type": "http", "method": "POST", "path": TASKS, "headers": []}
+        await app(scope, receive, send)
+    assert answers[0]["status"] == 408
+    assert (b"connection", b"close") in answers[0]["headers"]
+    assert orjson.loads(answers[1]["body"])["error"]["code"] == "request_timeout"
+    assert behind.sent == []
+
+
 async def test_ids_of_another_spelling_name_no_task(client: httpx.AsyncClient) -> None:
     task_id = (await client.post(TASKS, json={"goal": "g"})).json()["task_id"]
     for other in (task_id.upper(), task_id.replace("-", ""), f"{{{task_id}}}"):
@@ -476,14 +522,37 @@ async def test_unreadable_counters_fail_the_scrape_instead_of_reading_zero(
     refused(await client.get("/metrics"), 503, "unavailable")
 
 
+async def test_a_scrape_of_a_redis_that_hangs_fails_in_the_time_set(
+    client: httpx.AsyncClient, behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "METRICS_TIMEOUT", timedelta(seconds=0.05))
+    behind.lanes = HungLanes()
+    refused(await client.get("/metrics"), 503, "unavailable")
+
+
+async def test_the_outbox_is_measured_and_its_database_gone_hides_no_queue(
+    client: httpx.AsyncClient, behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (await client.get("/metrics")).text
+    assert "octollm_outbox_messages_pending 3.0" in text
+    assert "octollm_outbox_messages_failed 2.0" in text
+    assert "octollm_outbox_oldest_age_seconds 1.5" in text
+    monkeypatch.setattr(routes, "METRICS_TIMEOUT", timedelta(seconds=0.2))
+    for behind.outbox_fails, behind.outbox_hangs in ((GONE, False), (None, True)):
+        text = (await client.get("/metrics")).text
+        assert "octollm_planner_queue_depth 0.0" in text
+        assert "octollm_outbox" not in text
+
+
 async def test_the_document_describes_every_route_and_every_refusal(
     client: httpx.AsyncClient,
 ) -> None:
     document: dict[str, Any] = (await client.get("/openapi.json")).json()
     assert document["paths"].keys() == {TASKS, f"{TASKS}/{{task_id}}", "/health", "/metrics"}
     assert document["paths"][TASKS]["post"]["responses"].keys() == {
-        "202", "413", "422", "429", "503",
+        "202", "408", "413", "422", "429", "503",
     }  # fmt: skip
+    assert document["paths"]["/metrics"]["get"]["responses"].keys() == {"200", "503"}
     schemas = document["components"]["schemas"]
     assert schemas["TaskRequest"]["required"] == ["goal"]
     assert schemas["TaskRequest"]["additionalProperties"] is False
