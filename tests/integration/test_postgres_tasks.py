@@ -143,3 +143,4 @@ async def test_rows_are_found_by_index_while_the_table_is_so_small_that_reading_
         assert "Index Scan using tasks_pkey" in plan or "Bitmap Index Scan" in plan, plan
         assert "Seq Scan" not in plan
         assert "Hash Join" not in plan
+        assert "Merge Join" not in plan
