@@ -31,6 +31,10 @@ async def told_at_once(answer: int) -> int:
     return answer
 
 
+async def for_ever() -> None:
+    await asyncio.Event().wait()
+
+
 async def refused() -> None:
     raise LookupError("nothing there")
 
@@ -87,7 +91,7 @@ def test_a_call_that_meets_closing_is_told_so(monkeypatch: pytest.MonkeyPatch) -
         with monkeypatch.context() as patched:
             patched.setattr("uvloop.new_event_loop", lambda: loop)
             with pytest.raises(CancelledError):
-                portal.run(told(1))
+                portal.run(for_ever())
         closer.join(10)
         assert portal.run(told(1)) == 1
 
