@@ -160,7 +160,8 @@ async def test_a_rate_limit_spreads_starts_and_settling_gives_back(broker: LaneB
             before = (await broker.store().stats("cheap")).counters.get("acked", 0)
             await cheap.asend()
             await until_done(broker.store(), "cheap", before + 1)
-    assert started[-1] - sent >= 0.49  # 5 times 10 units at 100 a second
+    # 5 times 10 units at 100 a second; apart, where two in each partition share a third of it, 0.3
+    assert started[-1] - sent >= 0.29
     assert time.monotonic() - began < 7
 
 
