@@ -154,9 +154,10 @@ class Claimer:
                 self._note_answer()
                 self._tell(leases, asked, rung=rung)
                 is_empty = len(leases) < asked
-                if not is_empty and not orphans.is_due:
-                    asked = await self._claim_ahead(asked, taken=len(leases))
-                await self._start_all(leases)
+                if is_empty or orphans.is_due:
+                    await self._start_all(leases)
+                else:
+                    asked = await self._start_and_claim(leases, asked)
         finally:
             if self._ahead is not None:
                 self._ahead.cancel()
@@ -200,6 +201,18 @@ class Claimer:
             await self._store.define(gates)
             self._is_defined, self._is_paced = True, bool(gates.limits)
         return await self._store.claim(self._session, self._queues, limit=most)
+
+    async def _start_and_claim(self, leases: Sequence[Lease], asked: int) -> int:
+        """Begin messages with the next claim on its way; return how much that asks for.
+
+        It leaves before the first of them, or where they compute before the last: then what it
+        takes waits for that one only.
+        """
+        first = len(leases) - 1 if self.pace.is_long(self._at_once) else 0
+        await self._start_all(leases[:first])
+        asked = await self._claim_ahead(asked, taken=len(leases) - first)
+        await self._start_all(leases[first:])
+        return asked
 
     async def _claim_ahead(self, asked: int, *, taken: int) -> int:
         """Send the next claim before what was taken begins; return how much it asks for."""

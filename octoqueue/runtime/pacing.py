@@ -17,8 +17,8 @@ Weakness: the first claim after a change is as large as before, as nothing is kn
 
 from __future__ import annotations
 
-HELD_SECONDS = 0.0025
-"""Work in one claim. Two may be under way: 5 ms of work are held ahead at most."""
+HELD_SECONDS = 0.005
+"""Work that may be held ahead."""
 _WEIGHT = 0.3
 """Of the newest measurement."""
 _IS_COMPUTING = 0.85
@@ -65,6 +65,10 @@ class Pace:
         computes = self._thread_cpu_seconds > _MOSTLY * self._thread_seconds
         return computes or self._share >= _IS_COMPUTING
 
+    def is_long(self, count: int) -> bool:
+        """Whether to begin so many messages takes longer than what may be held ahead."""
+        return count * self._begin_seconds > self._held_seconds
+
     def room(self, *, free: int, in_threads: int) -> int:
         """Return how many messages may be claimed now.
 
@@ -76,8 +80,9 @@ class Pace:
         if self._begin_seconds:
             most = min(most, max(int(self._held_seconds / self._begin_seconds), 1))
         if self._thread_cpu_seconds and self.is_computing:
-            together = max(int(2 * self._held_seconds / self._thread_cpu_seconds), 1)
-            most = min(most, together - in_threads)
+            together = max(int(self._held_seconds / self._thread_cpu_seconds), 1)
+            left = together - in_threads
+            most = min(most, left if 2 * left >= together else 0)  # a claim for each costs too much
         return max(most, 0)
 
 

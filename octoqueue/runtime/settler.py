@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 0.2
 _MOST_AT_ONCE = 1_000
+_FEW = 10
 _MOST_FOLLOW_UPS = 2_000
 """Follow-ups and events in one call, unless a single settlement has more."""
 
@@ -53,6 +54,7 @@ class Settler:
         clock: Clock,
         sealed: Callable[[Settlement], Settlement] | None = None,
         offloader: Offloader | None = None,
+        company_seconds: float = 0.0,
     ) -> None:
         """Commit to `store`.
 
@@ -62,6 +64,7 @@ class Settler:
             clock: for the wait between two tries.
             sealed: adds the events of a message that tells some.
             offloader: puts large results away before they are committed.
+            company_seconds: how long a small commit that follows another waits for more to end.
         """
         self._store = store
         self._sealed = sealed
@@ -75,6 +78,8 @@ class Settler:
         """A queue: attempts, seconds, squared seconds."""
         self._sending: asyncio.Task[None] | None = None
         self._tokens: set[LeaseToken] = set()
+        self._company_seconds = company_seconds
+        self._sent_at = 0.0
 
     @property
     def pending(self) -> int:
@@ -127,6 +132,7 @@ class Settler:
     async def _send(self) -> None:
         try:
             while self._acks or self._settlements:
+                await self._wait_for_company()
                 acks, self._acks = self._acks[:_MOST_AT_ONCE], self._acks[_MOST_AT_ONCE:]
                 settlements = self._next_settlements()
                 runs, self._runs = self._runs, {}
@@ -136,6 +142,14 @@ class Settler:
                 self._tokens = set()
         finally:
             self._sending = None
+
+    async def _wait_for_company(self) -> None:
+        """Wait a moment when one commit would follow another and carry next to nothing."""
+        loop = asyncio.get_running_loop()
+        is_small = len(self._acks) + len(self._settlements) < _FEW
+        if is_small and loop.time() - self._sent_at < self._company_seconds:
+            await asyncio.sleep(self._company_seconds)  # noqa: TID251 - whatever the clock of a test says
+        self._sent_at = loop.time()
 
     def _next_settlements(self) -> list[Settlement]:
         """Take what one call can carry, at least one."""

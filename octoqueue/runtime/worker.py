@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_COMPANY_SECONDS = 0.002
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
@@ -109,6 +111,7 @@ class Worker:
             clock=self._clock,
             sealed=events.sealed,
             offloader=Offloader(self._broker.claim_checks, clock=self._clock),
+            company_seconds=_COMPANY_SECONDS,
         )
         executor = Executor(
             self._broker,

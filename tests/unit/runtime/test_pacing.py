@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,13 +27,15 @@ def test_messages_that_compute_for_a_millisecond_are_claimed_a_few_at_a_time() -
     pace = Pace()
     for _ in range(10):
         pace.began(10, seconds=0.010)
-    assert pace.room(free=100, in_threads=0) == HELD_SECONDS // 0.001
+    assert pace.room(free=100, in_threads=0) == pytest.approx(HELD_SECONDS / 0.001, abs=1)
+    assert pace.is_long(50)
 
 
 def test_messages_that_only_wait_fill_every_slot() -> None:
     pace = Pace()
     pace.began(50, seconds=50 * 10e-6)
     assert pace.room(free=200, in_threads=0) == 200
+    assert not pace.is_long(50)
 
 
 def test_a_message_longer_than_the_bound_is_claimed_alone() -> None:
@@ -61,10 +64,17 @@ def test_threads_that_wait_are_not_held_back_however_many_run() -> None:
 def test_threads_that_compute_are_run_a_few_at_a_time() -> None:
     pace = busy(Pace())
     pace.ran(seconds=0.1, cpu_seconds=0.001)
-    together = 2 * HELD_SECONDS / 0.001
+    together = HELD_SECONDS / 0.001
     assert pace.room(free=100, in_threads=0) == together
     assert pace.room(free=98, in_threads=2) == together - 2
     assert pace.room(free=60, in_threads=40) == 0
+
+
+def test_nothing_is_claimed_for_a_single_thread_that_has_come_free_among_several() -> None:
+    pace = busy(Pace())
+    pace.ran(seconds=0.1, cpu_seconds=0.001)
+    together = int(HELD_SECONDS / 0.001)
+    assert [pace.room(free=90, in_threads=together - left) for left in (1, 2, 3)] == [0, 0, 3]
 
 
 def test_threads_that_mostly_compute_are_run_a_few_at_a_time_though_the_process_has_time() -> None:
@@ -72,7 +82,7 @@ def test_threads_that_mostly_compute_are_run_a_few_at_a_time_though_the_process_
     pace.read(at=0.0, cpu=0.0)
     pace.read(at=1.0, cpu=0.5)
     pace.ran(seconds=0.0012, cpu_seconds=0.001)
-    assert pace.room(free=100, in_threads=0) == 2 * HELD_SECONDS / 0.001
+    assert pace.room(free=100, in_threads=0) == HELD_SECONDS / 0.001
 
 
 def test_how_busy_the_process_is_is_asked_only_now_and_then() -> None:

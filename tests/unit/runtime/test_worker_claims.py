@@ -13,9 +13,12 @@ import pytest
 import octoqueue
 from octoqueue.broker.session_keeper import new_session
 from octoqueue.errors import InvalidMessage, StoreProtocolError
+from octoqueue.primitives.clock import SystemClock
 from octoqueue.primitives.envelope import decode_body
+from octoqueue.primitives.messages import SessionId
 from octoqueue.runtime import orphans
 from octoqueue.runtime.pacing import HELD_SECONDS
+from octoqueue.runtime.settler import Settler
 from octoqueue.runtime.worker import Worker, WorkerOptions
 from tests.running import (
     SHORTLY,
@@ -32,7 +35,7 @@ from tests.running import (
 if TYPE_CHECKING:
     from octoqueue.broker.handles import MessageHandle
     from octoqueue.broker.lane_broker import LaneBroker
-    from octoqueue.primitives.messages import Enqueue
+    from octoqueue.primitives.messages import Enqueue, Lease
 
 
 async def test_a_message_leased_by_a_claim_whose_answer_was_lost_runs_once() -> None:
@@ -399,3 +402,27 @@ async def test_a_worker_that_is_stopped_and_cancelled_at_once_is_cancelled() -> 
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
+
+
+async def test_small_commits_that_follow_each_other_wait_for_company_the_first_does_not() -> None:
+    store = WatchedStore()
+    leases = await _leased(store, 6)
+    settler = Settler(
+        store.lanes, lambda: SessionId("s"), clock=SystemClock(), company_seconds=0.05
+    )
+    for lease in leases:
+        settler.ack(lease)
+        await until(lambda: len(store.called("commit")) > 0)
+    await settler.drained()
+    sizes = [len(kwargs["acks"]) for _, kwargs in store.called("commit")]
+    assert sizes == [1, 5]
+
+
+async def _leased(store: WatchedStore, count: int) -> list[Lease]:
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker)
+    async def work() -> None: ...
+
+    await store.inner.enqueue([[enqueue_of(broker, work.message())] for _ in range(count)])
+    return await store.inner.claim(SessionId("s"), ["default"], limit=count)
