@@ -168,6 +168,7 @@ ONE_OF_MANY, ALL = f"one of {_QUEUES} queues", f"all of {_QUEUES} queues, one in
 
 SCENARIO = Scenario(
     name="growth",
+    most_rounds=3,
     question=f"{_AT_ONCE} messages put in, claimed and acked, beside what was there before",
     figures=(
         Figure(ENQUEUE, better="less"),

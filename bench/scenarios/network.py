@@ -99,5 +99,5 @@ SCENARIO = Scenario(
         Ratio(BARE, BARE_NEAR, _DRAINED),
         Ratio(ONE, PING, _SENT),
     ),
-    most_rounds=3,
+    most_rounds=2,
 )
