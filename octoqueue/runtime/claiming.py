@@ -19,7 +19,7 @@ from octoqueue.runtime.orphans import Orphans
 from octoqueue.runtime.pacing import HELD_SECONDS, Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from datetime import timedelta
 
     from octoqueue.broker.lane_broker import LaneBroker
@@ -210,6 +210,9 @@ class Claimer:
         """
         first = len(leases) - 1 if self.pace.is_long(self._at_once) else 0
         await self._start_all(leases[:first])
+        if first and self._is_stopped:
+            self._hand_back(leases[first:])
+            return asked
         asked = await self._claim_ahead(asked, taken=len(leases) - first)
         await self._start_all(leases[first:])
         return asked
@@ -266,11 +269,14 @@ class Claimer:
                 await _turn()
                 began, count = monotonic(), 0
                 if self._is_stopped:
-                    for unbegun in left:
-                        self._settler.settle(Settlement(lease=unbegun, outcome=Outcome.RELEASE))
+                    self._hand_back(left)
         self.pace.began(count, seconds=monotonic() - began)
         if not self._executor.running:
             self.idle.set()
+
+    def _hand_back(self, leases: Iterable[Lease]) -> None:
+        for lease in leases:
+            self._settler.settle(Settlement(lease=lease, outcome=Outcome.RELEASE))
 
     def _tell(self, leases: Sequence[Lease], asked: int, *, rung: bool) -> None:
         """Tell who promotes what a claim has found.
@@ -307,7 +313,7 @@ class Claimer:
                 log.info("lease_adopted", extra={"queue": lease.queue})
                 await self._start_all([lease])
             else:
-                self._settler.settle(Settlement(lease=lease, outcome=Outcome.RELEASE))
+                self._hand_back([lease])
 
 
 async def _turn() -> None:

@@ -418,6 +418,24 @@ async def test_small_commits_that_follow_each_other_wait_for_company_the_first_d
     assert sizes == [1, 5]
 
 
+async def test_the_last_of_a_batch_that_computes_is_handed_back_when_the_worker_stops() -> None:
+    store, ran = WatchedStore(), list[int]()
+    broker = broker_on(store)
+    worker = Worker(broker, WorkerOptions(queues=("default",), concurrency=20))
+    worker._claimer.pace.began(1, seconds=0.002)  # two such messages fill a claim
+
+    @octoqueue.actor(broker=broker)
+    async def compute(number: int) -> None:
+        ran.append(number)
+        worker.stop()
+
+    await octoqueue.asend_many([compute.message(n) for n in range(2)], broker=broker)
+    async with asyncio.timeout(30):
+        await worker.run()
+    stats = await store.stats("default")
+    assert (ran, stats.waiting, stats.counters["released"]) == ([0], 1, 1)
+
+
 async def _leased(store: WatchedStore, count: int) -> list[Lease]:
     broker = broker_on(store)
 
