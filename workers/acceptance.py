@@ -37,7 +37,7 @@ from octoqueue.postgres.outbox import Outbox
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.primitives.ids import MessageId, id_from_text
 from octoqueue.primitives.once import SEND_WITHIN, Once
-from octoqueue.workflow.tasks import new_task_id
+from octoqueue.workflows.tasks import new_task_id
 from workers.intake import ACTOR, QUEUE, planner_message
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from octoqueue.postgres.pool import PostgresPool
     from octoqueue.primitives.lane import Lane
     from octoqueue.primitives.messages import Enqueue
-    from octoqueue.workflow.postgres_tasks import PostgresTaskStore
-    from octoqueue.workflow.tasks import NewTask, TaskId
+    from octoqueue.workflows.postgres_tasks import PostgresTaskStore
+    from octoqueue.workflows.tasks import NewTask, TaskId
 
 log = logging.getLogger(__name__)
 

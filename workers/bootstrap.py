@@ -16,7 +16,7 @@ from octoqueue.maintenance.database import database_url, opened_database
 from octoqueue.postgres.migrator import Migrator
 from octoqueue.postgres.outbox import Outbox
 from octoqueue.postgres.pool import PostgresPool
-from octoqueue.workflow.postgres_tasks import PostgresTaskStore
+from octoqueue.workflows.postgres_tasks import PostgresTaskStore
 from workers.acceptance import Acceptance
 
 if TYPE_CHECKING:

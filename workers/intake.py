@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from octoqueue.broker.handles import MessageHandle
 from octoqueue.primitives.clock import SystemClock
-from octoqueue.workflow.tasks import NewTask, TaskId, new_task_id
+from octoqueue.workflows.tasks import NewTask, TaskId, new_task_id
 
 if TYPE_CHECKING:
     from octoqueue.primitives.lane import Lane

@@ -18,7 +18,7 @@ from octoqueue.errors import DeclarationError
 from octoqueue.models.offline.model import OfflineModel
 from octoqueue.models.protocol import ModelClient
 from octoqueue.settings.root import Settings
-from octoqueue.workflow.protocol import TaskStore
+from octoqueue.workflows.task_protocol import TaskStore
 from workers.bootstrap import Desk, opened_desk, opened_tasks
 from workers.knowledge.search import Index, shipped_documents
 from workers.sandbox.programs import CommandRules, installed_programs

@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
-from octoqueue.workflow.tasks import TaskError
+from octoqueue.workflows.tasks import TaskError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from octoqueue.primitives.messages import QueueStats
-    from octoqueue.workflow.protocol import TaskStore
+    from octoqueue.workflows.task_protocol import TaskStore
 
 log = logging.getLogger(__name__)
 

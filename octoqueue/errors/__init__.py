@@ -22,7 +22,9 @@
     │   ├── QueueUnknown                nothing was ever put into a queue of that name
     │   ├── MessageUnknown              no message of that id is kept anywhere
     │   ├── DeadLetterUnknown           a queue has no dead letter of that id
-    │   └── ScheduleUnknown             no schedule of that name is declared
+    │   ├── ScheduleUnknown             no schedule of that name is declared
+    │   ├── WorkflowUnknown             no workflow or execution of that id is kept
+    │   └── StepUnknown                 an execution has no step of that key
     ├── NotWaiting                      a message neither waits nor is delayed; says where it is
     ├── ActorUnknown                    a message names an actor this process has not imported
     ├── LeaseLost                       settling was refused: the lease belongs to nobody or another
@@ -49,7 +51,23 @@
     │   ├── ObjectsRefused              the object store does not let us in
     │   ├── ObjectMissing               the object store has no object of that key (any more)
     │   ├── SchemaMismatch              the database's schema is not the one this code needs
+    │   ├── PartitionLost               another orchestrator holds the partition now
     │   └── StoreProtocolError          a script answered what the client does not understand
+    ├── WorkflowError                   a workflow cannot do what was asked
+    │   ├── WorkflowNotDeclared         this process has not imported the function; names the known
+    │   ├── WorkflowIdTaken             the id belongs to another start
+    │   ├── WorkflowFinished            it has ended, so nothing can be sent to it
+    │   ├── WorkflowNotFinished         it has not ended, so it cannot be retried
+    │   ├── SignalUnknown               it declares its signals, and this is none of them
+    │   ├── SignalInvalid               the value of a signal is not of the declared type
+    │   ├── SignalTimeout               no signal came within the time given
+    │   ├── InputInvalid                input or output is not of the declared type
+    │   ├── InputTooLarge               input, output or a value between is over the limit
+    │   ├── HistoryTooLong              an execution has more steps than it may have
+    │   ├── WorkflowChanged             the code does not do what its journal says; names the step
+    │   ├── WorkflowMisused             the function did what cannot be replayed
+    │   ├── StepFailed                  a step failed for good; carries what was raised
+    │   └── WorkflowFailed              it ended without a result; carries what was raised
     ├── ReplyUnusable                   a model answered in a form nobody can use
     ├── SandboxUnavailable              the launcher of isolated commands is gone or cannot start
     ├── EmbeddedError                   a private server could not be started
@@ -156,6 +174,26 @@ from octoqueue.errors.testing import (
     DrainError,
     DrainTimeout,
 )
+from octoqueue.errors.workflows import (
+    HistoryTooLong,
+    InputInvalid,
+    InputTooLarge,
+    PartitionLost,
+    SignalInvalid,
+    SignalTimeout,
+    SignalUnknown,
+    StepFailed,
+    StepUnknown,
+    WorkflowChanged,
+    WorkflowError,
+    WorkflowFailed,
+    WorkflowFinished,
+    WorkflowIdTaken,
+    WorkflowMisused,
+    WorkflowNotDeclared,
+    WorkflowNotFinished,
+    WorkflowUnknown,
+)
 
 __all__ = [
     "ActorFailed",
@@ -180,6 +218,9 @@ __all__ = [
     "EventTimeout",
     "EventTooLarge",
     "EventsNotKept",
+    "HistoryTooLong",
+    "InputInvalid",
+    "InputTooLarge",
     "InvalidMessage",
     "KeyTaken",
     "LaneFull",
@@ -194,6 +235,7 @@ __all__ = [
     "ObjectMissing",
     "ObjectsRefused",
     "OctoqueueError",
+    "PartitionLost",
     "PayloadNotSerializable",
     "PoisonMessage",
     "PortTaken",
@@ -211,8 +253,13 @@ __all__ = [
     "SchemaMismatch",
     "SentTooLate",
     "ServerNotFound",
+    "SignalInvalid",
+    "SignalTimeout",
+    "SignalUnknown",
     "Snooze",
     "Steer",
+    "StepFailed",
+    "StepUnknown",
     "StoreConflict",
     "StoreError",
     "StoreProtocolError",
@@ -222,6 +269,15 @@ __all__ = [
     "UniqueCycle",
     "UnitsOverBurst",
     "UnknownOption",
+    "WorkflowChanged",
+    "WorkflowError",
+    "WorkflowFailed",
+    "WorkflowFinished",
+    "WorkflowIdTaken",
+    "WorkflowMisused",
+    "WorkflowNotDeclared",
+    "WorkflowNotFinished",
+    "WorkflowUnknown",
 ]
 
 for _name in __all__:

@@ -2,7 +2,7 @@
 
     table                written by                              statements
     schema_migrations    octoqueue.postgres.migrator             sql/migrations.sql
-    tasks                octoqueue.workflow.postgres_tasks       sql/tasks.sql
+    tasks                octoqueue.workflows.postgres_tasks       sql/tasks.sql
     outbox               octoqueue.producer.outbox, and the      sql/outbox.sql
                          function octoqueue_enqueue; read by
                          octoqueue.postgres.outbox

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from octoqueue.primitives.clock import Clock, SystemClock
-from octoqueue.workflow.tasks import (
+from octoqueue.workflows.tasks import (
     JsonObject,
     NewTask,
     Task,

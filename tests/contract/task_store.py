@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from octoqueue.primitives.lane import Lane
-from octoqueue.workflow.tasks import (
+from octoqueue.workflows.tasks import (
     NewTask,
     Task,
     TaskError,
@@ -24,7 +24,7 @@ from octoqueue.workflow.tasks import (
 )
 
 if TYPE_CHECKING:
-    from octoqueue.workflow.protocol import TaskStore
+    from octoqueue.workflows.task_protocol import TaskStore
 
 Ages = Callable[[timedelta], Awaitable[None]]
 

@@ -10,7 +10,7 @@ from octoqueue.testing.memory_tasks import MemoryTaskStore
 from tests.contract.task_store import TaskStoreContract
 
 if TYPE_CHECKING:
-    from octoqueue.workflow.protocol import TaskStore
+    from octoqueue.workflows.task_protocol import TaskStore
     from tests.contract.task_store import Ages
 
 

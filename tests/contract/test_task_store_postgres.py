@@ -6,7 +6,7 @@ import pytest
 
 from octoqueue.postgres.migrator import Migrator
 from octoqueue.postgres.pool import PostgresPool
-from octoqueue.workflow.postgres_tasks import PostgresTaskStore
+from octoqueue.workflows.postgres_tasks import PostgresTaskStore
 from tests.contract.task_store import TaskStoreContract
 from tests.databases import fresh_database
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from datetime import timedelta
 
-    from octoqueue.workflow.protocol import TaskStore
+    from octoqueue.workflows.task_protocol import TaskStore
     from tests.contract.task_store import Ages
 
 AGE = """

@@ -13,8 +13,8 @@ from octoqueue.errors import LaneFull, StoreUnavailable
 from octoqueue.lanes.options import LaneBounds, LaneOptions
 from octoqueue.primitives.envelope import decode_body
 from octoqueue.primitives.lane import Lane
-from octoqueue.workflow.postgres_tasks import PostgresTaskStore
-from octoqueue.workflow.tasks import NewTask, new_task_id
+from octoqueue.workflows.postgres_tasks import PostgresTaskStore
+from octoqueue.workflows.tasks import NewTask, new_task_id
 from tests.outbox_world import OutboxWorld, outbox_world
 from tests.running import until
 from workers import acceptance
@@ -24,7 +24,7 @@ from workers.intake import QUEUE
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from octoqueue.workflow.tasks import TaskId
+    from octoqueue.workflows.tasks import TaskId
 
 NARROW = LaneOptions(default_bounds=LaneBounds(high=5, normal=5, low=5))
 GONE = StoreUnavailable("Redis", reason="the test says so")

@@ -10,8 +10,8 @@ from octoqueue.postgres.migrator import Migrator
 from octoqueue.postgres.pool import PostgresPool
 from octoqueue.postgres.statements import Statement, load_statements
 from octoqueue.primitives.lane import Lane
-from octoqueue.workflow.postgres_tasks import PostgresTaskStore
-from octoqueue.workflow.tasks import (
+from octoqueue.workflows.postgres_tasks import PostgresTaskStore
+from octoqueue.workflows.tasks import (
     GOAL_LIMIT_BYTES,
     NewTask,
     TaskId,

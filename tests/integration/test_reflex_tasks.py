@@ -23,7 +23,7 @@ from octoqueue.settings.lanes import LaneSettings, QueueSettings
 from octoqueue.settings.postgres import PostgresSettings
 from octoqueue.settings.redis import RedisSettings
 from octoqueue.settings.root import Settings
-from octoqueue.workflow.tasks import NewTask, TaskId, new_task_id
+from octoqueue.workflows.tasks import NewTask, TaskId, new_task_id
 from tests.asgi import serving
 from tests.databases import fresh_database
 from workers import admin

@@ -11,12 +11,12 @@ import orjson
 import octoqueue
 from octoqueue.models.protocol import Prompt, Purpose
 from octoqueue.models.replies import review_from
-from octoqueue.workflow.tasks import TaskError, TaskId
+from octoqueue.workflows.tasks import TaskError, TaskId
 from workers.arms.hand_over import attempts_here, lane_here, outages_do_not_count
 from workers.resources import MODEL, TASKS, lifespan_of
 
 if TYPE_CHECKING:
-    from octoqueue.workflow.tasks import Verdict
+    from octoqueue.workflows.tasks import Verdict
     from workers.arms.hand_over import Result
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import Final
 import octoqueue
 from octoqueue.models.protocol import Prompt, Purpose
 from octoqueue.models.replies import plan_from
-from octoqueue.workflow.tasks import TaskId
+from octoqueue.workflows.tasks import TaskId
 from workers.arms import coder, executor, guardian, retriever
 from workers.arms.hand_over import lane_here, outages_do_not_count
 from workers.resources import MODEL, TASKS, lifespan_of

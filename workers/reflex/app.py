@@ -18,7 +18,7 @@ from octoqueue.lanes.protocol import LaneStore
 from octoqueue.postgres.outbox import OutboxSize
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.settings.root import Settings
-from octoqueue.workflow.protocol import TaskStore
+from octoqueue.workflows.task_protocol import TaskStore
 from workers.bootstrap import opened_desk
 from workers.intake import Accept, Intake
 from workers.reflex.document import openapi_document

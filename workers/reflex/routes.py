@@ -14,7 +14,7 @@ from starlette.responses import Response
 from octoqueue.errors import StoreError
 from octoqueue.metrics.exposition import CONTENT_TYPE, outbox_exposition, render
 from octoqueue.primitives.clock import SystemClock
-from octoqueue.workflow.tasks import GOAL_LIMIT_BYTES, task_id_from
+from octoqueue.workflows.tasks import GOAL_LIMIT_BYTES, task_id_from
 from workers.reflex.paths import TASKS_PATH
 from workers.reflex.refusals import NO_SUCH_TASK
 from workers.reflex.schemas import Health, PartHealth, state_json, task_request_from
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.postgres.outbox import OutboxSize
-    from octoqueue.workflow.protocol import TaskStore
+    from octoqueue.workflows.task_protocol import TaskStore
     from workers.intake import Intake
     from workers.reflex.measuring import RequestMeter
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from octoqueue.errors import InvalidMessage
 from octoqueue.primitives.lane import Lane
-from octoqueue.workflow.tasks import GOAL_LIMIT_BYTES, Task, TaskStatus
+from octoqueue.workflows.tasks import GOAL_LIMIT_BYTES, Task, TaskStatus
 
 
 class Priority(StrEnum):

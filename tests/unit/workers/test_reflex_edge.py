@@ -17,7 +17,7 @@ from octoqueue.postgres.outbox import OutboxSize
 from octoqueue.primitives.lane import Lane
 from octoqueue.testing.memory_lanes import MemoryLaneStore
 from octoqueue.testing.memory_tasks import MemoryTaskStore
-from octoqueue.workflow.tasks import (
+from octoqueue.workflows.tasks import (
     GOAL_LIMIT_BYTES,
     NewTask,
     Task,

@@ -11,11 +11,11 @@ from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import QueueStats
 from octoqueue.testing.fake_clock import FakeClock
 from octoqueue.testing.memory_tasks import MemoryTaskStore
-from octoqueue.workflow.tasks import NewTask, TaskStatus, new_task_id
+from octoqueue.workflows.tasks import NewTask, TaskStatus, new_task_id
 from workers.sweeper import ARM_MARGIN, INTAKE_MARGIN, Sweeper, Swept, abandoned_after, lost_after
 
 if TYPE_CHECKING:
-    from octoqueue.workflow.tasks import TaskId
+    from octoqueue.workflows.tasks import TaskId
 
 QUIET = QueueStats(
     queue="planner",

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
-    from octoqueue.workflow.tasks import JsonObject, NewTask, Task, TaskError, TaskId, Verdict
+    from octoqueue.workflows.tasks import JsonObject, NewTask, Task, TaskError, TaskId, Verdict
 
 
 class TaskStore(Protocol):

@@ -10,7 +10,7 @@ import orjson
 from octoqueue.postgres.grouping import Grouped
 from octoqueue.postgres.statements import load_statements
 from octoqueue.primitives.lane import lane_from
-from octoqueue.workflow.tasks import (
+from octoqueue.workflows.tasks import (
     JsonObject,
     NewTask,
     Task,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from octoqueue.errors import InvalidMessage
 from octoqueue.primitives.lane import Lane
-from octoqueue.workflow.tasks import (
+from octoqueue.workflows.tasks import (
     FINAL_STATUSES,
     GOAL_LIMIT_BYTES,
     LEGAL_MOVES,
