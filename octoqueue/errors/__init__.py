@@ -64,6 +64,7 @@
     │   ├── InputInvalid                input or output is not of the declared type
     │   ├── InputTooLarge               input, output or a value between is over the limit
     │   ├── HistoryTooLong              an execution has more steps than it may have
+    │   ├── HistoryUnreadable           a text is no exported history; names the field
     │   ├── WorkflowChanged             the code does not do what its journal says; names the step
     │   ├── WorkflowMisused             the function did what cannot be replayed
     │   ├── StepFailed                  a step failed for good; carries what was raised
@@ -176,6 +177,7 @@ from octoqueue.errors.testing import (
 )
 from octoqueue.errors.workflows import (
     HistoryTooLong,
+    HistoryUnreadable,
     InputInvalid,
     InputTooLarge,
     PartitionLost,
@@ -219,6 +221,7 @@ __all__ = [
     "EventTooLarge",
     "EventsNotKept",
     "HistoryTooLong",
+    "HistoryUnreadable",
     "InputInvalid",
     "InputTooLarge",
     "InvalidMessage",

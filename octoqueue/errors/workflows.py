@@ -146,6 +146,19 @@ class WorkflowChanged(WorkflowError):
         self.reason = reason
 
 
+class HistoryUnreadable(WorkflowError):
+    """A text is no exported history of an execution."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(
+            f"this is no exported history: {field} {reason}; "
+            "'octoqueue workflows history ID --output FILE' writes one"
+        )
+        self.field = field
+        """Where it is wrong, as `steps[3].kind`; `history` for the whole."""
+        self.reason = reason
+
+
 class WorkflowMisused(WorkflowError):
     """A workflow function did what cannot be replayed, such as waiting for anything but its ctx."""
 
