@@ -21,19 +21,21 @@ class ExecutionStatus(StrEnum):
     """It ended by continuing as a new execution of the same workflow."""
 
 
+_ENDS = frozenset(
+    {
+        ExecutionStatus.COMPLETED,
+        ExecutionStatus.FAILED,
+        ExecutionStatus.CANCELLED,
+        ExecutionStatus.CONTINUED,
+    }
+)
+# A turn may begin an execution and end it at once; nothing is queued again, nothing leaves an end.
 LEGAL_MOVES = MappingProxyType(
     {
-        ExecutionStatus.QUEUED: frozenset(
-            {ExecutionStatus.RUNNING, ExecutionStatus.BLOCKED, ExecutionStatus.CANCELLED}
-        ),
-        ExecutionStatus.RUNNING: frozenset(set(ExecutionStatus) - {ExecutionStatus.QUEUED}),
-        ExecutionStatus.BLOCKED: frozenset(
-            {ExecutionStatus.RUNNING, ExecutionStatus.CANCELLED, ExecutionStatus.FAILED}
-        ),
-        ExecutionStatus.COMPLETED: frozenset[ExecutionStatus](),
-        ExecutionStatus.FAILED: frozenset[ExecutionStatus](),
-        ExecutionStatus.CANCELLED: frozenset[ExecutionStatus](),
-        ExecutionStatus.CONTINUED: frozenset[ExecutionStatus](),
+        status: frozenset[ExecutionStatus]()
+        if status in _ENDS
+        else _ENDS | {ExecutionStatus.RUNNING, ExecutionStatus.BLOCKED}
+        for status in ExecutionStatus
     }
 )
 FINAL_STATUSES = frozenset(status for status, moves in LEGAL_MOVES.items() if not moves)
