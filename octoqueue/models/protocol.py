@@ -11,7 +11,7 @@ class Purpose(StrEnum):
     """What an answer is for; it decides the form of the answer (see `replies`)."""
 
     PLAN = "plan"
-    """Which arm should work on the goal."""
+    """Which arms should work on the goal, and who waits for whom."""
     COMMAND = "command"
     """Which command does what the goal asks."""
     CODE = "code"
@@ -20,6 +20,14 @@ class Purpose(StrEnum):
     """Prose, from the material given."""
     REVIEW = "review"
     """Whether a result serves its goal."""
+
+
+class Tier(StrEnum):
+    """How capable a model is, and so how slow and how expensive."""
+
+    SMALL = "small"
+    STANDARD = "standard"
+    LARGE = "large"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +41,10 @@ class Prompt:
     """What the answer should rest on: passages to quote, a result to review."""
     choices: tuple[str, ...] = ()
     """What a plan may choose from."""
+    findings: tuple[str, ...] = ()
+    """What was wrong with the try before this one; empty for the first."""
+    tier: Tier = Tier.STANDARD
+    """How capable a model should answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,10 @@
 """From the text of an answer to a value. Every form but prose is one JSON object.
 
-    plan       {"arm": "coder", "reason": "…"}
+    plan       {"steps": [{"id": "program", "arm": "coder", "ask": "…", "needs": ["known"]}, …],
+                "complexity": "medium", "reason": "…"}          ask empty: the goal itself
     command    {"argv": ["ls", "-la", "/tmp"], "reason": "…"}       argv null: no command does it
     code       {"code": "…", "check": "…", "remark": "…"}           check: raises when code is wrong
-    review     {"accepted": true, "remark": "…"}
+    review     {"accepted": true, "remark": "…", "findings": ["…"]}      findings: what to mend
 
 Models like to wrap JSON in a fence; that is forgiven. Nothing else is.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -26,12 +27,39 @@ if TYPE_CHECKING:
 ReplyT = TypeVar("ReplyT")
 
 
+Complexity = Literal["low", "medium", "high"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStep:
+    """What one arm is to do."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+    """Names it within its plan."""
+    arm: str
+    ask: str = ""
+    """What is asked of the arm; empty for the goal itself."""
+    needs: tuple[str, ...] = ()
+    """The steps whose results it is given."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Which arm works on a goal."""
+    """Which arms work on a goal, and who waits for whom.
 
-    arm: str
+    Whether the steps make a graph that can be run is checked by who runs it.
+    """
+
+    steps: Annotated[tuple[PlannedStep, ...], Field(min_length=1)]
+    complexity: Complexity = "medium"
     reason: str = ""
+
+    @property
+    def arm(self) -> str:
+        """The arm of the last step that no other needs: whose result is that of the plan."""
+        needed = {name for step in self.steps for name in step.needs}
+        last = [step.arm for step in self.steps if step.id not in needed]
+        return last[-1] if last else self.steps[-1].arm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +87,8 @@ class Review:
 
     accepted: bool
     remark: str = ""
+    findings: tuple[str, ...] = ()
+    """What is to be mended; empty when it is accepted."""
 
 
 _PLAN = TypeAdapter(Plan)
@@ -74,11 +104,12 @@ def plan_from(completion: Completion, *, choices: Sequence[str]) -> Plan:
         ReplyUnusable: it has another form, or names an arm that was no choice.
     """
     plan = _read(completion, _PLAN, purpose="plan")
-    if plan.arm not in choices:
-        listed = ", ".join(choices)
-        raise ReplyUnusable(
-            completion.model, purpose="plan", reason=f"arm {plan.arm!r} is none of {listed}"
-        )
+    for step in plan.steps:
+        if step.arm not in choices:
+            listed = ", ".join(choices)
+            raise ReplyUnusable(
+                completion.model, purpose="plan", reason=f"arm {step.arm!r} is none of {listed}"
+            )
     return plan
 
 

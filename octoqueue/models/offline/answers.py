@@ -23,8 +23,14 @@ class _Check:
 
 
 @dataclass(frozen=True, slots=True)
+class _Step:
+    checks: tuple[_Check, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class _Checked:
     checks: tuple[_Check, ...] = ()
+    steps: tuple[_Step, ...] = ()
 
 
 _CHECKED = TypeAdapter(_Checked)
@@ -45,15 +51,16 @@ def answered(goal: str, material: str) -> str:
 def reviewed(material: str) -> Review:
     """Return the review of a result: accepted when each of its checks passed.
 
-    `material` is the result as JSON; its `checks` are objects of `name`, `passed` and `detail`.
+    `material` is the result as JSON; its `checks` are objects of `name`, `passed` and `detail`. So
+    are those of the `steps` it rests on.
     """
-    checks = _CHECKED.validate_json(material).checks
-    failed = [check for check in checks if not check.passed]
-    if failed:
-        told = "; ".join(f"{check.name}: {check.detail}" for check in failed)
-        return Review(
-            accepted=False, remark=f"{len(failed)} of {len(checks)} checks failed: {told}"
-        )
+    result = _CHECKED.validate_json(material)
+    checks = [*(check for step in result.steps for check in step.checks), *result.checks]
+    findings = tuple(f"{check.name}: {check.detail}" for check in checks if not check.passed)
+    if findings:
+        told = "; ".join(findings)
+        remark = f"{len(findings)} of {len(checks)} checks failed: {told}"
+        return Review(accepted=False, remark=remark, findings=findings)
     if not checks:
         return Review(accepted=True, remark="There was nothing to check.")
     names = ", ".join(check.name for check in checks)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from octoqueue.models.replies import CommandChoice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _PATH = r"(?P<path>/[\w./@+-]*)"
 _READ_CHARACTERS: Final = 300
@@ -129,8 +129,24 @@ _NAMED = re.compile(
 )
 
 
-def command_for(goal: str) -> CommandChoice:
-    """Return the command for a goal; without one when no phrase fits."""
+_READERS: Final = frozenset({"cat", "head", "tail", "wc", "sha256sum", "sort", "uniq"})
+_IS_A_FOLDER: Final = "Is a directory"
+
+
+def command_for(goal: str, *, findings: Sequence[str] = ()) -> CommandChoice:
+    """Return the command for a goal; without one when no phrase fits.
+
+    Of what was wrong with the try before it understands one thing: that a folder was read as if it
+    were a file. Then the folder is listed.
+    """
+    choice = _first_fit(goal)
+    if choice.argv and choice.argv[0] in _READERS and _IS_A_FOLDER in " ".join(findings):
+        argv = ("ls", "-la", choice.argv[-1])
+        return CommandChoice(argv=argv, reason="it is a folder, so what it holds is listed")
+    return choice
+
+
+def _first_fit(goal: str) -> CommandChoice:
     named = _named_command(goal)
     if named is not None:
         return CommandChoice(argv=named, reason="the goal names it")

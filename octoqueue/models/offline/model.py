@@ -34,9 +34,9 @@ class OfflineModel:
 def _text_for(prompt: Prompt) -> str:
     match prompt.purpose:
         case Purpose.PLAN:
-            return _json(planned(prompt.goal, choices=prompt.choices))
+            return _json(planned(prompt.goal, choices=prompt.choices, findings=prompt.findings))
         case Purpose.COMMAND:
-            return _json(command_for(prompt.goal))
+            return _json(command_for(prompt.goal, findings=prompt.findings))
         case Purpose.CODE:
             return _json(programmed(prompt.goal))
         case Purpose.REVIEW:

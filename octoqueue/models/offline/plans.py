@@ -1,16 +1,24 @@
-"""Which arm works on a goal: the first rule that fits."""
+"""Which arms work on a goal, in which order: the first rule that fits chooses the main one.
+
+a command        do                                     low
+a question       answer                                 low
+a program        known (retriever) ─┐
+                 risks (guardian) ──┴─► program         medium
+security         known (retriever) ───► analysis        high
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from octoqueue.models.offline.commands import command_for
-from octoqueue.models.replies import Plan
+from octoqueue.models.replies import Complexity, Plan, PlannedStep
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +61,42 @@ LOOK_IT_UP: Final = _words(
 )
 
 
-def planned(goal: str, *, choices: Sequence[str]) -> Plan:
-    """Return the arm for a goal, out of `choices`; the retriever, or the last choice, at worst."""
+_KNOWN: Final = PlannedStep(id="known", arm="retriever")
+_RISKS: Final = PlannedStep(id="risks", arm="guardian")
+_BEFORE: Final[Mapping[str, tuple[PlannedStep, ...]]] = MappingProxyType(
+    {"coder": (_KNOWN, _RISKS), "guardian": (_KNOWN,)}
+)
+"""What is done first, at the same time, for the main step of an arm."""
+_NAMES: Final = MappingProxyType(
+    {"executor": "do", "coder": "program", "guardian": "analysis", "retriever": "answer"}
+)
+_COMPLEXITIES: Final[Mapping[str, Complexity]] = MappingProxyType(
+    {"executor": "low", "retriever": "low", "coder": "medium", "guardian": "high"}
+)
+
+
+def planned(goal: str, *, choices: Sequence[str], findings: Sequence[str] = ()) -> Plan:
+    """Return the plan for a goal, of arms out of `choices`.
+
+    Its main arm is the retriever, or the last choice, at worst. A plan made once more is the same
+    one; its arms are told the findings, and may know better.
+    """
+    arm, reason = _main_arm(goal, choices)
+    before = tuple(step for step in _BEFORE.get(arm, ()) if step.arm in choices)
+    needs = tuple(step.id for step in before)
+    main = PlannedStep(id=_NAMES.get(arm, "work"), arm=arm, needs=needs)
+    told = f"once more, knowing what was wrong: {reason}" if findings else reason
+    return Plan(steps=(*before, main), complexity=_COMPLEXITIES.get(arm, "medium"), reason=told)
+
+
+def _main_arm(goal: str, choices: Sequence[str]) -> tuple[str, str]:
     beginning = goal[:_READ_CHARACTERS]
     for rule in RULES:
         if rule.arm in choices and rule.pattern.search(beginning):
-            return Plan(arm=rule.arm, reason=rule.reason)
+            return rule.arm, rule.reason
     if "executor" in choices and (command := command_for(goal)).argv:
-        return Plan(arm="executor", reason=f"a command does it: {command.reason}")
+        return "executor", f"a command does it: {command.reason}"
     arm = "retriever" if "retriever" in choices else choices[-1]
     if LOOK_IT_UP.search(beginning):
-        return Plan(arm=arm, reason="it asks a question")
-    return Plan(arm=arm, reason="no rule fits, so what is known about it is looked up")
+        return arm, "it asks a question"
+    return arm, "no rule fits, so what is known about it is looked up"

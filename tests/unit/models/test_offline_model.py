@@ -19,8 +19,10 @@ goals = st.text(min_size=1, max_size=200) | st.sampled_from(
 )
 
 
-def ask(purpose: Purpose, goal: str, *, material: str = "") -> Completion:
-    prompt = Prompt(purpose=purpose, goal=goal, material=material, choices=ARMS)
+def ask(
+    purpose: Purpose, goal: str, *, material: str = "", findings: tuple[str, ...] = ()
+) -> Completion:
+    prompt = Prompt(purpose=purpose, goal=goal, material=material, choices=ARMS, findings=findings)
     return asyncio.run(OfflineModel().complete(prompt))
 
 
@@ -45,6 +47,43 @@ def reply(text: str) -> Completion:
 def test_goals_go_to_the_arm_a_person_would_choose(goal: str, arm: str) -> None:
     plan = plan_from(ask(Purpose.PLAN, goal), choices=ARMS)
     assert (plan.arm, bool(plan.reason)) == (arm, True)
+
+
+def test_a_program_is_written_after_what_is_known_and_what_is_risky_were_looked_at() -> None:
+    plan = plan_from(ask(Purpose.PLAN, "Write a Python function to sort a list"), choices=ARMS)
+    assert [(step.id, step.arm, step.needs) for step in plan.steps] == [
+        ("known", "retriever", ()),
+        ("risks", "guardian", ()),
+        ("program", "coder", ("known", "risks")),
+    ]
+
+
+def test_of_the_arms_that_may_not_be_chosen_none_is_in_the_plan() -> None:
+    prompt = Prompt(purpose=Purpose.PLAN, goal="Write a function", choices=("coder",))
+    plan = plan_from(asyncio.run(OfflineModel().complete(prompt)), choices=("coder",))
+    assert [(step.arm, step.needs) for step in plan.steps] == [("coder", ())]
+
+
+@pytest.mark.parametrize(
+    ("goal", "complexity"),
+    [
+        ("List files in /tmp directory", "low"),
+        ("Simple task", "low"),
+        ("Write a Python function to sort a list", "medium"),
+        ("Analyze security of a web application", "high"),
+    ],
+)
+def test_the_complexity_follows_the_main_arm(goal: str, complexity: str) -> None:
+    assert plan_from(ask(Purpose.PLAN, goal), choices=ARMS).complexity == complexity
+
+
+def test_a_folder_that_was_read_as_a_file_is_listed_when_it_is_tried_again() -> None:
+    assert command_from(ask(Purpose.COMMAND, "Print /tmp")).argv == ("cat", "/tmp")
+    wrong = ("command succeeded: `cat /tmp` ended with exit code 1: cat: /tmp: Is a directory",)
+    again = command_from(ask(Purpose.COMMAND, "Print /tmp", findings=wrong))
+    assert again.argv == ("ls", "-la", "/tmp")
+    other = ("command succeeded: `cat /tmp` ended with exit code 1: Permission denied",)
+    assert command_from(ask(Purpose.COMMAND, "Print /tmp", findings=other)).argv == ("cat", "/tmp")
 
 
 @pytest.mark.parametrize(
@@ -136,6 +175,14 @@ def test_an_answer_quotes_the_sentences_that_speak_of_the_goal() -> None:
         ('{"checks": [{"name": "exit code", "passed": true}]}', True, "exit code"),
         ('{"checks": [{"name": "runs", "passed": false, "detail": "boom"}]}', False, "runs: boom"),
         ('{"text": "x"}', True, "nothing to check"),
+        (
+            (
+                '{"checks": [{"name": "a", "passed": true}], '
+                '"steps": [{"checks": [{"name": "b", "passed": false, "detail": "boom"}]}]}'
+            ),
+            False,
+            "1 of 2 checks failed: b: boom",
+        ),
     ],
 )
 def test_a_review_rests_on_the_checks_of_the_result(
@@ -144,6 +191,7 @@ def test_a_review_rests_on_the_checks_of_the_result(
     review = review_from(ask(Purpose.REVIEW, "goal", material=material))
     assert review.accepted is accepted
     assert told in review.remark
+    assert bool(review.findings) is not accepted
 
 
 def test_usage_counts_words_in_and_out() -> None:
@@ -156,10 +204,13 @@ def test_usage_counts_words_in_and_out() -> None:
     [
         "Sure! I choose the coder.",
         "[]",
-        '{"arm": 7}',
-        '{"arm": "octopus", "reason": ""}',
+        '{"steps": 7}',
+        '{"steps": []}',
+        '{"steps": [{"id": "a", "arm": "octopus"}]}',
+        '{"steps": [{"id": "Not a name", "arm": "coder"}]}',
+        '{"steps": [{"id": "a", "arm": "coder"}], "complexity": "enormous"}',
         "{}",
-        '{"arm": null, "reason": "x"}',
+        '{"steps": [{"id": "a", "arm": null}]}',
     ],
 )
 def test_an_unusable_plan_is_refused_and_worth_asking_again(text: str) -> None:
@@ -170,7 +221,7 @@ def test_an_unusable_plan_is_refused_and_worth_asking_again(text: str) -> None:
 
 
 def test_a_fence_around_the_json_is_forgiven() -> None:
-    text = '```json\n{"arm": "coder", "reason": "r"}\n```'
+    text = '```json\n{"steps": [{"id": "a", "arm": "coder"}], "reason": "r"}\n```'
     assert plan_from(reply(text), choices=ARMS).arm == "coder"
 
 
