@@ -113,12 +113,14 @@ class WorkflowStore(Protocol):
     async def withdraw(self, execution_id: ExecutionId) -> bool:
         """Forget a queued execution whose caller is told that it was not accepted.
 
-        False when it was begun meanwhile.
+        False when it was begun meanwhile, or is not the first execution of a start.
         """
         ...
 
     async def signal(self, workflow_id: WorkflowId, signal: Signal) -> Execution:
         """Keep a signal for the newest execution of a workflow; the same id twice is once.
+
+        Also when the first one was taken by an execution that has ended since, or continued.
 
         Raises:
             WorkflowUnknown: there is none of that id.
@@ -147,10 +149,12 @@ class WorkflowStore(Protocol):
         """Begin a new execution of a failed or cancelled one that has all done before `step`.
 
         The steps that ended before `step` did (or would have) are copied; the rest is done anew.
+        The new execution is queued and has a journal already: ended steps only, in their order.
 
         Raises:
             WorkflowUnknown: there is no such execution.
             WorkflowNotFinished: it has not ended, or a newer execution of the workflow has not.
+            WorkflowFinished: it has completed or continued, so there is nothing to retry.
             StepUnknown: it has no step of that key.
         """
         ...
@@ -164,7 +168,8 @@ class WorkflowStore(Protocol):
     async def take(self, agent_id: AgentId, partitions: Sequence[int]) -> dict[int, int]:
         """Hold partitions that nobody (alive) holds; return those that were got, with the epochs.
 
-        Waits until whatever the last holder was committing is committed or gone.
+        What the agent holds already it gets again, at the same epoch. An agent whose own lease is
+        over gets nothing. Waits until whatever the last holder was committing is committed or gone.
         """
         ...
 
@@ -188,8 +193,22 @@ class WorkflowStore(Protocol):
         """Commit turns in one transaction, in order; later turns see what earlier ones wrote.
 
         Returns the partitions that `agent_id` does not hold at the given epoch (any more): nothing
-        of their turns was written, all of the others was. A turn whose child or continuation has
-        ended its parent's wait, or ended a child, also keeps the signal CHILD for the parent.
+        of their turns was written, all of the others was, with these rules:
+
+        The turns of one execution stand or fall together. They are left out when there is no such
+        execution (any more), it has ended, or one of them ends it and another one follows; also
+        when it is queued and the first of them does not move it.
+
+        A step that has ended stays as it ended, and what a step was begun with never changes. Steps
+        that are due are timers until they end; so is the deadline of an execution, with no key.
+
+        An execution that ends, other than by continuing, keeps the signal CHILD for its parent, if
+        that has not ended: JSON `{"status", "output", "error"}`, its id that of the execution. One
+        that continues hands on its parent, and the signals nobody has taken (not those of its
+        children). Signals that nobody has taken when an execution ends are no longer told.
+
+        A child whose workflow id has ended and had the same parent workflow is its next execution.
+        When the id belongs to anybody else, the parent gets the signal CHILD with that as an error.
         """
         ...
 
@@ -209,7 +228,7 @@ class WorkflowStore(Protocol):
         after: tuple[ExecutionId, str] | None = None,
         limit: int = 500,
     ) -> list[tuple[Execution, Step]]:
-        """Return pending CALL steps of unfinished executions, by execution and key."""
+        """Return pending CALL steps of running and blocked executions, by execution and key."""
         ...
 
     async def timers(
@@ -218,8 +237,18 @@ class WorkflowStore(Protocol):
         """Return what is due until then, soonest first."""
         ...
 
-    async def blocked(self, partition: int, *, names: Sequence[str]) -> list[ExecutionId]:
-        """Return blocked executions of these workflow functions: their code may be there now."""
+    async def blocked(
+        self,
+        partition: int,
+        *,
+        names: Sequence[str],
+        after: ExecutionId | None = None,
+        limit: int = 500,
+    ) -> list[ExecutionId]:
+        """Return blocked executions of these workflow functions, oldest first.
+
+        Their code may be there now.
+        """
         ...
 
     # ── upkeep ───────────────────────────────────────────────────────────────────────────────────
