@@ -29,7 +29,7 @@ class MemoryHolds:
         self.expires_at_ms[agent_id] = until
         return Roster(
             agents=tuple(sorted(each for each in self.expires_at_ms if self._is_alive(each))),
-XX
+            holds={each: self._seen(hold) for each, hold in sorted(self.holds.items())},
         )
 
     def take(self, agent_id: AgentId, partitions: Sequence[int]) -> dict[int, int]:
