@@ -169,10 +169,9 @@ RULES: Final = (
 )  # fmt: skip
 
 
-def findings_in(text: str) -> list[Finding]:
-    """Return what the rules find, in the order of the text; at most `MAX_FINDINGS`."""
-    found = sorted(_matches(text), key=lambda finding: (finding.start, finding.rule))
-    return found[:MAX_FINDINGS]
+def findings_in(text: str, *, most: int | None = MAX_FINDINGS) -> list[Finding]:
+    """Return what the rules find, in the order of the text; at most `most`, None for all."""
+    return sorted(_matches(text), key=lambda finding: (finding.start, finding.rule))[:most]
 
 
 def risk_of(findings: list[Finding]) -> Severity:
