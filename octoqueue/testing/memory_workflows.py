@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from octoqueue.workflows.journal import Signal, Step, Turn
     from octoqueue.workflows.protocol import Agent, AgentId, Filter, Loaded, Roster, Timer
 
+_DONE_ELSEWHERE = frozenset({StepKind.CALL, StepKind.RUN})
+
 
 class MemoryWorkflowStore:
     """Implements `WorkflowStore` with dictionaries."""
@@ -165,14 +167,14 @@ class MemoryWorkflowStore:
         after: tuple[ExecutionId, str] | None = None,
         limit: int = 500,
     ) -> list[tuple[Execution, Step]]:
-        """Return pending CALL steps of running and blocked executions."""
+        """Return pending CALL and RUN steps of running and blocked executions."""
         found = [
             (execution, step)
             for execution in self._in_partition(partition, None)
             if execution.status in BEGUN
             for key, step in sorted(self._rows.steps[execution.execution_id].items())
             if step.status is StepStatus.PENDING
-            and step.kind is StepKind.CALL
+            and step.kind in _DONE_ELSEWHERE
             and (after is None or (execution.execution_id, key) > after)
         ]
         return found[:limit]

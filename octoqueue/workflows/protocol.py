@@ -228,7 +228,10 @@ class WorkflowStore(Protocol):
         after: tuple[ExecutionId, str] | None = None,
         limit: int = 500,
     ) -> list[tuple[Execution, Step]]:
-        """Return pending CALL steps of running and blocked executions, by execution and key."""
+        """Return pending CALL and RUN steps of running and blocked executions, by execution and key.
+
+        They are what an orchestrator has to do again: messages to send, functions to run.
+        """
         ...
 
     async def timers(
