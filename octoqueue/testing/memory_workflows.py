@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from octoqueue.workflows.journal import Signal, Step, Turn
     from octoqueue.workflows.protocol import Agent, AgentId, Filter, Loaded, Roster, Timer
 
-_DONE_ELSEWHERE = frozenset({StepKind.CALL, StepKind.RUN})
+_DONE_AGAIN = frozenset({StepKind.CALL, StepKind.RUN})
 
 
 class MemoryWorkflowStore:
@@ -174,7 +174,7 @@ class MemoryWorkflowStore:
             if execution.status in BEGUN
             for key, step in sorted(self._rows.steps[execution.execution_id].items())
             if step.status is StepStatus.PENDING
-            and step.kind in _DONE_ELSEWHERE
+            and step.kind in _DONE_AGAIN
             and (after is None or (execution.execution_id, key) > after)
         ]
         return found[:limit]

@@ -228,9 +228,9 @@ class WorkflowStore(Protocol):
         after: tuple[ExecutionId, str] | None = None,
         limit: int = 500,
     ) -> list[tuple[Execution, Step]]:
-        """Return pending CALL and RUN steps of running and blocked executions, by execution and key.
+        """Return pending CALL and RUN steps of executions that run or are blocked.
 
-        They are what an orchestrator has to do again: messages to send, functions to run.
+        By execution and key. They are what a new holder may have to send or to run again.
         """
         ...
 
