@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import octoqueue
 from octoqueue.models.protocol import Prompt, Purpose
 from octoqueue.models.replies import Code, code_from
-from workers.arms.hand_over import ARM_TIME_LIMIT, Check, Result
+from workers.arms.hand_over import ARM_TIME_LIMIT, material_of
 from workers.arms.judge import hand_in
+from workers.forms import Check, ComplexityName, Given, Result
+from workers.means import LIMITS, TIERS
 from workers.resources import MODEL, WORKBENCH, lifespan_of
 from workers.sandbox.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workers.sandbox.outcome import Limits
 
 lifespan = lifespan_of(MODEL, WORKBENCH)
 
@@ -23,10 +30,40 @@ _TOLD_CHARACTERS: Final = 600
 )
 async def write_code(task_id: str, goal: str) -> None:
     """Have a program written for a goal, run its check, and hand both to the judge."""
-    completion = await MODEL.get().complete(Prompt(purpose=Purpose.CODE, goal=goal))
+    await hand_in(task_id, goal, arm="coder", result=await program_written(goal))
+
+
+@octoqueue.actor(queue="coder", max_retries=3, time_limit=ARM_TIME_LIMIT)
+async def write_program(
+    goal: str, given: list[Given], findings: list[str], complexity: ComplexityName
+) -> Result:
+    """Have a program written for a goal, run its check, and return both."""
+    return await program_written(goal, given=given, findings=findings, complexity=complexity)
+
+
+async def program_written(
+    goal: str,
+    *,
+    given: Sequence[Given] = (),
+    findings: Sequence[str] = (),
+    complexity: ComplexityName = "medium",
+) -> Result:
+    """Have a program written for a goal, run its check, and return both.
+
+    Raises:
+        SandboxUnavailable: the sandbox was lost; it is worth trying again.
+    """
+    prompt = Prompt(
+        purpose=Purpose.CODE,
+        goal=goal,
+        material=material_of(given),
+        findings=tuple(findings),
+        tier=TIERS[complexity],
+    )
+    completion = await MODEL.get().complete(prompt)
     code = code_from(completion)
-    check = await checked(code, WORKBENCH.get().sandbox)
-    result = Result(
+    check = await checked(code, WORKBENCH.get().sandbox, limits=LIMITS[complexity])
+    return Result(
         summary=code.remark or "A program was written.",
         output={
             "language": "python",
@@ -36,10 +73,9 @@ async def write_code(task_id: str, goal: str) -> None:
         },
         checks=[check],
     )
-    await hand_in(task_id, goal, arm="coder", result=result)
 
 
-async def checked(code: Code, sandbox: Sandbox) -> Check:
+async def checked(code: Code, sandbox: Sandbox, *, limits: Limits) -> Check:
     """Run a program, its check after it, and return what came of it.
 
     Raises:
@@ -51,7 +87,7 @@ async def checked(code: Code, sandbox: Sandbox) -> Check:
         return Check(name=name, passed=False, detail="no Python can run in this machine's sandbox")
     files = {_FILE: f"{code.code}\n\n{code.check}"}
     # Isolated: no site-packages, no environment, not even its own folder on the path.
-    outcome = await sandbox.run(python, "-I", "-S", "-B", _FILE, files=files)
+    outcome = await sandbox.run(python, "-I", "-S", "-B", _FILE, files=files, limits=limits)
     how = f"exit code {outcome.exit_code}" if outcome.exit_code is not None else outcome.ending
     last_words = outcome.stderr.strip()[-_TOLD_CHARACTERS:]
     return Check(name=name, passed=outcome.succeeded, detail=f"{how} {last_words}".strip())

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import octoqueue
 from octoqueue.models.protocol import Prompt, Purpose
 from octoqueue.models.replies import command_from
-from workers.arms.hand_over import ARM_TIME_LIMIT, Result
+from workers.arms.hand_over import ARM_TIME_LIMIT, material_of
 from workers.arms.judge import give_up, hand_in
+from workers.forms import ComplexityName, Given, Refusal, Result
+from workers.means import LIMITS, TIERS
 from workers.resources import MODEL, WORKBENCH, lifespan_of
 from workers.sandbox.outcome import Ending, Outcome
-from workers.sandbox.programs import Command, Refusal
+from workers.sandbox.programs import Command
+from workers.sandbox.programs import Refusal as NotAllowed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 lifespan = lifespan_of(MODEL, WORKBENCH)
 
@@ -23,18 +29,55 @@ _TOLD_CHARACTERS: Final = 300
 )
 async def execute(task_id: str, goal: str) -> None:
     """Run the command for a goal and hand its output to the judge."""
-    completion = await MODEL.get().complete(Prompt(purpose=Purpose.COMMAND, goal=goal))
-    choice = command_from(completion)
-    if choice.argv is None:
-        await give_up(task_id, code="no_command", reason=choice.reason)
+    result = await command_run(goal)
+    if refusal := result.get("refusal"):
+        await give_up(task_id, code=refusal["code"], reason=refusal["message"])
         return
+    await hand_in(task_id, goal, arm="executor", result=result)
+
+
+@octoqueue.actor(queue="executor", max_retries=3, time_limit=ARM_TIME_LIMIT)
+async def run_command(
+    goal: str, given: list[Given], findings: list[str], complexity: ComplexityName
+) -> Result:
+    """Run the command for a goal and return what came of it."""
+    return await command_run(goal, given=given, findings=findings, complexity=complexity)
+
+
+async def command_run(
+    goal: str,
+    *,
+    given: Sequence[Given] = (),
+    findings: Sequence[str] = (),
+    complexity: ComplexityName = "medium",
+) -> Result:
+    """Run the command for a goal and return what came of it.
+
+    Raises:
+        SandboxUnavailable: the sandbox was lost; it is worth trying again.
+    """
+    prompt = Prompt(
+        purpose=Purpose.COMMAND,
+        goal=goal,
+        material=material_of(given),
+        findings=tuple(findings),
+        tier=TIERS[complexity],
+    )
+    choice = command_from(await MODEL.get().complete(prompt))
+    if choice.argv is None:
+        return _refused("no_command", choice.reason)
     bench = WORKBENCH.get()
     command = bench.rules.check(choice.argv)
-    if isinstance(command, Refusal):
-        await give_up(task_id, code="command_refused", reason=command.reason)
-        return
-    outcome = await bench.sandbox.run(command.program, *command.arguments)
-    await hand_in(task_id, goal, arm="executor", result=result_from(command, outcome))
+    if isinstance(command, NotAllowed):
+        return _refused("command_refused", command.reason)
+    limits = LIMITS[complexity]
+    outcome = await bench.sandbox.run(command.program, *command.arguments, limits=limits)
+    return result_from(command, outcome)
+
+
+def _refused(code: str, reason: str) -> Result:
+    refusal = Refusal(code=code, message=reason)
+    return Result(summary="Nothing was run.", output={}, checks=[], refusal=refusal)
 
 
 def result_from(command: Command, outcome: Outcome) -> Result:

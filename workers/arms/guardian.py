@@ -1,13 +1,25 @@
-"""The guardian: analyses the security of what a goal holds and of what it asks about."""
+"""The guardian: screens what comes in and what goes out, and analyses the security of a goal."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 import octoqueue
-from workers.arms.hand_over import ARM_TIME_LIMIT, Result
+from workers.arms.hand_over import ARM_TIME_LIMIT
 from workers.arms.judge import hand_in
+from workers.forms import ComplexityName, Found, Given, OutputScreening, Result, Screening
 from workers.resources import lifespan_of
 from workers.screening.checklists import checklists_for
-from workers.screening.patterns import findings_in, risk_of
+from workers.screening.masking import masked
+from workers.screening.patterns import Finding, findings_in, risk_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+STEERING: Final = frozenset({"prompt_injection", "prompt_extraction", "role_change"})
+"""Rules for texts that give orders to a model instead of asking for something."""
+_TOLD: Final = 20
+"""Findings told of a text; the risk is that of all."""
 
 lifespan = lifespan_of()
 
@@ -20,7 +32,59 @@ async def analyze(task_id: str, goal: str) -> None:
     await hand_in(task_id, goal, arm="guardian", result=analysis_of(goal))
 
 
-def analysis_of(text: str) -> Result:
+@octoqueue.actor(queue="guardian", max_retries=3, time_limit=ARM_TIME_LIMIT)
+async def screen_goal(goal: str) -> Screening:
+    """Say what a goal holds, before anybody works on it."""
+    return goal_screened(goal)
+
+
+@octoqueue.actor(queue="guardian", max_retries=3, time_limit=ARM_TIME_LIMIT)
+async def screen_result(result: Result) -> OutputScreening:
+    """Say what a result holds, and mask its secrets, before anybody is given it."""
+    return result_screened(result)
+
+
+@octoqueue.actor(queue="guardian", max_retries=3, time_limit=ARM_TIME_LIMIT)
+async def analyze_security(
+    goal: str, given: list[Given], findings: list[str], complexity: ComplexityName
+) -> Result:
+    """Screen a goal, and return that with the checklists of its topics and what is known of it."""
+    del findings, complexity  # its rules are always the same ones
+    return analysis_of(goal, given=given)
+
+
+def goal_screened(goal: str) -> Screening:
+    """Return what the rules say about a goal. Pure."""
+    findings = findings_in(goal)
+    return Screening(
+        risk=risk_of(findings).label,
+        findings=_told(findings),
+        steers=any(finding.rule in STEERING for finding in findings),
+    )
+
+
+def result_screened(result: Result) -> OutputScreening:
+    """Return what the rules say about a result, its output masked where it must be. Pure."""
+    output, findings = masked(result["output"])
+    screening = OutputScreening(risk=risk_of(findings).label, findings=_told(findings))
+    if output is not result["output"]:
+        screening["output"] = output
+    return screening
+
+
+def _told(findings: Sequence[Finding]) -> list[Found]:
+    return [
+        Found(
+            rule=finding.rule,
+            family=finding.family.label,
+            severity=finding.severity.label,
+            excerpt=finding.excerpt,
+        )
+        for finding in findings[:_TOLD]
+    ]
+
+
+def analysis_of(text: str, *, given: Sequence[Given] = ()) -> Result:
     """Return what the rules say about a text. Pure, and quick enough for the event loop."""
     findings = findings_in(text)
     checklists = checklists_for(text)
@@ -46,6 +110,7 @@ def analysis_of(text: str) -> Result:
                 for checklist in checklists
             ],
             "characters_screened": len(text),
+            "known": [each["text"] for each in given if each["text"]],
         },
         checks=[{"name": "text screened", "passed": True, "detail": found}],
     )

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Final, TypedDict
+from typing import TYPE_CHECKING, Final
 
 import octoqueue
 from octoqueue.errors import OctoqueueError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workers.forms import Given
 
 ARM_TIME_LIMIT: Final = timedelta(seconds=60)
 """Longer than anything an arm waits for; the sandbox and the stores have limits of their own."""
 _RETRIES: Final = 3
 
 
-class Check(TypedDict):
-    """One thing an arm found out about its own result; the judge rests on them."""
-
-    name: str
-    passed: bool
-    detail: str
-
-
-class Result(TypedDict):
-    """What an arm hands to the judge, and a caller gets in the end."""
-
-    summary: str
-    """One sentence."""
-    output: dict[str, Any]
-    """What the arm has to show, in its own form."""
-    checks: list[Check]
+def material_of(given: Sequence[Given]) -> str:
+    """Return what the steps before found, as text for a model."""
+    return "\n\n".join(each["text"] for each in given if each["text"])
 
 
 def lane_here() -> octoqueue.Lane:

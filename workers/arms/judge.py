@@ -13,11 +13,12 @@ from octoqueue.models.protocol import Prompt, Purpose
 from octoqueue.models.replies import review_from
 from octoqueue.workflows.tasks import TaskError, TaskId
 from workers.arms.hand_over import attempts_here, lane_here, outages_do_not_count
+from workers.forms import ComplexityName, Result, Review
+from workers.means import TIERS
 from workers.resources import MODEL, TASKS, lifespan_of
 
 if TYPE_CHECKING:
     from octoqueue.workflows.tasks import Verdict
-    from workers.arms.hand_over import Result
 
 log = logging.getLogger(__name__)
 
@@ -65,15 +66,15 @@ async def judge(task_id: str, goal: str, arm: str, result: Result, attempts: int
     completion = await MODEL.get().complete(
         Prompt(purpose=Purpose.REVIEW, goal=goal, material=orjson.dumps(result).decode())
     )
-    review = review_from(completion)
+    answer = review_from(completion)
     tasks, ident = TASKS.get(), TaskId(task_id)
-    if review.accepted:
-        told = {"remark": review.remark, "model": completion.model}
+    if answer.accepted:
+        told = {"remark": answer.remark, "model": completion.model}
         whole = {"arm": arm, **result, "review": told}
         verdict = await tasks.complete(ident, result=whole, attempts=attempts)
         _tell("task_completed", task_id, verdict)
     else:
-        error = TaskError(code="result_rejected", message=review.remark)
+        error = TaskError(code="result_rejected", message=answer.remark)
         verdict = await tasks.fail(ident, error=error, attempts=attempts)
         _tell("task_failed", task_id, verdict)
 
@@ -91,6 +92,26 @@ async def reject(task_id: str, code: str, reason: str, attempts: int) -> None:
         TaskId(task_id), error=TaskError(code=code, message=reason), attempts=attempts
     )
     _tell("task_failed", task_id, verdict)
+
+
+@octoqueue.actor(queue=QUEUE, max_retries=3, time_limit=_TIME_LIMIT)
+async def review(
+    goal: str, result: Result, steps: list[Result], complexity: ComplexityName
+) -> Review:
+    """Say whether a result serves its goal, and what is to be mended when it does not.
+
+    `steps` are the results it rests on, without their output.
+    """
+    material = orjson.dumps({**result, "steps": steps}).decode()
+    prompt = Prompt(purpose=Purpose.REVIEW, goal=goal, material=material, tier=TIERS[complexity])
+    completion = await MODEL.get().complete(prompt)
+    answer = review_from(completion)
+    return Review(
+        accepted=answer.accepted,
+        remark=answer.remark,
+        findings=list(answer.findings),
+        model=completion.model,
+    )
 
 
 async def hand_in(task_id: str, goal: str, *, arm: str, result: Result) -> None:

@@ -12,6 +12,8 @@ from octoqueue.models.replies import plan_from
 from octoqueue.workflows.tasks import TaskId
 from workers.arms import coder, executor, guardian, retriever
 from workers.arms.hand_over import lane_here, outages_do_not_count
+from workers.forms import ComplexityName, Plan, PlanStep
+from workers.means import TIERS
 from workers.resources import MODEL, TASKS, lifespan_of
 
 log = logging.getLogger(__name__)
@@ -46,3 +48,32 @@ async def plan(task_id: str, goal: str) -> None:
         log.info("task_dropped", extra={"task_id": task_id, "because": verdict.value})
         return
     await ARMS[chosen.arm].using(lane=lane_here()).asend(task_id=task_id, goal=goal)
+
+
+@octoqueue.actor(queue="planner", max_retries=3, time_limit=timedelta(seconds=30))
+async def make_plan(
+    goal: str, arms: list[str], findings: list[str], complexity: ComplexityName
+) -> Plan:
+    """Return which of these arms work on a goal, and who waits for whom.
+
+    Raises:
+        ReplyUnusable: the model has answered in another form; it is worth asking again.
+    """
+    prompt = Prompt(
+        purpose=Purpose.PLAN,
+        goal=goal,
+        choices=tuple(arms),
+        findings=tuple(findings),
+        tier=TIERS[complexity],
+    )
+    completion = await MODEL.get().complete(prompt)
+    chosen = plan_from(completion, choices=arms)
+    return Plan(
+        steps=[
+            PlanStep(id=step.id, arm=step.arm, ask=step.ask, needs=list(step.needs))
+            for step in chosen.steps
+        ],
+        complexity=chosen.complexity,
+        reason=chosen.reason,
+        model=completion.model,
+    )

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import octoqueue
 from octoqueue.models.protocol import Prompt, Purpose
-from workers.arms.hand_over import ARM_TIME_LIMIT, Result
+from workers.arms.hand_over import ARM_TIME_LIMIT, material_of
 from workers.arms.judge import hand_in
+from workers.forms import ComplexityName, Given, Result
+from workers.means import TIERS
 from workers.resources import LIBRARY, MODEL, lifespan_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 lifespan = lifespan_of(MODEL, LIBRARY)
 
@@ -16,18 +23,41 @@ lifespan = lifespan_of(MODEL, LIBRARY)
 )
 async def retrieve(task_id: str, goal: str) -> None:
     """Search for a goal and hand the answer and its sources to the judge."""
+    await hand_in(task_id, goal, arm="retriever", result=await looked_up(goal))
+
+
+@octoqueue.actor(queue="retriever", max_retries=3, time_limit=ARM_TIME_LIMIT)
+async def look_up(
+    goal: str, given: list[Given], findings: list[str], complexity: ComplexityName
+) -> Result:
+    """Search for a goal and return the answer and its sources."""
+    return await looked_up(goal, given=given, findings=findings, complexity=complexity)
+
+
+async def looked_up(
+    goal: str,
+    *,
+    given: Sequence[Given] = (),
+    findings: Sequence[str] = (),
+    complexity: ComplexityName = "medium",
+) -> Result:
+    """Search for a goal and return the answer and its sources."""
     hits = LIBRARY.get().search(goal)
-    material = "\n\n".join(hit.document.text for hit in hits)
-    completion = await MODEL.get().complete(
-        Prompt(purpose=Purpose.ANSWER, goal=goal, material=material)
+    passages = [material_of(given), *(hit.document.text for hit in hits)]
+    prompt = Prompt(
+        purpose=Purpose.ANSWER,
+        goal=goal,
+        material="\n\n".join(filter(None, passages)),
+        findings=tuple(findings),
+        tier=TIERS[complexity],
     )
+    completion = await MODEL.get().complete(prompt)
     sources = [
         {"name": hit.document.name, "title": hit.document.title, "score": hit.score} for hit in hits
     ]
     found = f"{len(sources)} source{'' if len(sources) == 1 else 's'}"
-    result = Result(
+    return Result(
         summary=f"An answer from {found}." if sources else "Nothing is known about this.",
         output={"answer": completion.text, "sources": sources, "model": completion.model},
         checks=[{"name": "library searched", "passed": True, "detail": found}],
     )
-    await hand_in(task_id, goal, arm="retriever", result=result)
