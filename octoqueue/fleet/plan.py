@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from octoqueue.fleet.processes import ProcessSpec
 
@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 HTTP = "http"
 """The name of the process that serves the HTTP application."""
 
+FleetKind = Literal["worker", "orchestrator"]
+
 SUPERVISED = "--supervised"
 """Tells a child that its standard input is a `Lifeline`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """Worker processes that are alike."""
+    """Processes that are alike: workers, or orchestrators."""
 
     name: str
+    kind: FleetKind = "worker"
     modules: tuple[str, ...]
     queues: tuple[str, ...] = ()
     """None: those of the actors in the modules."""
@@ -66,10 +69,11 @@ def fleets_from(settings: Settings, modules: Sequence[str] = ()) -> tuple[Fleet,
     return tuple(
         Fleet(
             name=name,
+            kind=fleet.kind,
             modules=fleet.modules,
             queues=fleet.queues,
             concurrency=fleet.concurrency,
-            threads=runtime.threads,
+            threads=runtime.threads if fleet.kind == "worker" else None,
             processes=fleet.processes,
         )
         for name, fleet in settings.fleets.items()
@@ -78,8 +82,8 @@ def fleets_from(settings: Settings, modules: Sequence[str] = ()) -> tuple[Fleet,
 
 
 def worker_specs(fleet: Fleet, program: Program) -> tuple[ProcessSpec, ...]:
-    """Return the worker processes of a fleet."""
-    command = [*program.call, "worker", *fleet.modules, f"--concurrency={fleet.concurrency}"]
+    """Return the processes of a fleet."""
+    command = [*program.call, fleet.kind, *fleet.modules, f"--concurrency={fleet.concurrency}"]
     if fleet.queues:
         command.append(f"--queues={','.join(fleet.queues)}")
     if fleet.threads is not None:
@@ -105,5 +109,7 @@ def http_spec(program: Program, *, descriptor: int) -> ProcessSpec:
 
 
 def needs_postgres(settings: Settings) -> bool:
-    """Return whether something here keeps tasks: an HTTP application does, bare actors do not."""
-    return settings.http.app is not None
+    """Return whether something here keeps tasks or workflows; bare actors do not."""
+    return settings.http.app is not None or any(
+        fleet.kind == "orchestrator" and fleet.processes for fleet in settings.fleets.values()
+    )

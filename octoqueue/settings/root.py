@@ -33,6 +33,7 @@ from octoqueue.settings.results import ResultSettings
 from octoqueue.settings.runtime import RuntimeSettings
 from octoqueue.settings.section import empty_if_none
 from octoqueue.settings.storage import StorageSettings
+from octoqueue.settings.workflows import WorkflowSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +89,9 @@ class Settings(BaseSettings):
 
     runtime: RuntimeSettings = RuntimeSettings()
     """How a worker runs messages."""
+
+    workflows: WorkflowSettings = WorkflowSettings()
+    """Durable workflows."""
 
     fleets: Annotated[dict[QueueName, FleetSettings], BeforeValidator(empty_if_none)] = Field(
         default_factory=dict

@@ -55,6 +55,18 @@ def test_modules_stand_in_for_the_configured_fleets() -> None:
     )
 
 
+def test_orchestrators_are_a_fleet_of_their_own_kind_and_keep_workflows_in_postgres() -> None:
+    settings = settings_with(
+        flows=FleetSettings(kind="orchestrator", modules=("app.flows",), concurrency=5, processes=2)
+    )
+    (fleet,) = fleets_from(settings)
+    first, _ = worker_specs(fleet, PROGRAM)
+    assert " ".join(first.command) == (
+        "python -m octoqueue orchestrator app.flows --concurrency=5 --name=flows.1 --supervised"
+    )
+    assert needs_postgres(settings)
+
+
 def test_the_application_inherits_its_socket() -> None:
     spec = http_spec(PROGRAM, descriptor=9)
     assert spec.descriptors == (9,)
