@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from octoqueue.primitives.clock import Clock
-    from octoqueue.workflows.protocol import AgentId
+    from octoqueue.workflows.protocol import Agent, AgentId
 
 
 @dataclass(slots=True)
@@ -22,11 +22,13 @@ class MemoryHolds:
     clock: Clock
     expires_at_ms: dict[AgentId, int] = field(default_factory=dict["AgentId", int])
     holds: dict[int, Hold] = field(default_factory=dict[int, Hold])
+    agents: dict[AgentId, Agent] = field(default_factory=dict["AgentId", "Agent"])
 
-    def attend(self, agent_id: AgentId, *, lease: timedelta) -> Roster:
+    def attend(self, agent: Agent, *, lease: timedelta) -> Roster:
         """Register or renew."""
         until = self.clock.now_ms() + lease // timedelta(milliseconds=1)
-        self.expires_at_ms[agent_id] = until
+        self.expires_at_ms[agent.agent_id] = until
+        self.agents[agent.agent_id] = agent
         return Roster(
             agents=tuple(sorted(each for each in self.expires_at_ms if self._is_alive(each))),
             holds={each: self._seen(hold) for each, hold in sorted(self.holds.items())},
@@ -56,6 +58,7 @@ class MemoryHolds:
     def leave(self, agent_id: AgentId) -> None:
         """End an orchestrator."""
         self.expires_at_ms.pop(agent_id, None)
+        self.agents.pop(agent_id, None)
         for partition, hold in self.holds.items():
             if hold.owner == agent_id:
                 self.holds[partition] = Hold(owner=None, epoch=hold.epoch)
@@ -69,6 +72,13 @@ class MemoryHolds:
             for partition in partitions
             if not self.is_held(agent_id, partition, epochs.get(partition))
         )
+
+    def holder(self, partition: int) -> Agent | None:
+        """Return who holds a partition."""
+        hold = self.holds.get(partition)
+        if hold is None or hold.owner is None or not self._is_alive(hold.owner):
+            return None
+        return self.agents[hold.owner]
 
     def is_held(self, agent_id: AgentId, partition: int, epoch: int | None) -> bool:
         """Return whether an agent holds a partition at an epoch."""

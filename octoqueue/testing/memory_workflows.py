@@ -100,6 +100,10 @@ class MemoryWorkflowStore:
         """Return an execution with its whole journal."""
         return self._rows.loaded(execution_id)
 
+    async def holder(self, partition: int) -> Agent | None:
+        """Return the orchestrator that holds a partition."""
+        return self._holds.holder(partition)
+
     async def retry_from(self, execution_id: ExecutionId, step: str) -> Execution:
         """Begin a new execution of a failed or cancelled one."""
         loaded = self._rows.loaded(execution_id)
@@ -119,7 +123,7 @@ class MemoryWorkflowStore:
 
     async def attend(self, agent: Agent, *, lease: timedelta) -> Roster:
         """Register or renew an orchestrator."""
-        return self._holds.attend(agent.agent_id, lease=lease)
+        return self._holds.attend(agent, lease=lease)
 
     async def take(self, agent_id: AgentId, partitions: Sequence[int]) -> dict[int, int]:
         """Hold partitions that nobody holds."""

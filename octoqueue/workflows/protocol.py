@@ -145,6 +145,10 @@ class WorkflowStore(Protocol):
         """Return an execution with its whole journal, None when there is none (any more)."""
         ...
 
+    async def holder(self, partition: int) -> Agent | None:
+        """Return the orchestrator that holds a partition, None when nobody (alive) does."""
+        ...
+
     async def retry_from(self, execution_id: ExecutionId, step: str) -> Execution:
         """Begin a new execution of a failed or cancelled one that has all done before `step`.
 

@@ -51,6 +51,20 @@ class WorkflowHoldsContract:
         await store.leave(other)
         assert (await store.attend(Agent(agent_id=one), lease=LEASE)).agents == (one,)
 
+    async def test_who_holds_a_partition_is_told_as_long_as_he_is_alive(
+        self, store: WorkflowStore, age: Ages
+    ) -> None:
+        one = Agent(agent_id=an_agent(), host="here")
+        assert await store.holder(3) is None
+        await store.attend(one, lease=LEASE)
+        await store.take(one.agent_id, [3])
+        assert (await store.holder(3), await store.holder(1)) == (one, None)
+        await age(timedelta(seconds=5))
+        assert await store.holder(3) is None
+        await store.attend(one, lease=LEASE)
+        await store.leave(one.agent_id)
+        assert await store.holder(3) is None
+
     async def test_a_partition_is_taken_once_and_again_by_its_holder_at_the_same_epoch(
         self, store: WorkflowStore
     ) -> None:
