@@ -10,6 +10,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from octoqueue.cli.demo.path import path_of
 from octoqueue.cli.demo.summary import LANES, QUANTILES, Summary
 from octoqueue.cli.demo.tally import Done
 from octoqueue.cli.reading import age_from
@@ -66,7 +67,8 @@ def _cells(quantiles: dict[str, float | None]) -> list[str]:
 def _result(done: Done) -> Panel:
     result = done.result or {}
     title = Text(done.goal.text, style="bold")
-    took = f"{done.goal.priority} · {done.arm} · {age_from(done.total_seconds)}"
+    by = path_of(result) or done.arm
+    took = f"{done.goal.priority} · {by} · {age_from(done.total_seconds)}"
     return Panel(
         Group(Text(str(result.get("summary", ""))), *_output(result.get("output"))),
         title=title,

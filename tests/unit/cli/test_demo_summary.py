@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from octoqueue.cli.demo.goals import SAMPLES, Goal, goals
+from octoqueue.cli.demo.path import path_of
 from octoqueue.cli.demo.report import print_report
 from octoqueue.cli.demo.summary import document, quantile, summary_of
 from octoqueue.cli.demo.tally import Done, Tally, done_from
@@ -152,6 +153,19 @@ def test_a_person_is_shown_code_and_checklists() -> None:
     )
     assert "def f(): ..." in shown
     assert "- Is it?" in shown
+
+
+def test_a_person_is_shown_the_way_of_a_task_through_its_arms() -> None:
+    steps = [
+        {"id": "known", "arm": "retriever", "needs": []},
+        {"id": "risks", "arm": "guardian", "needs": []},
+        {"id": "program", "arm": "coder", "needs": ["known", "risks"]},
+    ]
+    result = {"summary": "s", "plan": {"steps": steps}, "repairs": 1}
+    way = "planner → retriever + guardian → coder → judge (1 repair)"
+    assert path_of(result) == way
+    assert path_of({"summary": "s"}) == ""
+    assert way in printed(done(SORT, result=result))
 
 
 def test_a_person_is_told_what_failed_and_why() -> None:
