@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from octoqueue.primitives.clock import Clock, SystemClock
+from octoqueue.primitives.lane import Lane
 from octoqueue.workflows.tasks import (
     JsonObject,
     NewTask,
@@ -64,6 +65,11 @@ class MemoryTaskStore:
         """Return the task, None when there is none."""
         row = self._rows.get(task_id)
         return None if row is None else row.task
+
+    async def queued(self) -> dict[Lane, int]:
+        """Return how many tasks wait to be started, by lane."""
+        waiting = [row.task for row in self._rows.values() if row.task.status is TaskStatus.QUEUED]
+        return {lane: sum(task.lane is lane for task in waiting) for lane in Lane}
 
     async def start(self, task_id: TaskId, *, arm: str) -> Verdict:
         """Move it to running."""

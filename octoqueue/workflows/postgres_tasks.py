@@ -9,7 +9,7 @@ import orjson
 
 from octoqueue.postgres.grouping import Grouped
 from octoqueue.postgres.statements import load_statements
-from octoqueue.primitives.lane import lane_from
+from octoqueue.primitives.lane import Lane, lane_from
 from octoqueue.workflows.tasks import (
     JsonObject,
     NewTask,
@@ -69,6 +69,11 @@ class PostgresTaskStore:
     async def get(self, task_id: TaskId) -> Task | None:
         """Return the task, None when there is none."""
         return await self._get(task_id)
+
+    async def queued(self) -> dict[Lane, int]:
+        """Return how many tasks wait to be started, by lane."""
+        rows = await self._pool.fetch(self._sql["count_queued_tasks"])
+        return dict.fromkeys(Lane, 0) | {lane_from(row["lane"]): row["queued"] for row in rows}
 
     async def start(self, task_id: TaskId, *, arm: str) -> Verdict:
         """Move it to running."""

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
+    from octoqueue.primitives.lane import Lane
     from octoqueue.workflows.tasks import JsonObject, NewTask, Task, TaskError, TaskId, Verdict
 
 
@@ -24,6 +25,10 @@ class TaskStore(Protocol):
 
     async def get(self, task_id: TaskId) -> Task | None:
         """Return the task, None when there is none."""
+        ...
+
+    async def queued(self) -> dict[Lane, int]:
+        """Return how many tasks wait to be started, by lane."""
         ...
 
     async def start(self, task_id: TaskId, *, arm: str) -> Verdict:

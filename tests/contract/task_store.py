@@ -66,6 +66,19 @@ async def read(store: TaskStore, task_id: TaskId) -> Task:
 class TaskStoreContract:
     """What every store of tasks does."""
 
+    async def test_only_what_waits_to_be_started_is_counted(self, store: TaskStore) -> None:
+        before = await store.queued()
+        for lane in (Lane.HIGH, Lane.LOW, Lane.LOW):
+            await added(store, lane=lane)
+        for status in (TaskStatus.RUNNING, *FINAL):
+            await in_status(store, status)
+        after = await store.queued()
+        assert {lane: after[lane] - before[lane] for lane in Lane} == {
+            Lane.HIGH: 1,
+            Lane.NORMAL: 0,
+            Lane.LOW: 2,
+        }
+
     async def test_a_task_lives_from_queued_to_completed_with_its_times(
         self, store: TaskStore
     ) -> None:

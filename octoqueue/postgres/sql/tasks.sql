@@ -45,6 +45,13 @@ select
 from tasks
 where task_id = any($1::uuid[]);
 
+-- name: count_queued_tasks
+-- How many tasks wait to be started, by lane.
+-- returns a row for each lane in which some do: the lane and how many
+select lane, count(*)::int4 as queued from tasks
+where finished_at is null and status = 'queued'
+group by lane;
+
 -- name: start_tasks
 -- queued -> running; whatever is further already stays as it is.
 -- $1 uuid[]: the tasks, none twice
