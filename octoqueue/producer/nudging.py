@@ -1,0 +1,33 @@
+"""Making an orchestrator look at an execution now, after something was written for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from octoqueue.errors import OctoqueueError, StoreError
+from octoqueue.workflows.executions import message_id_of
+from octoqueue.workflows.letters import nudge_message, queue_of
+
+if TYPE_CHECKING:
+    from octoqueue.lanes.protocol import LaneStore
+    from octoqueue.workflows.executions import Execution
+
+
+async def nudge(lanes: LaneStore, execution: Execution, *, now_ms: int) -> OctoqueueError | None:
+    """Send a letter about an execution; return why it could not be sent, None when it was.
+
+    What there is to see stands in PostgreSQL, and whoever holds the partition looks by itself every
+    few seconds: a letter that is not sent only delays.
+    """
+    letter = nudge_message(
+        execution.execution_id,
+        to=queue_of(execution.partition),
+        lane=execution.lane,
+        beside=message_id_of(execution.execution_id),
+        now_ms=now_ms,
+    )
+    try:
+        (answer,) = await lanes.enqueue([[letter]])
+    except StoreError as error:
+        return error
+    return answer if isinstance(answer, OctoqueueError) else None
