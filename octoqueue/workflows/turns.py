@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING
 import orjson
 
 from octoqueue.errors import WorkflowIdTaken
-from octoqueue.workflows.states import FINAL_STATUSES, LEGAL_MOVES, ExecutionStatus, StepStatus
+from octoqueue.workflows.states import (
+    FINAL_STATUSES,
+    LEGAL_MOVES,
+    ExecutionStatus,
+    StepKind,
+    StepStatus,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
 BEGUN = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.BLOCKED})
 """Where an execution must be for a turn that does not change its status."""
 NULL = b"null"
+_TIMED = frozenset({StepKind.SLEEP, StepKind.SIGNAL})
 
 
 @dataclass(slots=True)
@@ -127,6 +134,11 @@ def step_after(kept: Step | None, written: Step) -> Step:
         input=kept.input,
         began_at_ms=kept.began_at_ms,
     )
+
+
+def stops_timer(step: Step) -> bool:
+    """Return whether a step that has ended may have a timer."""
+    return step.due_at_ms is not None or step.kind in _TIMED
 
 
 def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:

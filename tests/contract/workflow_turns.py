@@ -48,6 +48,11 @@ def child_of(new: NewExecution, key: str = "1", **fields: object) -> NewExecutio
     return a_workflow(f"{new.workflow_id}/{key}", parent=parent, **fields)
 
 
+def as_signal(child: NewExecution) -> SignalId:
+    """Return the id of the signal that tells its parent how it ended."""
+    return SignalId(child.execution_id)
+
+
 def next_of(new: NewExecution, **fields: object) -> NewExecution:
     ident = new_execution_id(new.workflow_id)
     return replace(new, execution_id=ident, run=new.run + 1, **fields)  # type: ignore[arg-type]
@@ -305,13 +310,14 @@ class WorkflowTurnsContract:
         await holder.wrote(completes(done, output=ODD))
         await holder.wrote(begins(bad), fails(bad, error=b'{"error":"E"}'))
         first, second = (await loaded(store, parent)).signals
-        assert (first.signal_id, first.kind, first.name) == (done.execution_id, "child", "1")
+        assert (first.signal_id, first.name) == (as_signal(done), "1")
+        assert first.kind is SignalKind.CHILD
         assert orjson.loads(first.value) == {
             "status": "completed",
             "output": orjson.loads(ODD),
             "error": None,
         }
-        assert (second.signal_id, second.name) == (bad.execution_id, "2.0.1")
+        assert (second.signal_id, second.name) == (as_signal(bad), "2.0.1")
         assert orjson.loads(second.value) == {
             "status": "failed",
             "output": None,
@@ -344,12 +350,12 @@ class WorkflowTurnsContract:
         parent = await started(store)
         child = child_of(parent)
         grandchild = child_of(child)
-        told = SignalId(child.execution_id)
+        told = as_signal(child)
         await holder.wrote(
             begins(parent, a_step("1", StepKind.CHILD), children=(child,)),
             begins(child, children=(grandchild,)),
             completes(grandchild),
-            completes(child, taken=(SignalId(grandchild.execution_id),)),
+            completes(child, taken=(as_signal(grandchild),)),
             turn(parent, ended(a_step("1", StepKind.CHILD), 1), taken=(told,)),
         )
         for each in (child, grandchild):
@@ -368,7 +374,8 @@ class WorkflowTurnsContract:
         await holder.wrote(begins(parent, children=(child,)))
         assert await store.execution(child.execution_id) is None
         (signal,) = (await loaded(store, parent)).signals
-        assert (signal.signal_id, signal.kind, signal.name) == (child.execution_id, "child", "1")
+        assert (signal.signal_id, signal.name) == (as_signal(child), "1")
+        assert signal.kind is SignalKind.CHILD
         told = orjson.loads(signal.value)
         assert (told["status"], told["output"]) == ("failed", None)
         assert told["error"]["error"] == "WorkflowIdTaken"
@@ -386,7 +393,7 @@ class WorkflowTurnsContract:
         await holder.wrote(turn(parent, children=(early,)))
         assert await store.execution(early.execution_id) is None
         assert [each.signal_id for each in (await loaded(store, parent)).signals] == [
-            early.execution_id
+            as_signal(early)
         ]
         await holder.wrote(completes(child))
         await holder.wrote(turn(parent, status=ExecutionStatus.CONTINUED, continued=second))
@@ -434,7 +441,7 @@ class WorkflowTurnsContract:
         assert (await store.signal(new.workflow_id, later)).execution_id == after.execution_id
         await holder.wrote(completes(after))
         assert [each.signal_id for each in (await loaded(store, root)).signals] == [
-            after.execution_id
+            as_signal(after)
         ]
 
     async def test_a_start_of_a_workflow_that_continued_is_compared_with_its_first_input(
