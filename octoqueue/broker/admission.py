@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from dramatiq.message import Message
 
+    from octoqueue.primitives.extension import LimitUse
+
 ADMISSION_OPTIONS = frozenset({"concurrency", "limits", "unique"})
 """What an actor may declare of it."""
 
@@ -68,10 +70,16 @@ class Admission:
         Raises:
             EnqueueError: a value is impossible, or a function failed; names the field.
         """
-        args, kwargs = message.args, message.kwargs
-        uses = tuple(use.of(args, kwargs, most=burst_of(use.limit)) for use in self.limits)
-        key = unique_key_of(self, message.actor_name, args, kwargs, message.options)
+        uses = self.uses(message, burst_of=burst_of)
+        key = unique_key_of(self, message.actor_name, message.args, message.kwargs, message.options)
         return Extension(key, tenant_of(message.options), self.caps, uses)
+
+    def uses(
+        self, message: Message[Any], *, burst_of: Callable[[RateLimit], int]
+    ) -> tuple[LimitUse, ...]:
+        """Return what a message takes out of limits; raises like `extension`."""
+        args, kwargs = message.args, message.kwargs
+        return tuple(use.of(args, kwargs, most=burst_of(use.limit)) for use in self.limits)
 
 
 def admission_from(

@@ -13,7 +13,7 @@ from octoqueue.broker.expiring import MOMENTS, moment_in, with_moments
 from octoqueue.broker.sending_clock import SENDING_CLOCK
 from octoqueue.broker.translate import delay_of, enqueue_from
 from octoqueue.errors import InvalidMessage
-from octoqueue.primitives.extension import pack_extension
+from octoqueue.primitives.extension import Extension, pack_extension
 from octoqueue.primitives.lane import Lane, lane_from
 from octoqueue.primitives.queue_names import require_queue_name
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from octoqueue.broker.executables import Executable
     from octoqueue.broker.limiting import RateLimit
     from octoqueue.primitives.clock import Clock
+    from octoqueue.primitives.extension import UniqueKey
     from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.messages import Enqueue
 
@@ -121,6 +122,37 @@ class Enveloper:
             place,
             extension=extension,
             refuse_duplicates=bool(extension) and _refuses_duplicates(actor),
+        )
+
+    def step(
+        self, message: Message[Any], *, lane: Lane, tenant: str, unique: UniqueKey, delay_ms: int
+    ) -> Enqueue:
+        """Return the envelope of a workflow's step, with this unique key and no other.
+
+        Raises:
+            EnqueueError: it cannot be sent.
+        """
+        actor = self._find(message.actor_name)
+        options, extension = message.options, Extension(unique, tenant)
+        keeps = tells = False
+        if actor is None:
+            require_queue_name(message.queue_name)
+        else:
+            keeps, tells = actor.options.results, actor.options.events
+            if actor.options.batch is not None:
+                check_batch_call(message.actor_name, message.args, message.kwargs)
+            if actor.admission is not None:
+                uses = actor.admission.uses(message, burst_of=self._burst_of)
+                extension = Extension(unique, tenant, actor.admission.caps, uses)
+        if (wish := options.get("results")) is not None:
+            keeps = _yes_or_no("results", wish)
+        return enqueue_from(
+            message,
+            lane,
+            flags_of(results=keeps, events=tells),
+            delay_ms,
+            self._limit_bytes(),
+            extension=pack_extension(extension),
         )
 
     def _admitted(

@@ -50,7 +50,9 @@ if TYPE_CHECKING:
     from octoqueue.lanes.options import LaneOptions
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.primitives.envelope import Header
+    from octoqueue.primitives.extension import UniqueKey
     from octoqueue.primitives.gates import Gates
+    from octoqueue.primitives.lane import Lane
     from octoqueue.primitives.messages import Enqueue
 
 R = TypeVar("R")
@@ -115,6 +117,7 @@ class LaneBroker(AnsweringBroker):
             time_limit=runtime.time_limit,
             max_payload_bytes=lanes.max_payload_bytes,
             max_event_bytes=settings.events.max_bytes,
+            max_value_bytes=settings.workflows.max_value_bytes,
             max_deliveries=lanes.max_deliveries,
         )
         private = self._url is None and self._own_source is None
@@ -323,6 +326,18 @@ class LaneBroker(AnsweringBroker):
             EnqueueError: it cannot be enqueued.
         """
         return self._enveloper.envelope(message, delay_of(message, delay_ms), None)
+
+    def enveloped_step(
+        self, message: Message[Any], *, lane: Lane, tenant: str, unique: UniqueKey, delay_ms: int
+    ) -> Enqueue:
+        """Return a workflow's step as it is enqueued; no middleware is asked.
+
+        Raises:
+            EnqueueError: it cannot be enqueued.
+        """
+        return self._enveloper.step(
+            message, lane=lane, tenant=tenant, unique=unique, delay_ms=delay_ms
+        )
 
     def follow_up(
         self, actor_name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, beside: Header

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from dramatiq.middleware import Middleware
 
+from octoqueue.broker.completions import completed, is_step
 from octoqueue.broker.leased import LeasedMessage
 from octoqueue.broker.options import OWN_OPTIONS
 from octoqueue.broker.records import dead_letter_kwargs, reason_of, result_body
+from octoqueue.broker.sending_clock import SENDING_CLOCK
 from octoqueue.errors import MessageRejected, OctoqueueError
 from octoqueue.primitives.messages import ResultRecord
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from dramatiq.broker import Broker, MessageProxy
 
     from octoqueue.broker.executables import Executable
+    from octoqueue.broker.options import Defaults
     from octoqueue.primitives.envelope import Header
     from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.messages import Enqueue
@@ -26,6 +29,11 @@ log = logging.getLogger(__name__)
 
 class Registry(Protocol):
     """What these hooks need of the broker they are called with."""
+
+    @property
+    def defaults(self) -> Defaults:
+        """What holds for actors that say nothing."""
+        ...
 
     def get_declared_actors(self) -> set[str]:
         """Return the names of the actors declared here."""
@@ -72,9 +80,13 @@ class Lanes(Middleware):
         """Keep the result of a message, to be committed with its ack."""
         if exception is not None or message.failed:
             return
-        if not isinstance(message, LeasedMessage) or not message.keeps_result:
+        if not isinstance(message, LeasedMessage):
             return
         registry = cast("Registry", broker)
+        if is_step(message.call) and not self._tell(registry, message, result):
+            return
+        if not message.keeps_result:
+            return
         ttl_ms = registry.executable(message.actor_name).options.result_ttl_ms
         try:
             record = ResultRecord(body=result_body(message.actor_name, result), ttl_ms=ttl_ms)
@@ -84,6 +96,22 @@ class Lanes(Middleware):
         except OctoqueueError as refused:
             message.stuff_exception(refused)
             message.fail()
+
+    def _tell(self, registry: Registry, message: LeasedMessage, result: object) -> bool:
+        """Keep what is told of a step, to be committed with its ack; False when it cannot be."""
+        try:
+            message.letters = completed(
+                message.call,
+                message.header,
+                result,
+                now_ms=SENDING_CLOCK.now_ms(),
+                limit_bytes=registry.defaults.max_value_bytes,
+            )
+        except OctoqueueError as refused:
+            message.stuff_exception(refused)
+            message.fail()
+            return False
+        return True
 
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
         """A message that was skipped has no result but that."""

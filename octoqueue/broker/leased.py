@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from dramatiq.broker import MessageProxy
 
+from octoqueue.broker.completions import completed, ended, is_step
 from octoqueue.broker.encoding import sealed
-from octoqueue.broker.records import reason_of
+from octoqueue.broker.records import reason_of, types_of
+from octoqueue.broker.sending_clock import SENDING_CLOCK
 from octoqueue.broker.translate import message_from
+from octoqueue.errors import MessageExpired, MessageRejected
 from octoqueue.primitives.envelope import (
     MAX_ATTEMPT,
     Flag,
@@ -41,6 +44,8 @@ class LeasedMessage(MessageProxy):
         self.last_words: Enqueue | None = None
         """For the actor named by `on_dead_letter`."""
         self.result: ResultRecord | None = None
+        self.letters: tuple[Enqueue, ...] | None = None
+        """What is told of its success when it is a step of a workflow; None: it gave nothing."""
         self._retry_reason = b""
 
     @property
@@ -76,10 +81,26 @@ class LeasedMessage(MessageProxy):
         if outcome is Outcome.RELEASE:
             return Settlement(lease=self.lease, outcome=outcome)
         last_words = () if self.last_words is None else (self.last_words,)
+        letters = self._letters(outcome) if is_step(self.call) else ()
         return Settlement(
             lease=self.lease,
             outcome=outcome,
             reason=reason or self._retry_reason,
             result=self.result,
-            follow_ups=(*self.follow_ups, *last_words),
+            follow_ups=(*self.follow_ups, *last_words, *letters),
         )
+
+    def _letters(self, outcome: Outcome) -> tuple[Enqueue, ...]:
+        """Return what is told of its end; nothing when it is to run once more."""
+        now_ms = SENDING_CLOCK.now_ms()
+        if outcome is not Outcome.ACK:
+            error = self.error or (
+                MessageExpired() if outcome is Outcome.EXPIRE else MessageRejected()
+            )
+            record: dict[str, Any] = {**reason_of(error), "types": types_of(error)}
+            return ended(self.call, self.header, outcome, record, now_ms=now_ms)
+        if any(again.message_id == self.header.message_id for again in self.follow_ups):
+            return ()
+        if self.letters is not None:
+            return self.letters
+        return completed(self.call, self.header, None, now_ms=now_ms, limit_bytes=sys.maxsize)

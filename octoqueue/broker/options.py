@@ -66,6 +66,8 @@ class Defaults:
     result_ttl: timedelta = timedelta(minutes=10)
     max_payload_bytes: int = 1 << 20
     max_event_bytes: int = 16 << 10
+    max_value_bytes: int = 1 << 20
+    """Of what an actor returns as a step of a workflow."""
     max_deliveries: int = 5
     """Workers lost with a message before it is stopped as poison, in dramatiq's own worker."""
 

@@ -48,6 +48,7 @@ class PayloadNotSerializable(EnqueueError):
     def __init__(self, actor: str, *, reason: str) -> None:
         super().__init__(f"the arguments for actor {actor!r} cannot be written as JSON: {reason}")
         self.actor = actor
+        self.reason = reason
 
 
 class InvalidMessage(EnqueueError):

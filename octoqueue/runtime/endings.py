@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from octoqueue.broker.completions import completed, ended, is_step
 from octoqueue.broker.executables import proxy_from
 from octoqueue.broker.interrupts import is_shutdown
 from octoqueue.broker.records import dead_letter_kwargs, error_record, reason_of, result_body
@@ -87,19 +88,34 @@ class Endings:
                 f"the attempt ran longer than {attempt.options.time_limit}"
             ).with_traceback(error.__traceback__)
         decided = self._verdict(attempt, error)
-        acked_with_result = decided.outcome is Outcome.ACK and _keeps_result(attempt.header)
-        return Ending(decided, error, result_body("", None) if acked_with_result else None)
+        if decided.outcome is not Outcome.ACK:
+            return Ending(decided, error)
+        body = result_body("", None) if _keeps_result(attempt.header) else None
+        return Ending(decided, error, body, self._completed(attempt, None))
 
     def _judge_result(self, attempt: Attempt, result: object) -> Ending:
-        if not _keeps_result(attempt.header):
+        is_kept = _keeps_result(attempt.header)
+        if not is_kept and not attempt.call.options:
             return Ending(ACKED)
         try:
+            letters = self._completed(attempt, result) if attempt.call.options else ()
+            if not is_kept:
+                return Ending(ACKED, letters=letters)
             body = result_body(attempt.call.actor, result)
             self._broker.claim_checks.require_fitting(attempt.call.actor, body)
-            return Ending(ACKED, body=body)
+            return Ending(ACKED, body=body, letters=letters)
         except (PayloadNotSerializable, ResultTooLarge) as refused:
             attempt.context.drop()
             return Ending(DEAD, refused)
+
+    def _completed(self, attempt: Attempt, value: object) -> tuple[Enqueue, ...]:
+        """Return what is told of a success when the message is a step of a workflow."""
+        if not is_step(attempt.call):
+            return ()
+        limit_bytes, now_ms = self._broker.defaults.max_value_bytes, self._clock.now_ms()
+        return completed(
+            attempt.call, attempt.header, value, now_ms=now_ms, limit_bytes=limit_bytes
+        )
 
     def _verdict(self, attempt: Attempt, error: BaseException) -> Verdict:
         options, count, jitter = attempt.options, attempt.header.attempt, self._jitter()
@@ -132,7 +148,10 @@ class Endings:
             ttl_ms = attempt.options.result_ttl_ms
             kept = None if ending.body is None else ResultRecord(body=ending.body, ttl_ms=ttl_ms)
             return Settlement(
-                lease=attempt.lease, outcome=outcome, result=kept, follow_ups=follow_ups
+                lease=attempt.lease,
+                outcome=outcome,
+                result=kept,
+                follow_ups=follow_ups + ending.letters,
             )
         assert ending.error is not None  # noqa: S101 - all else is a failure
         return self._failure(attempt, ending.verdict, ending.error, follow_ups)
@@ -167,7 +186,12 @@ class Endings:
             was_cancelled = decided.outcome is Outcome.CANCEL
             log.info("message_cancelled" if was_cancelled else "message_expired", extra=facts)
             return self._gone(
-                attempt.lease, attempt.header, decided.outcome, attempt.options, record
+                attempt.lease,
+                attempt.header,
+                attempt.call,
+                decided.outcome,
+                options=attempt.options,
+                record=record,
             )
         if decided.is_exhausted:
             follow_ups += self._told(attempt)
@@ -194,22 +218,43 @@ class Endings:
         options = unfit.executable.options if unfit.executable else None
         if unfit.dropped and unfit.header is not None:
             log.info("message_expired", extra=facts)
-            return self._gone(unfit.lease, unfit.header, Outcome.EXPIRE, options, record)
+            return self._gone(
+                unfit.lease,
+                unfit.header,
+                unfit.call,
+                Outcome.EXPIRE,
+                options=options,
+                record=record,
+                never_ran=True,
+            )
         log.warning("message_dead_lettered", extra=facts)
         return self._dead_letter(
-            unfit.lease, unfit.header, unfit.call, options=options, record=record
+            unfit.lease,
+            unfit.header,
+            unfit.call,
+            options=options,
+            record=record,
+            never_ran=True,
         )
 
     def _gone(
         self,
         lease: Lease,
         header: Header,
+        call: Call | None,
         outcome: Outcome,
+        *,
         options: ActorOptions | None,
         record: dict[str, Any],
+        never_ran: bool = False,
     ) -> Settlement:
         """Return the end of a message that leaves nothing but, if wanted, its error."""
-        return Settlement(lease=lease, outcome=outcome, result=_failed(header, options, record))
+        return Settlement(
+            lease=lease,
+            outcome=outcome,
+            result=_failed(header, options, record),
+            follow_ups=self._letters(header, call, outcome, record, never_ran=never_ran),
+        )
 
     def _dead_letter(
         self,
@@ -220,6 +265,7 @@ class Endings:
         options: ActorOptions | None,
         record: dict[str, Any],
         follow_ups: tuple[Enqueue, ...] = (),
+        never_ran: bool = False,
     ) -> Settlement:
         reason = {name: value for name, value in record.items() if name != "types"}
         result = None if header is None else _failed(header, options, record)
@@ -227,6 +273,8 @@ class Endings:
             reason |= {"actor": call.actor, "attempt": header.attempt}
             if options is not None:
                 follow_ups += self._last_words(options, header, call, record)
+            dead = Outcome.DEAD_LETTER
+            follow_ups += self._letters(header, call, dead, record, never_ran=never_ran)
         return Settlement(
             lease=lease,
             outcome=Outcome.DEAD_LETTER,
@@ -234,6 +282,22 @@ class Endings:
             result=result,
             follow_ups=follow_ups,
         )
+
+    def _letters(
+        self,
+        header: Header,
+        call: Call | None,
+        outcome: Outcome,
+        record: dict[str, Any],
+        *,
+        never_ran: bool,
+    ) -> tuple[Enqueue, ...]:
+        """Return what is told of a failure when the message is a step of a workflow."""
+        if call is None or not is_step(call):
+            return ()
+        attempts = header.attempt + header.deliveries if never_ran else header.attempt + 1
+        now_ms = self._clock.now_ms()
+        return ended(call, header, outcome, record, now_ms=now_ms, attempts=attempts)
 
     def _last_words(
         self, options: ActorOptions, header: Header, call: Call, record: dict[str, Any]

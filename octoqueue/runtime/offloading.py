@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from octoqueue.broker.completions import died_of
 from octoqueue.broker.records import error_record, reason_of
 from octoqueue.errors import OctoqueueError
 from octoqueue.primitives.ids import text_from_id
@@ -50,7 +51,7 @@ class Offloader:
                 facts = {"message_id": text_from_id(ident), "reason": str(error)}
                 if not (isinstance(error, OctoqueueError) and error.retryable):
                     log.warning("result_refused", extra=facts)
-                    return _dead(settlement, error, result.ttl_ms)
+                    return self._dead(settlement, error, result.ttl_ms)
                 if wait_seconds == _AGAIN_SECONDS:
                     log.warning("result_not_stored", extra=facts)
                 await self._clock.sleep(wait_seconds)
@@ -58,12 +59,11 @@ class Offloader:
             else:
                 return replace(settlement, result=check)
 
-
-def _dead(settlement: Settlement, error: Exception, ttl_ms: int) -> Settlement:
-    return replace(
-        settlement,
-        outcome=Outcome.DEAD_LETTER,
-        reason=orjson.dumps(reason_of(error)),
-        result=ResultRecord(body=orjson.dumps(error_record(error)), ttl_ms=ttl_ms),
-        follow_ups=(),
-    )
+    def _dead(self, settlement: Settlement, error: Exception, ttl_ms: int) -> Settlement:
+        return replace(
+            settlement,
+            outcome=Outcome.DEAD_LETTER,
+            reason=orjson.dumps(reason_of(error)),
+            result=ResultRecord(body=orjson.dumps(error_record(error)), ttl_ms=ttl_ms),
+            follow_ups=died_of(settlement.lease, error, now_ms=self._clock.now_ms()),
+        )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from octoqueue.broker.completions import died_of
 from octoqueue.broker.records import reason_of
 from octoqueue.errors import OctoqueueError
 from octoqueue.primitives.closing import tells_events
@@ -217,7 +218,10 @@ class Settler:
         facts = {"queue": lease.queue, "message_id": text_from_id(lease.message_id)}
         log.error("settlement_refused", extra=facts, exc_info=error)
         last = Settlement(
-            lease=lease, outcome=Outcome.DEAD_LETTER, reason=orjson.dumps(reason_of(error))
+            lease=lease,
+            outcome=Outcome.DEAD_LETTER,
+            reason=orjson.dumps(reason_of(error)),
+            follow_ups=died_of(lease, error, now_ms=self._clock.now_ms()),
         )
         try:
             await self._store.commit(self._session(), settlements=[last])

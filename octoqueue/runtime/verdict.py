@@ -12,6 +12,7 @@ from octoqueue.primitives.messages import Outcome
 
 if TYPE_CHECKING:
     from octoqueue.broker.options import ActorOptions
+    from octoqueue.primitives.messages import Enqueue
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -34,6 +35,8 @@ class Ending:
     error: BaseException | None = None
     body: bytes | None = None
     """The record of the result, when somebody may ask for it."""
+    letters: tuple[Enqueue, ...] = ()
+    """What is told of a success, when the message is a step of a workflow."""
 
 
 ACKED = Verdict(Outcome.ACK)

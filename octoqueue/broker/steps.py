@@ -1,0 +1,141 @@
+"""Steps of workflows as messages: how one is sent, and what its actor may know of it. Pure.
+
+In the message stands an option that says whose step it is and which queue is to be told how it
+ended; `completions` makes what is told.
+
+Weakness: a message has one unique key, and that of a step is the step's. What an actor declares as
+`unique=` does not hold for its messages that are steps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from octoqueue.broker.admission import tenant_of
+from octoqueue.broker.expiring import MOMENTS, moment_in
+from octoqueue.broker.handles import new_handle
+from octoqueue.errors import InvalidMessage
+from octoqueue.primitives.body_json import value_from
+from octoqueue.primitives.extension import UniqueKey, UniqueMode, unique_digest
+from octoqueue.primitives.ids import text_from_id
+from octoqueue.primitives.lane import lane_from
+from octoqueue.workflows.letters import OPTION, QUEUE_PREFIX, queue_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from octoqueue.broker.lane_broker import LaneBroker
+    from octoqueue.primitives.messages import Enqueue
+    from octoqueue.settings.workflows import ComplexityTable
+    from octoqueue.workflows.executions import Execution, ExecutionId
+    from octoqueue.workflows.journal import Step
+
+_DEADLINE = MOMENTS["deadline"]
+_TENANT = "tenant"
+_PER_STEP = ("lane", _TENANT, "unique", "delay")
+"""Options of a step that become something else than an option of its message."""
+
+
+class StepPlace(NamedTuple):
+    """Whose step a message is, as its option says."""
+
+    execution_id: ExecutionId
+    step: str
+    to: str
+    """The queue that is told how it ended."""
+    workflow_id: str | None = None
+    complexity: str | None = None
+    model_tier: str | None = None
+    resource_class: str | None = None
+
+
+def step_message(
+    broker: LaneBroker,
+    execution: Execution,
+    step: Step,
+    *,
+    now_ms: int,
+    complexity_rules: ComplexityTable,
+) -> Enqueue:
+    """Return the message of a pending CALL step; the same whenever it is asked for.
+
+    It has the step's message id and a unique key of its own, so that sending it again changes
+    nothing while it waits or runs. What the step's options do not say the execution says: lane,
+    tenant, deadline, and by its complexity the time limit.
+
+    A message that somebody cancels while it waits is removed and tells nobody. Unless its execution
+    was cancelled, too, the reconciler finds the step without a message and sends it again: what is
+    to be stopped is the execution.
+
+    Raises:
+        EnqueueError: it cannot be sent; names what is wrong.
+    """
+    wanted: Any = value_from(step.input or b"null")
+    own: dict[str, Any] = wanted.get("options") or {}
+    options = {name: value for name, value in own.items() if name not in _PER_STEP}
+    rules = getattr(complexity_rules, execution.complexity)
+    option = {
+        "execution": execution.execution_id,
+        "step": step.key,
+        "to": queue_of(execution.partition),
+        "id": execution.workflow_id,
+        "complexity": str(execution.complexity),
+    }
+    if rules.model_tier is not None:
+        option["model"] = rules.model_tier
+    if rules.resource_class is not None:
+        option["resources"] = rules.resource_class
+    options[OPTION] = option
+    if rules.time_limit is not None and "time_limit" not in own:
+        options["time_limit"] = round(rules.time_limit.total_seconds() * 1000)
+    if execution.deadline_at_ms is not None:
+        earlier = moment_in(own, _DEADLINE)
+        ends_ms = execution.deadline_at_ms
+        options[_DEADLINE] = ends_ms if earlier is None else min(earlier, ends_ms)
+    if step.message_id is None:
+        raise InvalidMessage("message_id", f"step {step.key} has none")
+    began_ms = step.began_at_ms or now_ms
+    message = new_handle(
+        wanted["queue"],
+        step.name,
+        tuple(wanted["args"]),
+        wanted["kwargs"],
+        options,
+        text_from_id(step.message_id),
+        step.message_id,
+        began_ms,
+        broker,
+    )
+    lane = own.get("lane")
+    return broker.enveloped_step(
+        message,
+        lane=execution.lane if lane is None else lane_from(lane),
+        tenant=tenant_of(own) or execution.tenant or "",
+        unique=unique_key_of_step(execution.execution_id, step.key),
+        delay_ms=max(0, began_ms + _delay_ms(own) - now_ms),
+    )
+
+
+def unique_key_of_step(execution_id: ExecutionId, step: str) -> UniqueKey:
+    """Return the key that a step's message holds until it is done."""
+    return UniqueKey(UniqueMode.DONE, unique_digest(f"step\0{execution_id}\0{step}"))
+
+
+def step_place(options: Mapping[str, Any]) -> StepPlace | None:
+    """Return whose step a message with these options is; None when it is none."""
+    told: Any = options.get(OPTION)
+    if not isinstance(told, dict):
+        return None
+    known = cast("dict[str, Any]", told)
+    names = [known.get(name) for name in ("execution", "step", "to")]
+    if not all(isinstance(name, str) for name in names) or not known["to"].startswith(QUEUE_PREFIX):
+        return None
+    told_as = [known.get(name) for name in ("id", "complexity", "model", "resources")]
+    return StepPlace(*names, *told_as)  # type: ignore[arg-type] # looked at above
+
+
+def _delay_ms(options: Mapping[str, Any]) -> int:
+    delay: object = options.get("delay", 0)
+    if not isinstance(delay, int) or isinstance(delay, bool) or delay < 0:
+        raise InvalidMessage("delay", f"{delay!r} is no number of milliseconds")
+    return delay
