@@ -20,6 +20,7 @@ from octoqueue.primitives.extension import UniqueKey, UniqueMode, unique_digest
 from octoqueue.primitives.ids import text_from_id
 from octoqueue.primitives.lane import lane_from
 from octoqueue.workflows.letters import OPTION, QUEUE_PREFIX, queue_of
+from octoqueue.workflows.states import Complexity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 _DEADLINE = MOMENTS["deadline"]
 _TENANT = "tenant"
-_PER_STEP = ("lane", _TENANT, "unique", "delay")
+_COMPLEXITY = "complexity"
+_PER_STEP = ("lane", _TENANT, "unique", "delay", _COMPLEXITY)
 """Options of a step that become something else than an option of its message."""
 
 
@@ -61,7 +63,7 @@ def step_message(
 
     It has the step's message id and a unique key of its own, so that sending it again changes
     nothing while it waits or runs. What the step's options do not say the execution says: lane,
-    tenant, deadline, and by its complexity the time limit.
+    tenant, deadline, complexity, and by that the time limit.
 
     A message that somebody cancels while it waits is removed and tells nobody. Unless its execution
     was cancelled, too, the reconciler finds the step without a message and sends it again: what is
@@ -73,13 +75,14 @@ def step_message(
     wanted: Any = value_from(step.input or b"null")
     own: dict[str, Any] = wanted.get("options") or {}
     options = {name: value for name, value in own.items() if name not in _PER_STEP}
-    rules = getattr(complexity_rules, execution.complexity)
+    complexity = _complexity_of(own, execution)
+    rules = getattr(complexity_rules, complexity)
     option = {
         "execution": execution.execution_id,
         "step": step.key,
         "to": queue_of(execution.partition),
         "id": execution.workflow_id,
-        "complexity": str(execution.complexity),
+        "complexity": str(complexity),
     }
     if rules.model_tier is not None:
         option["model"] = rules.model_tier
@@ -132,6 +135,16 @@ def step_place(options: Mapping[str, Any]) -> StepPlace | None:
         return None
     told_as = [known.get(name) for name in ("id", "complexity", "model", "resources")]
     return StepPlace(*names, *told_as)  # type: ignore[arg-type] # looked at above
+
+
+def _complexity_of(options: Mapping[str, Any], execution: Execution) -> Complexity:
+    """Return how demanding a step is: what it says itself, else what its execution is."""
+    told = options.get(_COMPLEXITY, execution.complexity)
+    try:
+        return Complexity(told)
+    except ValueError:
+        known = ", ".join(Complexity)
+        raise InvalidMessage(_COMPLEXITY, f"{told!r} is none of {known}") from None
 
 
 def _delay_ms(options: Mapping[str, Any]) -> int:
