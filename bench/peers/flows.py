@@ -16,6 +16,8 @@ from pathlib import Path
 
 from bench.peers.play import Tally
 
+FOLDER = "BENCH_FOLDER"
+"""The variable of the environment that says where steps count."""
 GATE = "gate"
 """The file that lets held steps go on."""
 _LOOK_AGAIN_SECONDS = 0.01

@@ -1,0 +1,1 @@
+"""Engines of durable workflows behind one set of verbs: ours and others. See `rig`."""
