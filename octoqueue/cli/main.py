@@ -116,6 +116,11 @@ COMMANDS: Final = (
         summary="Show, retry or delete messages that wait in the outbox.",
     ),
     Entry(
+        name="workflows",
+        target="octoqueue.cli.workflows:app",
+        summary="Show, signal, cancel, retry and replay durable workflows.",
+    ),
+    Entry(
         name="config",
         target="octoqueue.cli.config:app",
         summary="Show, check and describe the configuration.",
