@@ -212,7 +212,7 @@ with (fillfactor = 50);
 
 create table workflow_executions_other partition of workflow_executions default
   with (fillfactor = 80);
-create table workflow_steps_other partition of workflow_steps default with (fillfactor = 70);
+create table workflow_steps_other partition of workflow_steps default with (fillfactor = 50);
 create table workflow_signals_other partition of workflow_signals default with (fillfactor = 90);
 
 -- The smallest uuid7 of a moment: where the rows of a month begin.
@@ -251,7 +251,7 @@ begin
           octoqueue_uuid_of_v1(month::timestamp at time zone 'UTC'),
           octoqueue_uuid_of_v1((month + interval '1 month') at time zone 'UTC'),
           case parent
-            when 'workflow_executions' then 80 when 'workflow_steps' then 70 else 90
+            when 'workflow_executions' then 80 when 'workflow_steps' then 50 else 90
           end
         );
       end loop;

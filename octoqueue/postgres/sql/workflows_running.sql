@@ -149,9 +149,9 @@ limit $3;
 -- $3 uuid: only those after this one
 -- $4 int4: how many at most
 -- returns blocked executions, oldest first
-select execution_id::text
-from workflow_executions
-where partition = $1 and status = 'blocked' and finished_at is null and name = any($2::text[])
-  and execution_id > $3
-order by execution_id
+select e.execution_id::text
+from workflow_executions e
+where e.partition = $1 and e.status = 'blocked' and e.finished_at is null
+  and e.name = any($2::text[]) and e.execution_id > $3
+order by e.execution_id
 limit $4;
