@@ -1,4 +1,4 @@
-"""Writing turns into the rows of a `MemoryWorkflowStore`, one entry after the other."""
+"""Writing turns into the rows of a `MemoryWorkflowStore`, phase by phase as PostgreSQL does."""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING
 from octoqueue.testing.memory_workflow_rows import SignalRow
 from octoqueue.workflows.journal import Signal, SignalId
 from octoqueue.workflows.protocol import Timer
-from octoqueue.workflows.states import ExecutionStatus, SignalKind, StepStatus
-from octoqueue.workflows.turns import rounds_of, step_after, told_of_end, told_of_taken_id
+from octoqueue.workflows.states import FINAL_STATUSES, ExecutionStatus, SignalKind, StepStatus
+from octoqueue.workflows.turns import (
+    rounds_of,
+    step_after,
+    stops_timer,
+    told_of_end,
+    told_of_taken_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from octoqueue.testing.memory_workflow_rows import WorkflowRows
-    from octoqueue.workflows.executions import Execution, ExecutionId, NewExecution, Parent
+    from octoqueue.workflows.executions import ExecutionId, NewExecution, Parent
     from octoqueue.workflows.journal import Step, Turn
     from octoqueue.workflows.turns import Entry
 
@@ -23,8 +29,10 @@ if TYPE_CHECKING:
 def write_turns(rows: WorkflowRows, turns: Iterable[Turn]) -> None:
     """Write turns whose partitions are held."""
     for entries in rounds_of(turns):
-        for entry in [each for each in entries if _is_legal(rows, each)]:
-            _write(rows, entry)
+        legal = [each for each in entries if _is_legal(rows, each)]
+        for phase in (_move, _begin, _journal, _tell_parent, _mark_signals, _end):
+            for entry in legal:
+                phase(rows, entry)
 
 
 def _is_legal(rows: WorkflowRows, entry: Entry) -> bool:
@@ -36,37 +44,84 @@ def _is_legal(rows: WorkflowRows, entry: Entry) -> bool:
     )
 
 
-def _write(rows: WorkflowRows, entry: Entry) -> None:
+def _move(rows: WorkflowRows, entry: Entry) -> None:
+    if entry.status is None:
+        return
+    now = rows.now()
+    before = rows.executions[entry.execution_id]
+    started_at = before.started_at
+    if started_at is None and entry.runs:
+        started_at = max(now, before.created_at)
+    is_final = entry.status in FINAL_STATUSES
+    rows.change(
+        entry.execution_id,
+        status=entry.status,
+        output=entry.output,
+        error=entry.error,
+        started_at=started_at,
+        finished_at=max(now, started_at or before.created_at) if is_final else None,
+    )
+
+
+def _begin(rows: WorkflowRows, entry: Entry) -> None:
+    if entry.continued is not None:
+        parent = rows.executions[entry.execution_id].parent
+        rows.add_execution(replace(entry.continued, parent=parent))
+    for child in entry.children:
+        _begin_child(rows, entry.execution_id, child)
+
+
+def _journal(rows: WorkflowRows, entry: Entry) -> None:
     kept = rows.steps[entry.execution_id]
     for step in entry.steps.values():
         kept[step.key] = step_after(kept.get(step.key), step)
         _set_timer(rows, entry, kept[step.key])
-    for child in entry.children:
-        _begin_child(rows, entry.execution_id, child)
-    signals = rows.signals[entry.execution_id]
-    for signal_id in entry.taken:
-        if signal_id in signals:
-            signals[signal_id].state = "taken"
+
+
+def _tell_parent(rows: WorkflowRows, entry: Entry) -> None:
+    execution = rows.executions[entry.execution_id]
+    if not execution.is_final or execution.status is ExecutionStatus.CONTINUED:
+        return
+    if execution.parent is not None:
+        told = told_of_end(execution.status, output=execution.output, error=execution.error)
+        _tell(rows, execution.parent, execution.execution_id, told)
+
+
+def _mark_signals(rows: WorkflowRows, entry: Entry) -> None:
+    waiting = {row.signal.signal_id: row for row in rows.waiting(entry.execution_id)}
     for signal_id, error in entry.refused.items():
-        if signal_id in signals:
-            signals[signal_id].state, signals[signal_id].error = "refused", error
-    if entry.status is not None:
-        _move(rows, entry, entry.status)
+        if row := waiting.pop(signal_id, None):
+            row.state, row.error = "refused", error
+    for signal_id in entry.taken:
+        if row := waiting.get(signal_id):
+            row.state = "taken"
+
+
+def _end(rows: WorkflowRows, entry: Entry) -> None:
+    if entry.status not in FINAL_STATUSES:
+        return
+    rows.stop_timers(entry.execution_id)
+    signals = rows.signals[entry.execution_id]
+    for row in rows.waiting(entry.execution_id):
+        if entry.continued is not None and row.signal.kind is not SignalKind.CHILD:
+            rows.signals[entry.continued.execution_id][row.signal.signal_id] = row
+            del signals[row.signal.signal_id]
+        else:
+            row.state = "missed"
 
 
 def _set_timer(rows: WorkflowRows, entry: Entry, step: Step) -> None:
-    if step.due_at_ms is None:
-        return
     key = (entry.execution_id, step.key)
-    if step.status is StepStatus.PENDING:
+    if step.status is not StepStatus.PENDING:
+        if stops_timer(step):
+            rows.timers.pop(key, None)
+    elif step.due_at_ms is not None:
         rows.timers[key] = Timer(
             partition=entry.partition,
             execution_id=entry.execution_id,
             step=step.key,
             due_at_ms=step.due_at_ms,
         )
-    else:
-        rows.timers.pop(key, None)
 
 
 def _begin_child(rows: WorkflowRows, by: ExecutionId, child: NewExecution) -> None:
@@ -81,41 +136,6 @@ def _begin_child(rows: WorkflowRows, by: ExecutionId, child: NewExecution) -> No
         row.name = child.name
     elif child.parent is not None:
         _tell(rows, child.parent, child.execution_id, told_of_taken_id(child))
-
-
-def _move(rows: WorkflowRows, entry: Entry, status: ExecutionStatus) -> None:
-    now = rows.now()
-    before = rows.executions[entry.execution_id]
-    started_at = before.started_at
-    if started_at is None and entry.runs:
-        started_at = max(now, before.created_at)
-    after = rows.change(
-        entry.execution_id,
-        status=status,
-        output=entry.output,
-        error=entry.error,
-        started_at=started_at,
-    )
-    if not after.is_final:
-        return
-    finished_at = max(now, started_at or before.created_at)
-    _end(rows, rows.change(entry.execution_id, finished_at=finished_at), entry)
-
-
-def _end(rows: WorkflowRows, ended: Execution, entry: Entry) -> None:
-    rows.stop_timers(ended.execution_id)
-    if entry.continued is not None:
-        rows.add_execution(replace(entry.continued, parent=ended.parent))
-        target = rows.signals[entry.continued.execution_id]
-        for row in rows.waiting(ended.execution_id):
-            if row.signal.kind is not SignalKind.CHILD:
-                target[row.signal.signal_id] = row
-                del rows.signals[ended.execution_id][row.signal.signal_id]
-    for row in rows.waiting(ended.execution_id):
-        row.state = "missed"
-    if ended.parent is not None and ended.status is not ExecutionStatus.CONTINUED:
-        told = told_of_end(ended.status, output=ended.output, error=ended.error)
-        _tell(rows, ended.parent, ended.execution_id, told)
 
 
 def _tell(rows: WorkflowRows, parent: Parent, child_id: ExecutionId, value: bytes) -> None:

@@ -4,7 +4,7 @@
     rounds of entries   ├──────── A, B ─────────────────────────┤  ├── C, B ───────────┤
 
 Within a round every execution has one entry, so that a round can be written set by set. A new round
-begins with the first turn of an execution that an earlier turn of the same write has made.
+begins with the first turn that goes on with what the round has made: an execution, or a workflow.
 
 The turns of an execution in one round are built on each other, so they stand or fall together: when
 one of them makes a move that is not legal, none is written.
@@ -71,9 +71,9 @@ class Entry:
 def rounds_of(turns: Iterable[Turn]) -> list[list[Entry]]:
     """Return the entries of a write, round after round."""
     rounds: list[dict[ExecutionId, Entry]] = [{}]
-    made: set[ExecutionId] = set()
+    made: set[str] = set()
     for turn in turns:
-        if turn.execution_id in made:
+        if made and not made.isdisjoint(_touched(turn)):
             rounds.append({})
             made = set()
         entries = rounds[-1]
@@ -83,11 +83,15 @@ def rounds_of(turns: Iterable[Turn]) -> list[list[Entry]]:
             entry.needs_begun = turn.status is None
             entries[turn.execution_id] = entry
         _add(entry, turn)
-        if turn.children:
-            made.update(child.execution_id for child in turn.children)
+        for child in turn.children:
+            made.update((child.execution_id, child.workflow_id))
         if turn.continued is not None:
             made.add(turn.continued.execution_id)
     return [list(entries.values()) for entries in rounds if entries]
+
+
+def _touched(turn: Turn) -> list[str]:
+    return [turn.execution_id, *(child.workflow_id for child in turn.children)]
 
 
 def _add(entry: Entry, turn: Turn) -> None:
