@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from octoqueue.broker.limiting import LimitedUse, RateLimit
     from octoqueue.broker.unique import Unique
     from octoqueue.primitives.ids import MessageId
+    from octoqueue.workflows.states import Complexity
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -114,6 +115,9 @@ class Actor(dramatiq.Actor[P, R]):
         unique: str | None = None,
         expires: timedelta | datetime | None = None,
         deadline: datetime | None = None,
+        max_retries: int | None = None,
+        time_limit: timedelta | None = None,
+        complexity: Complexity | str | None = None,
     ) -> Send[P, R]:
         """Return this actor with other options for one message.
 
@@ -127,6 +131,9 @@ class Actor(dramatiq.Actor[P, R]):
                 done when the actor declares none.
             expires: not started by then, or within that time from now, it is not run any more.
             deadline: still running then, it is stopped and not tried again.
+            max_retries: how often it is tried again, instead of what the actor says.
+            time_limit: how long one attempt may run, instead of what the actor says.
+            complexity: of a step of a workflow: `low`, `medium` or `high`.
 
         Raises:
             InvalidMessage: a value is impossible; names the field.
@@ -142,6 +149,9 @@ class Actor(dramatiq.Actor[P, R]):
                 unique=unique,
                 expires=expires,
                 deadline=deadline,
+                max_retries=max_retries,
+                time_limit=time_limit,
+                complexity=complexity,
             ),
         )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from octoqueue.broker.encoding import opened
 from octoqueue.broker.records import reason_of, types_of
-from octoqueue.broker.steps import step_place
+from octoqueue.broker.step_places import step_place
 from octoqueue.errors import (
     EnvelopeError,
     EnvelopeTooLarge,
@@ -26,7 +26,7 @@ from octoqueue.workflows.letters import OPTION, Completion, completion_message
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from octoqueue.broker.steps import StepPlace
+    from octoqueue.broker.step_places import StepPlace
     from octoqueue.primitives.body_json import Json
     from octoqueue.primitives.envelope import Call, Header
     from octoqueue.primitives.messages import Enqueue, Lease

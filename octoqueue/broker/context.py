@@ -10,6 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from octoqueue.broker.limiting import is_units
+from octoqueue.broker.step_places import step_place
 from octoqueue.broker.telling import Telling, progress_data
 from octoqueue.errors import EventsNotKept, InvalidMessage, UniqueCycle
 from octoqueue.primitives.envelope import Flag, extension_of, unpack_header
@@ -107,6 +108,44 @@ class MessageContext:
         """The tick of the schedule that sent it; None when it was sent otherwise."""
         tick_ms: object = self._call.options.get(SCHEDULED_FOR)
         return _moment(tick_ms) if isinstance(tick_ms, int) else None
+
+    @property
+    def workflow_id(self) -> str | None:
+        """The workflow that it is a step of; None when it is none."""
+        return self._as_step("workflow_id")
+
+    @property
+    def execution_id(self) -> str | None:
+        """The execution that it is a step of; None when it is none."""
+        return self._as_step("execution_id")
+
+    @property
+    def step(self) -> str | None:
+        """Its key in the journal of that execution; None when it is no step."""
+        return self._as_step("step")
+
+    @property
+    def complexity(self) -> str | None:
+        """`low`, `medium` or `high`, as its workflow or the step says; None when it is no step."""
+        return self._as_step("complexity")
+
+    @property
+    def model_tier(self) -> str | None:
+        """`small`, `standard` or `large`: the models that its complexity asks for.
+
+        None when it is no step, or the configuration says nothing.
+        """
+        return self._as_step("model_tier")
+
+    @property
+    def resource_class(self) -> str | None:
+        """The resources that its complexity asks for; None like `model_tier`."""
+        return self._as_step("resource_class")
+
+    def _as_step(self, field: str) -> str | None:
+        place = step_place(self._call.options)
+        found: str | None = None if place is None else getattr(place, field)
+        return found
 
     @property
     def started_at(self) -> datetime:

@@ -11,8 +11,10 @@ from octoqueue.broker.expiring import require_time_left, with_moments
 from octoqueue.broker.sending_clock import SENDING_CLOCK
 from octoqueue.errors import InvalidMessage
 from octoqueue.primitives.ids import id_from_text
+from octoqueue.workflows.states import Complexity
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from octoqueue.broker.handles import MessageHandle
@@ -24,6 +26,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 _MILLISECOND = timedelta(milliseconds=1)
+_LONGEST = timedelta(days=366)
 _clock = SENDING_CLOCK
 
 
@@ -39,6 +42,9 @@ class SendOptions:
     unique: str | None = None
     expires: timedelta | datetime | None = None
     deadline: datetime | None = None
+    max_retries: int | None = None
+    time_limit: timedelta | None = None
+    complexity: Complexity | str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is impossible.
@@ -64,6 +70,11 @@ class SendOptions:
             raise InvalidMessage(
                 "expires", f"{self.expires!r} is neither a timedelta nor an aware datetime"
             )
+        _require_count("max_retries", self.max_retries)
+        _require_limit("time_limit", self.time_limit)
+        if self.complexity is not None and self.complexity not in set(Complexity):
+            known = ", ".join(Complexity)
+            raise InvalidMessage("complexity", f"{self.complexity!r} is none of {known}")
         require_time_left("expires", self.expires, now_ms=now_ms)
         require_time_left("deadline", self.deadline, now_ms=now_ms)
 
@@ -78,14 +89,45 @@ class SendOptions:
             options["tenant"] = self.tenant
         if self.unique is not None:
             options["unique"] = self.unique
+        if self.max_retries is not None:
+            options["max_retries"] = self.max_retries
+        if self.complexity is not None:
+            options["complexity"] = str(self.complexity)
+        if self.time_limit is not None:
+            options["time_limit"] = self.time_limit // _MILLISECOND
         if self.expires is not None or self.deadline is not None:
             options["expires"], options["deadline"] = self.expires, self.deadline
             return with_moments(options, now_ms=_clock.now_ms())
         return options
 
 
+def _require_count(field: str, value: object) -> None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return
+    raise InvalidMessage(field, f"{value!r} is not 0 or more")
+
+
+def _require_limit(field: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, timedelta):
+        raise InvalidMessage(field, f"{value!r} is no timedelta, such as timedelta(seconds=30)")
+    if not _MILLISECOND <= value <= _LONGEST:
+        raise InvalidMessage(field, f"{value} is not 1 ms to {_LONGEST.days} days")
+
+
 class Builds(Protocol[R_co]):
     """What sending needs of an actor."""
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """What it calls."""
+        ...
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What it was declared with."""
+        ...
 
     @property
     def lanes(self) -> LaneBroker:
@@ -112,6 +154,16 @@ class Send(Generic[P, R]):
     def __init__(self, actor: Builds[R], options: SendOptions) -> None:
         self._actor = actor
         self._options = options
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The actor's function, which says what it returns."""
+        return self._actor.function
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the actor was declared with."""
+        return self._actor.options
 
     def message(self, *args: P.args, **kwargs: P.kwargs) -> MessageHandle[R]:
         """Build the message without enqueueing it, for `asend_many`; it remembers its delay."""

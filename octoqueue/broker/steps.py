@@ -1,7 +1,7 @@
-"""Steps of workflows as messages: how one is sent, and what its actor may know of it. Pure.
+"""Steps of workflows as messages. Pure.
 
 In the message stands an option that says whose step it is and which queue is to be told how it
-ended; `completions` makes what is told.
+ended (`step_places`); `completions` makes what is told.
 
 Weakness: a message has one unique key, and that of a step is the step's. What an actor declares as
 `unique=` does not hold for its messages that are steps.
@@ -9,17 +9,18 @@ Weakness: a message has one unique key, and that of a step is the step's. What a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any
 
 from octoqueue.broker.admission import tenant_of
 from octoqueue.broker.expiring import MOMENTS, moment_in
 from octoqueue.broker.handles import new_handle
+from octoqueue.broker.step_places import StepPlace, option_of
 from octoqueue.errors import InvalidMessage
 from octoqueue.primitives.body_json import value_from
 from octoqueue.primitives.extension import UniqueKey, UniqueMode, unique_digest
 from octoqueue.primitives.ids import text_from_id
 from octoqueue.primitives.lane import lane_from
-from octoqueue.workflows.letters import OPTION, QUEUE_PREFIX, queue_of
+from octoqueue.workflows.letters import OPTION, queue_of
 from octoqueue.workflows.states import Complexity
 
 if TYPE_CHECKING:
@@ -36,19 +37,6 @@ _TENANT = "tenant"
 _COMPLEXITY = "complexity"
 _PER_STEP = ("lane", _TENANT, "unique", "delay", _COMPLEXITY)
 """Options of a step that become something else than an option of its message."""
-
-
-class StepPlace(NamedTuple):
-    """Whose step a message is, as its option says."""
-
-    execution_id: ExecutionId
-    step: str
-    to: str
-    """The queue that is told how it ended."""
-    workflow_id: str | None = None
-    complexity: str | None = None
-    model_tier: str | None = None
-    resource_class: str | None = None
 
 
 def step_message(
@@ -77,18 +65,16 @@ def step_message(
     options = {name: value for name, value in own.items() if name not in _PER_STEP}
     complexity = _complexity_of(own, execution)
     rules = getattr(complexity_rules, complexity)
-    option = {
-        "execution": execution.execution_id,
-        "step": step.key,
-        "to": queue_of(execution.partition),
-        "id": execution.workflow_id,
-        "complexity": str(complexity),
-    }
-    if rules.model_tier is not None:
-        option["model"] = rules.model_tier
-    if rules.resource_class is not None:
-        option["resources"] = rules.resource_class
-    options[OPTION] = option
+    place = StepPlace(
+        execution.execution_id,
+        step.key,
+        queue_of(execution.partition),
+        workflow_id=execution.workflow_id,
+        complexity=complexity.value,
+        model_tier=rules.model_tier,
+        resource_class=rules.resource_class,
+    )
+    options[OPTION] = option_of(place)
     if rules.time_limit is not None and "time_limit" not in own:
         options["time_limit"] = round(rules.time_limit.total_seconds() * 1000)
     if execution.deadline_at_ms is not None:
@@ -122,19 +108,6 @@ def step_message(
 def unique_key_of_step(execution_id: ExecutionId, step: str) -> UniqueKey:
     """Return the key that a step's message holds until it is done."""
     return UniqueKey(UniqueMode.DONE, unique_digest(f"step\0{execution_id}\0{step}"))
-
-
-def step_place(options: Mapping[str, Any]) -> StepPlace | None:
-    """Return whose step a message with these options is; None when it is none."""
-    told: Any = options.get(OPTION)
-    if not isinstance(told, dict):
-        return None
-    known = cast("dict[str, Any]", told)
-    names = [known.get(name) for name in ("execution", "step", "to")]
-    if not all(isinstance(name, str) for name in names) or not known["to"].startswith(QUEUE_PREFIX):
-        return None
-    told_as = [known.get(name) for name in ("id", "complexity", "model", "resources")]
-    return StepPlace(*names, *told_as)  # type: ignore[arg-type] # looked at above
 
 
 def _complexity_of(options: Mapping[str, Any], execution: Execution) -> Complexity:
