@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from octoqueue.models.replies import PlannedStep
-    from workers.forms import OutputScreening, Plan, Review, Screening
+    from workers.forms import ComplexityName, OutputScreening, Review, Screening
     from workers.orchestrator.graph import Graph
 
 TOLD_CHARACTERS: Final = 4_000
@@ -49,7 +49,8 @@ def without_output(result: Result) -> Result:
 def outcome_of(
     *,
     graph: Graph,
-    plan: Plan,
+    complexity: ComplexityName,
+    reason: str,
     results: Mapping[str, Result],
     review: Review,
     incoming: Screening,
@@ -65,8 +66,8 @@ def outcome_of(
         "checks": last["checks"],
         "review": {"remark": review["remark"], "model": review["model"]},
         "plan": {
-            "complexity": plan["complexity"],
-            "reason": plan["reason"],
+            "complexity": complexity,
+            "reason": reason,
             "steps": [
                 {
                     "id": step.id,
