@@ -17,6 +17,7 @@ from octoqueue.postgres.migrator import Migrator
 from octoqueue.postgres.outbox import Outbox
 from octoqueue.postgres.pool import PostgresPool
 from octoqueue.workflows.postgres_tasks import PostgresTaskStore
+from octoqueue.workflows.postgres_workflows import PostgresWorkflowStore
 from workers.acceptance import Acceptance
 
 if TYPE_CHECKING:
@@ -24,18 +25,20 @@ if TYPE_CHECKING:
 
     from octoqueue.broker.lane_broker import LaneBroker
     from octoqueue.settings.root import Settings
+    from octoqueue.workflows.protocol import WorkflowStore
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """Where tasks are kept, and taken in."""
+    """Where tasks are kept, and taken in; where workflows are kept."""
 
     pool: PostgresPool
     tasks: PostgresTaskStore
     accept: Acceptance
     outbox: Outbox
+    workflows: WorkflowStore
 
 
 @asynccontextmanager
@@ -59,9 +62,17 @@ async def opened_desk(
     async with opened_database(settings, application_name=application_name) as pool:
         tasks = PostgresTaskStore(pool)
         accept = Acceptance(pool, tasks, broker)
+        workflows = PostgresWorkflowStore(pool)
         try:
-            yield Desk(pool=pool, tasks=tasks, accept=accept, outbox=Outbox(pool))
+            yield Desk(
+                pool=pool,
+                tasks=tasks,
+                accept=accept,
+                outbox=Outbox(pool),
+                workflows=workflows,
+            )
         finally:
+            await workflows.aclose()
             await accept.aclose()
             await tasks.aclose()
 

@@ -1,4 +1,4 @@
-"""Where the workflows of a configuration are kept, for commands: opened, found, nudged."""
+"""Where the workflows of a configuration are kept, for commands: opened, nudged."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from octoqueue.cli.installation import state_dir_of
 from octoqueue.cli.reading import store_of
 from octoqueue.embedded.readiness import Readiness
 from octoqueue.embedded.services import EmbeddedServices
-from octoqueue.errors import StoreError, StoreUnavailable, WorkflowUnknown
+from octoqueue.errors import StoreError, StoreUnavailable
 from octoqueue.primitives.clock import SystemClock
-from octoqueue.primitives.ids import id_from_text
 from octoqueue.producer.nudging import nudge
 from octoqueue.settings.root import Settings
-from octoqueue.workflows.executions import Execution, ExecutionId, WorkflowId
+from octoqueue.workflows.executions import Execution
 from octoqueue.workflows.opening import opened_workflow_store
 from octoqueue.workflows.protocol import WorkflowStore
 
@@ -30,20 +29,6 @@ async def opened_workflows(settings: Settings) -> AsyncGenerator[WorkflowStore]:
     opening = opened_workflow_store(url, settings.postgres, application_name="octoqueue workflows")
     async with opening as store:
         yield store
-
-
-async def found(store: WorkflowStore, ident: str) -> Execution:
-    """Return the newest execution of a workflow, or the execution of that id.
-
-    Raises:
-        WorkflowUnknown: neither is kept.
-    """
-    execution = await store.newest(WorkflowId(ident))
-    if execution is None and id_from_text(ident.lower()) is not None:
-        execution = await store.execution(ExecutionId(ident.lower()))
-    if execution is None:
-        raise WorkflowUnknown(ident)
-    return execution
 
 
 async def nudged(settings: Settings, execution: Execution) -> str | None:

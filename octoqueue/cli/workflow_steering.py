@@ -21,12 +21,13 @@ from octoqueue.cli.output import (
     print_json,
     run_async,
 )
-from octoqueue.cli.workflow_desk import found, nudged, opened_workflows
+from octoqueue.cli.workflow_desk import nudged, opened_workflows
 from octoqueue.cli.workflow_views import say
 from octoqueue.primitives.body_json import json_from
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.settings.root import Settings
 from octoqueue.workflows.executions import Execution
+from octoqueue.workflows.finding import find_execution
 from octoqueue.workflows.journal import Signal
 from octoqueue.workflows.signals import cancel_for, signal_from_json
 
@@ -134,7 +135,7 @@ def retry_from(
 
     async def begin(settings: Settings) -> dict[str, Any]:
         async with opened_workflows(settings) as store:
-            failed = await found(store, ident)
+            failed = await find_execution(store, ident)
             execution = await store.retry_from(failed.execution_id, step)
         told = _document(execution, why_not=await nudged(settings, execution))
         return told | {"run": execution.run, "retried_execution_id": failed.execution_id}
@@ -162,7 +163,7 @@ async def _send(
     settings: Settings, ident: str, make: Callable[[Execution], Signal]
 ) -> dict[str, Any]:
     async with opened_workflows(settings) as store:
-        wanted = await found(store, ident)
+        wanted = await find_execution(store, ident)
         sent = make(wanted)
         execution = await store.signal(wanted.workflow_id, sent)
     told = _document(execution, why_not=await nudged(settings, execution))

@@ -17,7 +17,7 @@ from octoqueue.cli.output import (
     print_json,
     run_async,
 )
-from octoqueue.cli.workflow_desk import found, opened_workflows
+from octoqueue.cli.workflow_desk import opened_workflows
 from octoqueue.cli.workflow_history_views import print_history
 from octoqueue.cli.workflow_views import (
     list_document,
@@ -26,15 +26,14 @@ from octoqueue.cli.workflow_views import (
     say,
     signals_waited_for,
 )
-from octoqueue.errors import WorkflowUnknown
+from octoqueue.errors import InvalidMessage
 from octoqueue.primitives.clock import SystemClock
-from octoqueue.primitives.ids import id_from_text
 from octoqueue.settings.root import Settings
-from octoqueue.workflows.executions import Execution, ExecutionId, WorkflowId
+from octoqueue.workflows.executions import Execution
 from octoqueue.workflows.exports import history_document, history_json
+from octoqueue.workflows.finding import filter_from, find_history
 from octoqueue.workflows.protocol import Filter, Loaded, WorkflowStore
 from octoqueue.workflows.sights import Sight, sight_document
-from octoqueue.workflows.states import ExecutionStatus
 
 T = TypeVar("T")
 
@@ -106,13 +105,12 @@ def list_(
     config: ConfigOption = None,
 ) -> None:
     """List executions of workflows."""
-    which = Filter(
-        status=_status_from(context, status),
-        name=name,
-        tenant=tenant,
-        workflow_id=None if workflow_id is None else WorkflowId(workflow_id),
-        before=_execution_id_from(context, before),
-    )
+    try:
+        which = filter_from(
+            status=status, name=name, tenant=tenant, workflow_id=workflow_id, before=before
+        )
+    except InvalidMessage as wrong:
+        raise typer.BadParameter(f"--{wrong}", ctx=context) from None
 
     async def read(store: WorkflowStore) -> list[Execution]:
         return await store.executions(which, limit=limit)
@@ -140,7 +138,7 @@ def show(
     """Show an execution."""
 
     async def look(store: WorkflowStore) -> Sight:
-        loaded = await _history(store, ident)
+        loaded = await find_history(store, ident)
         execution = loaded.execution
         return Sight(
             loaded=loaded,
@@ -174,7 +172,7 @@ def history(
     """Show what an execution did."""
 
     async def read(store: WorkflowStore) -> Loaded:
-        return await _history(store, ident)
+        return await find_history(store, ident)
 
     with failures(as_json=as_json):
         loaded = run_async(_with_store(Settings.load(config), read))
@@ -199,32 +197,3 @@ app.command(name="retry-from", help=steering.RETRY_HELP)(steering.retry_from)
 async def _with_store(settings: Settings, act: Callable[[WorkflowStore], Awaitable[T]]) -> T:
     async with opened_workflows(settings) as store:
         return await act(store)
-
-
-async def _history(store: WorkflowStore, ident: str) -> Loaded:
-    execution = await found(store, ident)
-    loaded = await store.history(execution.execution_id)
-    if loaded is None:  # pruned in between
-        raise WorkflowUnknown(ident)
-    return loaded
-
-
-def _status_from(context: typer.Context, text: str | None) -> ExecutionStatus | None:
-    if text is None:
-        return None
-    try:
-        return ExecutionStatus(text.lower())
-    except ValueError:
-        known = ", ".join(status.value for status in ExecutionStatus)
-        raise typer.BadParameter(f"--status: {text!r} is none of {known}", ctx=context) from None
-
-
-def _execution_id_from(context: typer.Context, text: str | None) -> ExecutionId | None:
-    if text is None:
-        return None
-    if id_from_text(text.lower()) is None:
-        raise typer.BadParameter(
-            f"--before: {text!r} is no execution id; 'workflows list --json' shows them",
-            ctx=context,
-        )
-    return ExecutionId(text.lower())

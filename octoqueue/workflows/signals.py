@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from octoqueue.errors import InputTooLarge, SignalInvalid, WorkflowNotDeclared
 from octoqueue.primitives.ids import new_message_id, text_from_id
 from octoqueue.workflows.definitions import DEFINITIONS
+from octoqueue.workflows.finding import printable
 from octoqueue.workflows.journal import Signal, SignalId
 from octoqueue.workflows.states import SignalKind
 from octoqueue.workflows.values import decode, plain_json
@@ -34,10 +35,12 @@ def signal_from_json(
     """Return a signal whose value is a JSON text.
 
     Raises:
+        InvalidMessage: the name cannot be one.
         InputTooLarge: the value is over the limit.
         SignalUnknown: the workflow declares its signals, and this is none of them.
         SignalInvalid: it is no JSON, or not of the declared type.
     """
+    printable("name", name)
     if len(text) > limit_bytes:
         raise InputTooLarge(
             execution.name,

@@ -1,7 +1,8 @@
-"""reflex: the HTTP edge. It takes tasks in and tells how they are; it never runs an actor.
+"""reflex: the HTTP edge. It takes tasks in, tells how they are, shows and steers workflows.
 
     POST /api/v1/tasks         {goal, priority}  → 202 {task_id}
     GET  /api/v1/tasks/{id}                      → status, result or error, times
+    …    /api/v1/workflows…                      see `workflow_routes`
     GET  /health                                 → whether Redis and PostgreSQL answer
     GET  /metrics                                → Prometheus
     GET  /openapi.json

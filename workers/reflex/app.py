@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -18,6 +19,7 @@ from octoqueue.lanes.protocol import LaneStore
 from octoqueue.postgres.outbox import OutboxSize
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.settings.root import Settings
+from octoqueue.workflows.protocol import WorkflowStore
 from octoqueue.workflows.task_protocol import TaskStore
 from workers.bootstrap import opened_desk
 from workers.intake import Accept, Intake
@@ -28,10 +30,13 @@ from workers.reflex.measuring import RequestMeter
 from workers.reflex.refusals import INTERNAL, refusal_from
 from workers.reflex.routes import Routes
 from workers.reflex.schemas import Health
+from workers.reflex.workflow_routes import WorkflowDesk, workflow_router
 
 QUEUES: Final = ("planner", "executor", "coder", "judge", "guardian", "retriever", "admin")
 """Shown in the metrics from the start, also while nothing was ever sent to them."""
-_DESCRIPTION: Final = "Takes tasks in, in bounded priority lanes, and tells how they are."
+_DESCRIPTION: Final = (
+    "Takes tasks in, in bounded priority lanes, and tells how they are; shows and steers workflows."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,9 @@ class Parts:
     accept: Accept
     lanes: Callable[[], LaneStore]
     measure_outbox: Callable[[], Awaitable[OutboxSize]]
+    workflows: WorkflowStore
+    max_value_bytes: int = 2**20
+    """Of a signal to a workflow."""
 
 
 OpensParts = Callable[[], AbstractAsyncContextManager[Parts]]
@@ -65,6 +73,8 @@ def create_app(settings: Settings | None = None) -> Edge:
                 accept=desk.accept,
                 lanes=broker.store,
                 measure_outbox=desk.outbox.size,
+                workflows=desk.workflows,
+                max_value_bytes=chosen.workflows.max_value_bytes,
             )
 
     return app_on(opened)
@@ -74,6 +84,7 @@ def app_on(opened: OpensParts) -> Edge:
     """Return the application on whatever `opened` lends."""
     meter = RequestMeter()
     routes: list[Routes] = []
+    desks: list[WorkflowDesk] = []
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
@@ -88,10 +99,18 @@ def app_on(opened: OpensParts) -> Edge:
                     queues=QUEUES,
                 )
             )
+            desks.append(
+                WorkflowDesk(
+                    store=parts.workflows,
+                    lanes=parts.lanes,
+                    max_value_bytes=parts.max_value_bytes,
+                )
+            )
             try:
                 yield
             finally:
                 routes.clear()
+                desks.clear()
 
     app = FastAPI(
         title="octoqueue reflex",
@@ -106,6 +125,7 @@ def app_on(opened: OpensParts) -> Edge:
             OctoqueueError: _refuse,
             TimeoutError: _refuse,
             ClientDisconnect: _refuse,
+            RequestValidationError: _refuse,
             Exception: _refuse,
         },
     )
@@ -124,6 +144,8 @@ def app_on(opened: OpensParts) -> Edge:
     async def metrics() -> Response:
         """Prometheus metrics of the edge, of all queues, and of the outbox."""
         return await routes[0].metrics()
+
+    app.include_router(workflow_router(lambda: desks[0]))
 
     def document() -> dict[str, object]:
         return openapi_document(app)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from octoqueue.telemetry.names import PREFIX
-from workers.reflex.paths import TASKS_PATH
+from workers.reflex.paths import TASKS_PATH, WORKFLOWS_PATH
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -36,7 +36,8 @@ _BUCKETS: Final = (
     10.0,
     30.0,
 )
-_PATHS: Final = frozenset({TASKS_PATH, "/health", "/metrics", "/openapi.json"})
+_PATHS: Final = frozenset({TASKS_PATH, WORKFLOWS_PATH, "/health", "/metrics", "/openapi.json"})
+_ONE_WORKFLOW: Final = f"{WORKFLOWS_PATH}/"
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
@@ -90,6 +91,16 @@ class RequestMeter:
 def _template_of(path: str) -> str:
     if path in _PATHS:
         return path
+    if path.startswith(_ONE_WORKFLOW):
+        return _workflow_template(path)
     below, _, rest = path.removeprefix(f"{TASKS_PATH}/").partition("/")
     is_task = path.startswith(f"{TASKS_PATH}/") and below and not rest
     return f"{TASKS_PATH}/{{task_id}}" if is_task else "unmatched"
+
+
+def _workflow_template(path: str) -> str:
+    one = f"{_ONE_WORKFLOW}{{workflow_id}}"
+    above, _, last = path.rpartition("/")
+    if last in {"history", "cancel"}:
+        return f"{one}/{last}"
+    return f"{one}/signals/{{name}}" if above.endswith("/signals") else one

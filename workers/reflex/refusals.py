@@ -6,6 +6,11 @@ body over the limit                         413     body_too_large
 body that does not come                     408     request_timeout
 no such task, malformed id, no such path    404     not_found
 wrong method                                405     method_not_allowed
+no such workflow                            404     not_found
+the workflow has ended                      409     workflow_finished
+its workflow takes no such signal           422     signal_unknown
+the value of a signal is wrong              422     signal_invalid
+the value of a signal is over the limit     413     body_too_large
 the lane has no room                        429     lane_full              Retry-After
 Redis or PostgreSQL gone, or too slow       503     unavailable            Retry-After
 a bug of ours                               500     internal_error
@@ -19,15 +24,21 @@ from http import HTTPStatus
 from typing import Final
 
 import orjson
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from octoqueue.errors import (
     EnvelopeTooLarge,
+    InputTooLarge,
     InvalidMessage,
     LaneFull,
+    NotThere,
     OctoqueueError,
+    SignalInvalid,
+    SignalUnknown,
+    WorkflowFinished,
 )
 
 LANE_FULL_RETRY_SECONDS: Final = 1
@@ -119,6 +130,22 @@ def _lane_full(exc: LaneFull) -> Refusal:
     )
 
 
+def _says(
+    status: HTTPStatus, code: str, *, field: str | None = None
+) -> Callable[[OctoqueueError], Refusal]:
+    """Return what tells an error as it is: one that only names what the caller has said."""
+
+    def tell(exc: OctoqueueError) -> Refusal:
+        return Refusal(status=status, code=code, message=str(exc), field=field)
+
+    return tell
+
+
+def _malformed(exc: RequestValidationError) -> Refusal:
+    first = exc.errors()[0]
+    return _invalid(InvalidMessage(str(first["loc"][-1]), first["msg"]))
+
+
 def _gone(_exc: ClientDisconnect) -> Refusal:
     return Refusal(
         status=HTTPStatus.BAD_REQUEST, code="disconnected", message="The request was cut short."
@@ -140,6 +167,12 @@ _TOLD: Final[tuple[tuple[type[Exception], Callable[..., Refusal]], ...]] = (
     (InvalidMessage, _invalid),
     (EnvelopeTooLarge, _too_large),
     (LaneFull, _lane_full),
+    (NotThere, _says(HTTPStatus.NOT_FOUND, "not_found")),
+    (WorkflowFinished, _says(HTTPStatus.CONFLICT, "workflow_finished")),
+    (SignalUnknown, _says(HTTPStatus.UNPROCESSABLE_ENTITY, "signal_unknown", field="name")),
+    (SignalInvalid, _says(HTTPStatus.UNPROCESSABLE_ENTITY, "signal_invalid", field="body")),
+    (InputTooLarge, _says(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", field="body")),
+    (RequestValidationError, _malformed),
     (HTTPException, _from_http),
     (ClientDisconnect, _gone),
 )

@@ -7,14 +7,13 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from octoqueue.errors import StoreError
 from octoqueue.metrics.exposition import CONTENT_TYPE, outbox_exposition, render
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.workflows.tasks import GOAL_LIMIT_BYTES, task_id_from
+from workers.reflex.bodies import body_of
 from workers.reflex.paths import TASKS_PATH
 from workers.reflex.refusals import NO_SUCH_TASK
 from workers.reflex.schemas import Health, PartHealth, state_json, task_request_from
@@ -35,8 +34,6 @@ BODY_LIMIT_BYTES: Final = 6 * GOAL_LIMIT_BYTES + 4096
 SUBMIT_TIMEOUT: Final = timedelta(seconds=10)
 HEALTH_TIMEOUT: Final = timedelta(seconds=2)
 METRICS_TIMEOUT: Final = timedelta(seconds=2)
-BODY_TIMEOUT: Final = timedelta(seconds=10)
-"""How long a caller may take to send a body, once its head is here."""
 _JSON: Final = "application/json"
 _clock = SystemClock()
 
@@ -76,7 +73,7 @@ class Routes:
 
     async def submit(self, scope: Scope, receive: Receive) -> Answer:
         """Take a task in."""
-        wanted = task_request_from(await _body_in_time(scope, receive))
+        wanted = task_request_from(await body_of(scope, receive, limit_bytes=BODY_LIMIT_BYTES))
         async with asyncio.timeout(SUBMIT_TIMEOUT.total_seconds()):
             task_id = await self._intake.submit(wanted.goal, lane=wanted.priority.lane)
         place = (b"location", f"{TASKS_PATH}/{task_id}".encode())
@@ -130,38 +127,6 @@ class Routes:
                 return outbox_exposition(await self._measure_outbox())
         except (StoreError, TimeoutError):
             return b""
-
-
-async def _body_in_time(scope: Scope, receive: Receive) -> bytes:
-    """Return the body; raises what `_body` does, and HTTPException 408 for one that is late."""
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT.total_seconds()):
-            return await _body(scope, receive)
-    except TimeoutError:
-        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT) from None
-
-
-async def _body(scope: Scope, receive: Receive) -> bytes:
-    """Return the body, refusing one over the limit as soon as that is known.
-
-    Raises:
-        HTTPException: 413.
-        ClientDisconnect: the caller left before it was whole.
-    """
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > BODY_LIMIT_BYTES:
-            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    received = b""
-    is_whole = False
-    while not is_whole:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        received += message.get("body", b"")
-        if len(received) > BODY_LIMIT_BYTES:
-            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        is_whole = not message.get("more_body", False)
-    return received
 
 
 async def _part(ask: Callable[[], Awaitable[object]]) -> PartHealth:

@@ -265,11 +265,11 @@ def test_an_older_execution_names_the_newest(program: Program) -> None:
 
 
 @pytest.mark.parametrize("command", ["show", "history", "cancel"])
-@pytest.mark.parametrize("ident", ["order-9", UNKNOWN], ids=["name", "uuid"])
+@pytest.mark.parametrize("ident", ["order-9", UNKNOWN, "\n"], ids=["name", "uuid", "newline"])
 def test_what_is_not_kept_is_said_to_be_unknown(program: Program, command: str, ident: str) -> None:
     told = program.refusal(1, command, ident)
     assert told["error"] == "WorkflowUnknown"
-    assert ident in told["message"]
+    assert repr(ident) in told["message"]
 
 
 # ── history ──────────────────────────────────────────────────────────────────────────────────────

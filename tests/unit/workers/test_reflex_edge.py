@@ -17,6 +17,7 @@ from octoqueue.postgres.outbox import OutboxSize
 from octoqueue.primitives.lane import Lane
 from octoqueue.testing.memory_lanes import MemoryLaneStore
 from octoqueue.testing.memory_tasks import MemoryTaskStore
+from octoqueue.testing.memory_workflows import MemoryWorkflowStore
 from octoqueue.workflows.tasks import (
     GOAL_LIMIT_BYTES,
     NewTask,
@@ -27,8 +28,9 @@ from octoqueue.workflows.tasks import (
     new_task_id,
 )
 from tests.asgi import serving
-from workers.reflex import edge, routes
+from workers.reflex import bodies, edge, routes
 from workers.reflex.app import Parts, app_on
+from workers.reflex.paths import WORKFLOWS_PATH
 from workers.reflex.schemas import Priority, TaskState, state_json, task_request_from
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class Behind:
             accept=self.accept,
             lanes=lambda: self.lanes,
             measure_outbox=self.measure_outbox,
+            workflows=MemoryWorkflowStore(),
         )
 
 
@@ -359,7 +362,7 @@ async def test_a_caller_who_leaves_before_the_body_is_whole_submits_nothing(
 async def test_a_caller_who_does_not_send_the_body_is_told_so_and_not_that_a_server_is_gone(
     behind: Behind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "BODY_TIMEOUT", timedelta(seconds=0.05))
+    monkeypatch.setattr(bodies, "BODY_TIMEOUT", timedelta(seconds=0.05))
     app = app_on(behind.parts)
     heard: list[dict[str, Any]] = [{"type": "http.request", "body": b"{", "more_body": True}]
     answers: list[MutableMapping[str, Any]] = []
@@ -548,7 +551,14 @@ async def test_the_document_describes_every_route_and_every_refusal(
     client: httpx.AsyncClient,
 ) -> None:
     document: dict[str, Any] = (await client.get("/openapi.json")).json()
-    assert document["paths"].keys() == {TASKS, f"{TASKS}/{{task_id}}", "/health", "/metrics"}
+    one = f"{WORKFLOWS_PATH}/{{workflow_id}}"
+    assert document["paths"].keys() == {
+        TASKS, f"{TASKS}/{{task_id}}", "/health", "/metrics",
+        WORKFLOWS_PATH, one, f"{one}/history", f"{one}/signals/{{name}}", f"{one}/cancel",
+    }  # fmt: skip
+    assert document["paths"][f"{one}/signals/{{name}}"]["post"]["responses"].keys() == {
+        "202", "404", "408", "409", "413", "422", "503",
+    }  # fmt: skip
     assert document["paths"][TASKS]["post"]["responses"].keys() == {
         "202", "408", "413", "422", "429", "503",
     }  # fmt: skip
