@@ -154,7 +154,9 @@ class Play:
 
     async def _ended(self, machine: Machine, key: str, now_ms: int) -> Turn:
         step = machine.pending[key]
-        status, output, error = StepStatus.COMPLETED, b"null", None
+        status = StepStatus.COMPLETED
+        output: bytes | None = None
+        error: bytes | None = None
         try:
             if step.kind is StepKind.RUN:
                 function: Any = machine.function_of(key)

@@ -22,7 +22,7 @@ from octoqueue.workflows.waits import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from octoqueue.primitives.lane import Lane
     from octoqueue.primitives.retry import RetryPolicy
@@ -117,14 +117,32 @@ class Context:
         """
         return CallWait(self._engine, actor, args, kwargs)
 
+    @overload
     def run(
         self,
-        function: Callable[..., Awaitable[T] | T],
+        function: Callable[..., Coroutine[Any, Any, T]],
         /,
         *args: object,
         retry: RetryPolicy | None = None,
         name: str | None = None,
-    ) -> Wait[T]:
+    ) -> Wait[T]: ...
+    @overload
+    def run(
+        self,
+        function: Callable[..., T],
+        /,
+        *args: object,
+        retry: RetryPolicy | None = None,
+        name: str | None = None,
+    ) -> Wait[T]: ...
+    def run(
+        self,
+        function: Callable[..., Any],
+        /,
+        *args: object,
+        retry: RetryPolicy | None = None,
+        name: str | None = None,
+    ) -> Wait[Any]:
         """Run a function in the orchestrator, sync or async, and keep what it returns.
 
         For what is quick and has an effect or reads the world; slow work belongs in an actor. It
