@@ -1,7 +1,7 @@
 """What passes between the workflow and the arms, as JSON. No code of either.
 
-An arm is asked with `goal`, `given` (what the steps before it found), `findings` (what was wrong
-with the try before) and `complexity`, and answers with a `Result`.
+An arm is asked with `goal`, `given` (what the steps before it found) and `findings` (what was wrong
+with the try before), and answers with a `Result`.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from octoqueue.models.protocol import Prompt, Purpose
 from octoqueue.models.replies import Code, code_from
 from workers.arms.hand_over import ARM_TIME_LIMIT, material_of
 from workers.arms.judge import hand_in
-from workers.forms import Check, ComplexityName, Given, Result
-from workers.means import LIMITS, TIERS
+from workers.forms import Check, Given, Result
+from workers.means import STANDARD, Means, means_here
 from workers.resources import MODEL, WORKBENCH, lifespan_of
 from workers.sandbox.sandbox import Sandbox
 
@@ -34,11 +34,9 @@ async def write_code(task_id: str, goal: str) -> None:
 
 
 @octoqueue.actor(queue="coder", max_retries=3, time_limit=ARM_TIME_LIMIT)
-async def write_program(
-    goal: str, given: list[Given], findings: list[str], complexity: ComplexityName
-) -> Result:
+async def write_program(goal: str, given: list[Given], findings: list[str]) -> Result:
     """Have a program written for a goal, run its check, and return both."""
-    return await program_written(goal, given=given, findings=findings, complexity=complexity)
+    return await program_written(goal, given=given, findings=findings, means=means_here())
 
 
 async def program_written(
@@ -46,7 +44,7 @@ async def program_written(
     *,
     given: Sequence[Given] = (),
     findings: Sequence[str] = (),
-    complexity: ComplexityName = "medium",
+    means: Means = STANDARD,
 ) -> Result:
     """Have a program written for a goal, run its check, and return both.
 
@@ -58,11 +56,11 @@ async def program_written(
         goal=goal,
         material=material_of(given),
         findings=tuple(findings),
-        tier=TIERS[complexity],
+        tier=means.tier,
     )
     completion = await MODEL.get().complete(prompt)
     code = code_from(completion)
-    check = await checked(code, WORKBENCH.get().sandbox, limits=LIMITS[complexity])
+    check = await checked(code, WORKBENCH.get().sandbox, limits=means.limits)
     return Result(
         summary=code.remark or "A program was written.",
         output={

@@ -9,8 +9,8 @@ from octoqueue.models.protocol import Prompt, Purpose
 from octoqueue.models.replies import command_from
 from workers.arms.hand_over import ARM_TIME_LIMIT, material_of
 from workers.arms.judge import give_up, hand_in
-from workers.forms import ComplexityName, Given, Refusal, Result
-from workers.means import LIMITS, TIERS
+from workers.forms import Given, Refusal, Result
+from workers.means import STANDARD, Means, means_here
 from workers.resources import MODEL, WORKBENCH, lifespan_of
 from workers.sandbox.outcome import Ending, Outcome
 from workers.sandbox.programs import Command
@@ -37,11 +37,9 @@ async def execute(task_id: str, goal: str) -> None:
 
 
 @octoqueue.actor(queue="executor", max_retries=3, time_limit=ARM_TIME_LIMIT)
-async def run_command(
-    goal: str, given: list[Given], findings: list[str], complexity: ComplexityName
-) -> Result:
+async def run_command(goal: str, given: list[Given], findings: list[str]) -> Result:
     """Run the command for a goal and return what came of it."""
-    return await command_run(goal, given=given, findings=findings, complexity=complexity)
+    return await command_run(goal, given=given, findings=findings, means=means_here())
 
 
 async def command_run(
@@ -49,7 +47,7 @@ async def command_run(
     *,
     given: Sequence[Given] = (),
     findings: Sequence[str] = (),
-    complexity: ComplexityName = "medium",
+    means: Means = STANDARD,
 ) -> Result:
     """Run the command for a goal and return what came of it.
 
@@ -61,7 +59,7 @@ async def command_run(
         goal=goal,
         material=material_of(given),
         findings=tuple(findings),
-        tier=TIERS[complexity],
+        tier=means.tier,
     )
     choice = command_from(await MODEL.get().complete(prompt))
     if choice.argv is None:
@@ -70,8 +68,7 @@ async def command_run(
     command = bench.rules.check(choice.argv)
     if isinstance(command, NotAllowed):
         return _refused("command_refused", command.reason)
-    limits = LIMITS[complexity]
-    outcome = await bench.sandbox.run(command.program, *command.arguments, limits=limits)
+    outcome = await bench.sandbox.run(command.program, *command.arguments, limits=means.limits)
     return result_from(command, outcome)
 
 

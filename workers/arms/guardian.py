@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import octoqueue
 from workers.arms.hand_over import ARM_TIME_LIMIT
 from workers.arms.judge import hand_in
-from workers.forms import ComplexityName, Found, Given, OutputScreening, Result, Screening
+from workers.forms import Found, Given, OutputScreening, Result, Screening
 from workers.resources import lifespan_of
 from workers.screening.checklists import checklists_for
 from workers.screening.masking import masked
@@ -45,11 +45,9 @@ async def screen_result(result: Result) -> OutputScreening:
 
 
 @octoqueue.actor(queue="guardian", max_retries=3, time_limit=ARM_TIME_LIMIT)
-async def analyze_security(
-    goal: str, given: list[Given], findings: list[str], complexity: ComplexityName
-) -> Result:
+async def analyze_security(goal: str, given: list[Given], findings: list[str]) -> Result:
     """Screen a goal, and return that with the checklists of its topics and what is known of it."""
-    del findings, complexity  # its rules are always the same ones
+    del findings  # its rules are always the same ones
     return analysis_of(goal, given=given)
 
 

@@ -13,8 +13,8 @@ from octoqueue.models.protocol import Prompt, Purpose
 from octoqueue.models.replies import review_from
 from octoqueue.workflows.tasks import TaskError, TaskId
 from workers.arms.hand_over import attempts_here, lane_here, outages_do_not_count
-from workers.forms import ComplexityName, Result, Review
-from workers.means import TIERS
+from workers.forms import Result, Review
+from workers.means import means_here
 from workers.resources import MODEL, TASKS, lifespan_of
 
 if TYPE_CHECKING:
@@ -95,15 +95,13 @@ async def reject(task_id: str, code: str, reason: str, attempts: int) -> None:
 
 
 @octoqueue.actor(queue=QUEUE, max_retries=3, time_limit=_TIME_LIMIT)
-async def review(
-    goal: str, result: Result, steps: list[Result], complexity: ComplexityName
-) -> Review:
+async def review(goal: str, result: Result, steps: list[Result]) -> Review:
     """Say whether a result serves its goal, and what is to be mended when it does not.
 
     `steps` are the results it rests on, without their output.
     """
     material = orjson.dumps({**result, "steps": steps}).decode()
-    prompt = Prompt(purpose=Purpose.REVIEW, goal=goal, material=material, tier=TIERS[complexity])
+    prompt = Prompt(purpose=Purpose.REVIEW, goal=goal, material=material, tier=means_here().tier)
     completion = await MODEL.get().complete(prompt)
     answer = review_from(completion)
     return Review(

@@ -12,8 +12,8 @@ from octoqueue.models.replies import plan_from
 from octoqueue.workflows.tasks import TaskId
 from workers.arms import coder, executor, guardian, retriever
 from workers.arms.hand_over import lane_here, outages_do_not_count
-from workers.forms import ComplexityName, Plan, PlanStep
-from workers.means import TIERS
+from workers.forms import Plan, PlanStep
+from workers.means import means_here
 from workers.resources import MODEL, TASKS, lifespan_of
 
 log = logging.getLogger(__name__)
@@ -51,9 +51,7 @@ async def plan(task_id: str, goal: str) -> None:
 
 
 @octoqueue.actor(queue="planner", max_retries=3, time_limit=timedelta(seconds=30))
-async def make_plan(
-    goal: str, arms: list[str], findings: list[str], complexity: ComplexityName
-) -> Plan:
+async def make_plan(goal: str, arms: list[str], findings: list[str]) -> Plan:
     """Return which of these arms work on a goal, and who waits for whom.
 
     Raises:
@@ -64,7 +62,7 @@ async def make_plan(
         goal=goal,
         choices=tuple(arms),
         findings=tuple(findings),
-        tier=TIERS[complexity],
+        tier=means_here().tier,
     )
     completion = await MODEL.get().complete(prompt)
     chosen = plan_from(completion, choices=arms)

@@ -8,8 +8,8 @@ import octoqueue
 from octoqueue.models.protocol import Prompt, Purpose
 from workers.arms.hand_over import ARM_TIME_LIMIT, material_of
 from workers.arms.judge import hand_in
-from workers.forms import ComplexityName, Given, Result
-from workers.means import TIERS
+from workers.forms import Given, Result
+from workers.means import STANDARD, Means, means_here
 from workers.resources import LIBRARY, MODEL, lifespan_of
 
 if TYPE_CHECKING:
@@ -27,11 +27,9 @@ async def retrieve(task_id: str, goal: str) -> None:
 
 
 @octoqueue.actor(queue="retriever", max_retries=3, time_limit=ARM_TIME_LIMIT)
-async def look_up(
-    goal: str, given: list[Given], findings: list[str], complexity: ComplexityName
-) -> Result:
+async def look_up(goal: str, given: list[Given], findings: list[str]) -> Result:
     """Search for a goal and return the answer and its sources."""
-    return await looked_up(goal, given=given, findings=findings, complexity=complexity)
+    return await looked_up(goal, given=given, findings=findings, means=means_here())
 
 
 async def looked_up(
@@ -39,7 +37,7 @@ async def looked_up(
     *,
     given: Sequence[Given] = (),
     findings: Sequence[str] = (),
-    complexity: ComplexityName = "medium",
+    means: Means = STANDARD,
 ) -> Result:
     """Search for a goal and return the answer and its sources."""
     hits = LIBRARY.get().search(goal)
@@ -49,7 +47,7 @@ async def looked_up(
         goal=goal,
         material="\n\n".join(filter(None, passages)),
         findings=tuple(findings),
-        tier=TIERS[complexity],
+        tier=means.tier,
     )
     completion = await MODEL.get().complete(prompt)
     sources = [

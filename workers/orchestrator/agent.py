@@ -128,7 +128,6 @@ async def _worked_on(ctx: Context, asked: Goal) -> Ending:
             goal=asked.goal,
             arms=list(arms),
             findings=findings,
-            complexity=complexity,
         )
         complexity = asked.complexity or plan["complexity"]
         try:
@@ -176,7 +175,6 @@ async def _done(ctx: Context, work: Work) -> Done:
             goal=work.goal,
             result=last,
             steps=others,
-            complexity=work.complexity,
         ),
         ctx.call(SCREEN_RESULT, result=last),
     )
@@ -197,7 +195,6 @@ async def _results(ctx: Context, work: Work) -> dict[str, Result]:
             goal=step.ask or work.goal,
             given=given_to(step, graph=graph, results=results),
             findings=work.findings,
-            complexity=work.complexity,
         )
         if "refusal" in result:
             raise Refused(result["refusal"])

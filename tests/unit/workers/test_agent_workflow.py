@@ -193,9 +193,9 @@ async def test_the_complexity_is_the_planners_unless_the_caller_chose_it(
         play = Play(tasks=tasks, goal=LIST, complexity=wanted)
         row = await play.run()
     assert row is not None
-    asked = {name: (kwargs, options) for name, kwargs, options in play.asked}
-    kwargs, options = asked["run_command"]
-    assert (kwargs["complexity"], options["complexity"]) == (used, used)
+    options = {name: options for name, _, options in play.asked}
+    assert options["make_plan"]["complexity"] == (wanted or "medium")
+    assert options["run_command"]["complexity"] == used
     assert (row.result or {})["plan"]["complexity"] == used
 
 

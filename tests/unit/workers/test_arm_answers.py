@@ -16,7 +16,7 @@ from workers.arms.judge import review
 from workers.arms.planner import make_plan
 from workers.arms.retriever import looked_up
 from workers.forms import Check, Given, Result
-from workers.means import LIMITS, TIERS
+from workers.means import LIMITS, STANDARD, Means, means_here, means_of
 from workers.resources import LIBRARY, MODEL, WORKBENCH, Workbench
 from workers.sandbox.programs import CommandRules
 
@@ -69,7 +69,7 @@ async def test_what_will_not_be_run_is_answered_with_the_reason_not_raised(
 
 async def test_what_is_given_found_and_affordable_reaches_the_model() -> None:
     async with asked() as model:
-        await looked_up("How?", given=[GIVEN], findings=["too short"], complexity="high")
+        await looked_up("How?", given=[GIVEN], findings=["too short"], means=Means(tier=Tier.LARGE))
     (prompt,) = model.prompts
     assert prompt.material.startswith(GIVEN["text"])
     assert prompt.findings == ("too short",)
@@ -78,7 +78,7 @@ async def test_what_is_given_found_and_affordable_reaches_the_model() -> None:
 
 async def test_a_plan_is_made_of_the_arms_that_may_be_chosen() -> None:
     async with asked():
-        plan = await make_plan("Write a Python function", ["guardian"], [], "medium")
+        plan = await make_plan("Write a Python function", ["guardian"], [])
     assert [(step["id"], step["arm"], step["needs"]) for step in plan["steps"]] == [
         ("analysis", "guardian", [])
     ]
@@ -90,8 +90,8 @@ async def test_a_review_looks_at_the_checks_of_all_steps() -> None:
     bad = Check(name="b", passed=False, detail="boom")
     result = Result(summary="s", output={}, checks=[fine])
     async with asked():
-        good = await review("g", result, [], "low")
-        refused = await review("g", result, [{**result, "checks": [bad]}], "low")
+        good = await review("g", result, [])
+        refused = await review("g", result, [{**result, "checks": [bad]}])
     assert (good["accepted"], good["findings"]) == (True, [])
     assert (refused["accepted"], refused["findings"]) == (False, ["b: boom"])
 
@@ -125,8 +125,14 @@ def test_an_analysis_holds_what_is_known() -> None:
     assert analysis_of("API", given=[GIVEN])["output"]["known"] == [GIVEN["text"]]
 
 
-def test_the_more_complex_a_task_the_more_it_may_use() -> None:
-    low, medium, high = (LIMITS[name] for name in ("low", "medium", "high"))
-    assert low.cpu_seconds < medium.cpu_seconds < high.cpu_seconds
-    assert low.memory_bytes < medium.memory_bytes < high.memory_bytes
-    assert [TIERS[name] for name in ("low", "medium", "high")] == list(Tier)
+def test_the_larger_its_class_of_resources_the_more_a_step_may_use() -> None:
+    small, standard, large = (LIMITS[name] for name in ("small", "standard", "large"))
+    assert small.cpu_seconds < standard.cpu_seconds < large.cpu_seconds
+    assert small.memory_bytes < standard.memory_bytes < large.memory_bytes
+
+
+def test_names_that_are_not_known_here_mean_the_middle() -> None:
+    assert means_of(model_tier="large", resource_class="small") == Means(
+        tier=Tier.LARGE, limits=LIMITS["small"]
+    )
+    assert means_of(model_tier=None, resource_class="gpu") == STANDARD == means_here()
