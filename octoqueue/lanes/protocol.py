@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from octoqueue.primitives.gates import Gates
     from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.messages import (
+        Announcement,
         DeadLetter,
         Emission,
         Enqueue,
@@ -197,6 +198,13 @@ class LaneStore(MessageLife, Protocol):
 
     async def emit(self, session: SessionId, emissions: Sequence[Emission]) -> list[LeaseToken]:
         """Append events of messages that a session holds; return the leases that are gone.
+
+        Safe to send again when it raised: what was appended is not appended twice.
+        """
+        ...
+
+    async def announce(self, announcements: Sequence[Announcement]) -> None:
+        """Keep results and append events of ids that nobody holds a lease of; tell who waits.
 
         Safe to send again when it raised: what was appended is not appended twice.
         """

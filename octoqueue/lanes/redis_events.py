@@ -14,8 +14,8 @@ from octoqueue.errors import StoreError
 from octoqueue.lanes.event_feed import EventChannel, EventFeed
 from octoqueue.lanes.redis_reading import RedisReading, good, pairs
 from octoqueue.primitives.events import EventKind, Kept, Position, position_from
-from octoqueue.primitives.messages import Emission, LeaseToken, SessionId
-from octoqueue.redis.calls.events import emit_call
+from octoqueue.primitives.messages import Announcement, Emission, LeaseToken, SessionId
+from octoqueue.redis.calls.events import announce_call, emit_call
 from octoqueue.redis.hub import AGAIN_SECONDS
 
 if TYPE_CHECKING:
@@ -64,6 +64,20 @@ class RedisEvents(RedisReading):
             ]
         )
         return [LeaseToken(token) for refused in good(answers) for token in refused]
+
+    async def announce(self, announcements: Sequence[Announcement]) -> None:
+        """Keep results and append events of ids that nobody holds a lease of."""
+        here: defaultdict[Scope, list[tuple[int, Announcement]]] = defaultdict(list)
+        for told in announcements:
+            partition = self._map.of_id(told.message_id)
+            here[self._scope_at[partition]].append((partition, told))
+        calls = [
+            announce_call(
+                scope, announcements=placed, keeping=self.options.events, now_ms=self._now()
+            )
+            for scope, placed in here.items()
+        ]
+        good(await self._client.call_each(calls))
 
     async def events(
         self, message_id: MessageId, *, since: Position | None = None

@@ -112,6 +112,16 @@ class Emission:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """What is told under an id that no lease is held of, such as that of an execution."""
+
+    message_id: MessageId
+    events: tuple[tuple[int, bytes], ...] = ()
+    """Each with its number, from 1 and growing: an event told before, or too late, is left out."""
+    result: ResultRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunTime:
     """Measured running time of the attempts in one commit, for one queue."""
 

@@ -63,6 +63,7 @@ SCRIPT_NAMES = (
     "commit",
     "define",
     "emit",
+    "announce",
     "enqueue",
     "enqueue_plain",
     "expired",

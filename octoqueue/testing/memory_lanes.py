@@ -17,11 +17,13 @@ from octoqueue.errors import DelayedFull, EnvelopeError, LaneFull, SentTooLate
 from octoqueue.lanes.protocol import Refusals
 from octoqueue.primitives.closing import last_words, tells_events
 from octoqueue.primitives.envelope import Flag, Header, unpack_header
+from octoqueue.primitives.events import Told
 from octoqueue.primitives.extension import UniqueMode
 from octoqueue.primitives.histogram import bucket_of
 from octoqueue.primitives.ids import MessageId
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import (
+    Announcement,
     Emission,
     Enqueue,
     Lease,
@@ -247,6 +249,15 @@ class MemoryLaneStore(MemoryLife):
             else:
                 refused.append(lease.token)
         return refused
+
+    async def announce(self, announcements: Sequence[Announcement]) -> None:
+        """Keep results and append events of ids that nobody holds a lease of."""
+        for told in announcements:
+            if told.result is not None:
+                self._results.keep(told.message_id, told.result.body, told.result.ttl_ms)
+            for number, event in told.events:
+                one = Told(sender="announcer", first=number, events=(event,))
+                self._events.append(told.message_id, one)
 
     def _take(self, session: SessionId, lease: Lease) -> bytes | None:
         return self._queue(lease.queue).leased[session].pop(lease.token, None)

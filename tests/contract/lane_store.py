@@ -7,6 +7,7 @@ A test module subclasses `LaneStoreContract` and gives two fixtures, `make` (a `
 
 from __future__ import annotations
 
+from tests.contract.announcing import Announcing
 from tests.contract.bells import Bells, ClaimsAtTheBell, QuietBells
 from tests.contract.cancelling import Cancelling, CancellingWhatRuns, Finding, Moving
 from tests.contract.claiming import Claiming, ClaimingTheUndecodable
@@ -63,6 +64,7 @@ class LaneStoreContract(
     Limiting,
     GrowingOld,
     Results,
+    Announcing,
     Emitting,
     Ending,
     Keeps,

@@ -16,7 +16,7 @@ from octoqueue.primitives.envelope import extension_of
 from octoqueue.primitives.gates import Aging, Gates, RateLimit, TenantShare
 from octoqueue.primitives.ids import MessageId, new_message_id
 from octoqueue.primitives.lane import Lane
-from octoqueue.primitives.messages import Emission
+from octoqueue.primitives.messages import Announcement, Emission, ResultRecord
 from octoqueue.redis.scripts import SCRIPT_NAMES, script
 from tests.contract.events import teller, told
 from tests.contract.gated import gated, used, uses
@@ -86,6 +86,7 @@ async def test_scripts_touch_the_keys_they_are_given_and_no_other(
 
 
 ALL = {
+    "announce": {"PEXPIRE", "SET", "XADD", "XREVRANGE"},
     "begin": {"HGET", "HSET"},
     "claim": {
         "DEL", "EXISTS", "HEXISTS", "HGET", "HINCRBY", "HLEN", "HMGET", "HSET", "LLEN", "LPOP",
@@ -179,6 +180,11 @@ async def use_everything(world: World) -> None:
     claimed = {lease.message_id: lease for lease in leases}
     talking, tried = claimed[sent.message_id], claimed[two.message_id]
     await world.store.emit(A, [Emission(lease=talking, told=told("a"))])
+    kept = ResultRecord(body=b"1", ttl_ms=1_000)
+    event = told("a").events[0]
+    await world.store.announce(
+        [Announcement(message_id=new_message_id(), events=((1, event), (2, event)), result=kept)]
+    )
     await world.settle(ack(talking), ack(tried))
     stands = await world.store.last_tick("nightly", NIGHTLY.ticks.digest)
     await world.store.fire(tick(stands.now_ms, stands.now_ms - 1), tick_message())

@@ -18,6 +18,7 @@ from octoqueue.primitives.gates import Gates
 from octoqueue.primitives.ids import MessageId, new_message_id
 from octoqueue.primitives.lane import LANES, Lane
 from octoqueue.primitives.messages import (
+    Announcement,
     Emission,
     Enqueue,
     Lease,
@@ -33,7 +34,7 @@ from octoqueue.redis.calls.claim import claim_call, claim_keys
 from octoqueue.redis.calls.commit import commit_call
 from octoqueue.redis.calls.dead_letters import purge_call, replay_call
 from octoqueue.redis.calls.enqueue import Bounds, enqueue_call
-from octoqueue.redis.calls.events import emit_call
+from octoqueue.redis.calls.events import announce_call, emit_call
 from octoqueue.redis.calls.gates import define_call
 from octoqueue.redis.calls.life import (
     IN_LINE,
@@ -205,6 +206,24 @@ def test_an_emission_stays_in_its_slot(
         (MAP.of_id(lease.message_id), Emission(lease=lease, told=told)) for lease in leases
     ]
     call = emit_call(scope, session=session, emissions=emissions, keeping=Keeping())
+    if call.keys:
+        assert_one_slot(call)
+
+
+@given(settlements())
+def test_announcements_stay_in_their_slot(
+    drawn: tuple[Scope, list[Lease], list[Settlement]],
+) -> None:
+    scope, leases, _ = drawn
+    kept = ResultRecord(body=b"1", ttl_ms=1)
+    told = [
+        (
+            MAP.of_id(lease.message_id),
+            Announcement(message_id=lease.message_id, events=((1, b"{}"),), result=kept),
+        )
+        for lease in leases
+    ]
+    call = announce_call(scope, announcements=told, keeping=Keeping())
     if call.keys:
         assert_one_slot(call)
 

@@ -1,4 +1,4 @@
-"""KEYS and ARGV of `emit.lua`, and of what `commit.lua` tells."""
+"""KEYS and ARGV of `emit.lua` and `announce.lua`, and of what `commit.lua` tells."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from octoqueue.primitives.events import Keeping, Told
-    from octoqueue.primitives.messages import Emission, SessionId
+    from octoqueue.primitives.messages import Announcement, Emission, SessionId
     from octoqueue.redis.calls.scope import Scope
 
 Arguments = list[str | bytes | int]
@@ -38,6 +38,31 @@ def emit_call(
             *told_arguments(emission.told),
         )
     return ScriptCall(script("emit"), key.names, args)
+
+
+def announce_call(
+    scope: Scope,
+    *,
+    announcements: Sequence[tuple[int, Announcement]],
+    keeping: Keeping,
+    now_ms: int = 0,
+) -> ScriptCall:
+    """Return the call that tells these; each comes with the partition of its id."""
+    key, keys = KeyIndex(), scope.keys
+    args: Arguments = [now_ms, keeping.bound, keeping.ttl_ms, len(announcements)]
+    for partition, told in announcements:
+        ident, result = told.message_id, told.result
+        args += (key(keys.events(partition, ident)), keys.events_channel(ident))
+        if result is None:
+            args.append(0)
+        else:
+            ttl_ms = max(result.ttl_ms, 1)
+            args += (key(keys.result(partition, ident)), keys.done_channel(ident))
+            args += (ttl_ms, result.body)
+        args.append(len(told.events))
+        for number, event in told.events:
+            args += (number, event)
+    return ScriptCall(script("announce"), key.names, args)
 
 
 def told_arguments(told: Told) -> Arguments:
