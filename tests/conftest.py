@@ -19,6 +19,7 @@ pytest.register_assert_rewrite("tests.contract")
 
 # A deadline measures the machine, not the code; a failure prints what reproduces it.
 settings.register_profile("octoqueue", deadline=None, print_blob=True)
+settings.register_profile("octoqueue-long", settings.get_profile("octoqueue"), max_examples=10_000)
 settings.register_profile("octoqueue-ci", settings.get_profile("octoqueue"), derandomize=True)
 
 

@@ -136,6 +136,18 @@ def _sum(numbers: Iterator[int] | list[int]) -> int:
     return total
 
 
+def signals_in(node: Node) -> Iterator[str]:
+    """Yield the names of the signals an execution may wait for, its children's excepted."""
+    if node[0] == "signal":
+        yield node[1]
+    if node[0] in {"seq", "gather"}:
+        for each in node[1]:
+            yield from signals_in(each)
+    if node[0] in {"try", "again"}:
+        for each in node[1:]:
+            yield from signals_in(each)
+
+
 def words(node: Node) -> Iterator[str]:
     """Yield what a program does, one word a node."""
     yield node[0]
@@ -166,7 +178,7 @@ class Grower:
 
     def program(self, *, depth: int = 3) -> Node:
         """Return a whole program, its signals named apart."""
-        nodes = [self._node(depth, inside=False) for _ in range(1 + self.choose(4))]
+        nodes = [self._node(depth, inside=False) for _ in range(1 + self.choose(6))]
         if self.choose(8) == 7:
             nodes.append(["again", self.program(depth=depth - 1)])
         elif self.choose(6) == 5:
