@@ -1,0 +1,445 @@
+"""`Orchestrator`: runs the executions of the partitions it holds, until it is told to stop.
+
+It is put together here and nowhere else: each part knows the few verbs of the others it needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from octoqueue.errors import StoreError
+from octoqueue.orchestrator.claiming import LetterClaimer
+from octoqueue.orchestrator.driving import Driver
+from octoqueue.orchestrator.effects import effects_of
+from octoqueue.orchestrator.functions import Functions
+from octoqueue.orchestrator.inbox import Input, sorted_post
+from octoqueue.orchestrator.loaded import LoadedExecutions
+from octoqueue.orchestrator.membership import Membership
+from octoqueue.orchestrator.orphans import Orphans
+from octoqueue.orchestrator.reconciling import Reconciler
+from octoqueue.orchestrator.sending import Sender
+from octoqueue.orchestrator.session import LetterSession
+from octoqueue.orchestrator.tasks import Tasks
+from octoqueue.orchestrator.timers import Timers
+from octoqueue.orchestrator.totals import OrchestratorTotals
+from octoqueue.orchestrator.writing import Entry, Group, Writer
+from octoqueue.primitives.clock import Clock, SystemClock
+from octoqueue.primitives.ids import new_message_id, text_from_id
+from octoqueue.workflows.definitions import DEFINITIONS, Registry
+from octoqueue.workflows.failures import error_json
+from octoqueue.workflows.limits import Limits
+from octoqueue.workflows.protocol import Agent, AgentId
+from octoqueue.workflows.states import FINAL_STATUSES, ExecutionStatus, StepStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from octoqueue.lanes.protocol import LaneStore
+    from octoqueue.orchestrator.effects import Effects, StepMessage
+    from octoqueue.orchestrator.loaded import Resident
+    from octoqueue.primitives.messages import Lease, Settlement
+    from octoqueue.workflows.journal import Step, Turn
+    from octoqueue.workflows.protocol import WorkflowStore
+
+    Announce = Callable[[Resident, Turn], Awaitable[object]]
+
+log = logging.getLogger(__name__)
+
+_TELL_SECONDS = 60.0
+_TICK_SECONDS = 0.1
+"""How late a timer may be that was not known when the wait for the next one began."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorOptions:
+    """How an orchestrator works."""
+
+    partitions: int = 10
+    """How many there are; the same in every process."""
+    lease: timedelta = timedelta(seconds=4)
+    """How long its partitions outlive its last sign of life."""
+    shards: int = 1
+    """Databases that the partitions are divided over, in turn; each has its own writer."""
+    max_in_memory: int = 10_000
+    """Executions in memory that are not busy."""
+    concurrency: int = 32
+    """Functions of `ctx.run` at the same time."""
+    limits: Limits = field(default_factory=Limits)
+    """What one execution may need."""
+    horizon: timedelta = timedelta(seconds=30)
+    """How far ahead timers are kept in memory."""
+    drain: timedelta = timedelta(seconds=2)
+    """What running functions get to end in when it stops."""
+
+
+class Orchestrator:
+    """One orchestrator among others."""
+
+    def __init__(
+        self,
+        store: WorkflowStore,
+        lanes: LaneStore,
+        *,
+        step_message: StepMessage,
+        announce: Announce | None = None,
+        options: OrchestratorOptions | None = None,
+        registry: Registry = DEFINITIONS,
+        clock: Clock | None = None,
+    ) -> None:
+        """Put it together.
+
+        Args:
+            store: where executions are kept.
+            lanes: where letters wait and messages go; its lease is that of the letters.
+            step_message: makes the message of a pending CALL step.
+            announce: tells callers what a turn says to them.
+            options: how it works.
+            registry: the workflow functions of this process.
+            clock: for tests.
+        """
+        self.options = options = options or OrchestratorOptions()
+        self.agent = Agent(
+            agent_id=AgentId(text_from_id(new_message_id())), host=socket.gethostname()
+        )
+        self.totals = totals = OrchestratorTotals()
+        self._store = store
+        self._lanes = lanes
+        self._step_message = step_message
+        self._announce = announce
+        self._clock = clock = clock or SystemClock()
+        self._tasks = tasks = Tasks()
+        self._loaded = LoadedExecutions(bound=options.max_in_memory)
+        self._timers = Timers(horizon_ms=options.horizon // timedelta(milliseconds=1))
+        self._leaving: frozenset[int] = frozenset()
+        """Partitions that are being given up."""
+        self._stopping = asyncio.Event()
+        self._membership = Membership(
+            store,
+            self.agent,
+            partitions=options.partitions,
+            lease=options.lease,
+            taken=self._taken,
+            lost=self._lost,
+            giving_up=self._bring_to_rest,
+            totals=totals,
+            clock=clock,
+        )
+        epochs = self._membership.epochs
+        self._session = LetterSession(lanes, lost=self._lost_memory, clock=clock)
+        self._claimer = LetterClaimer(
+            lanes,
+            self._session.name,
+            partitions=self._claimable,
+            opened=self._opened,
+            room=self._room,
+            clock=clock,
+        )
+        self._sender = Sender(
+            lanes, self._session.name, ended=self._claimer.ended, tasks=tasks, clock=clock
+        )
+        self._driver = Driver(
+            store,
+            sinks=self,
+            registry=registry,
+            epochs=epochs,
+            loaded=self._loaded,
+            timers=self._timers,
+            totals=totals,
+            limits=options.limits,
+            tasks=tasks,
+            clock=clock,
+        )
+        self._writers = tuple(
+            Writer(
+                store,
+                self.agent.agent_id,
+                epochs=epochs,
+                lease=options.lease,
+                written=self._written,
+                refused=self._driver.refused,
+                lost=self._membership.forget,
+                attend=self._membership.attend,
+                tasks=tasks,
+                totals=totals,
+                clock=clock,
+            )
+            for _ in range(options.shards)
+        )
+        self._functions = Functions(
+            concurrency=options.concurrency,
+            ended=self._driver.step_ended,
+            tasks=tasks,
+            totals=totals,
+            clock=clock,
+        )
+        self._orphans = Orphans(store, look=self._driver.take, tasks=tasks, clock=clock)
+        self._reconciler = Reconciler(
+            store,
+            lanes,
+            epochs=epochs,
+            driver=self._driver,
+            loaded=self._loaded,
+            timers=self._timers,
+            sender=self._sender,
+            in_hand=self._claimer.in_hand,
+            settled=self._settled,
+            step_message=step_message,
+            names=registry.names,
+            tasks=tasks,
+            totals=totals,
+            clock=clock,
+        )
+        self.started = self._membership.attended
+        """Set when it holds its first partitions, or knows that others hold all."""
+
+    # ── its life ─────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The partitions it believes to hold."""
+        return tuple(sorted(self._membership.epochs))
+
+    @property
+    def in_memory(self) -> int:
+        """Executions in memory."""
+        return len(self._loaded)
+
+    def stop(self) -> None:
+        """Take nothing more in, write what has begun, and give everything to the others."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Run executions until told to stop.
+
+        Raises:
+            Exception: a mistake of ours; what was not written happens again elsewhere.
+        """
+        log.info("orchestrator_started", extra={"agent": self.agent.agent_id})
+        begin = self._tasks.begin
+        self._tasks.leave(self._session.run())
+        attending = begin(self._membership.run())
+        claiming = begin(self._claimer.run())
+        self._tasks.leave(self._ring())
+        self._tasks.leave(self._reconciler.run())
+        self._tasks.leave(self._tell())
+        try:
+            stopping = asyncio.ensure_future(self._stopping.wait())
+            failing = asyncio.ensure_future(self._tasks.failed())
+            try:
+                await asyncio.wait((stopping, failing), return_when=asyncio.FIRST_COMPLETED)
+                if failing.done():
+                    await failing
+            finally:
+                stopping.cancel()
+                failing.cancel()
+                await asyncio.gather(stopping, failing, return_exceptions=True)
+            await self._end(attending, claiming)
+        finally:
+            self._functions.close()
+            await self._tasks.abandon()
+
+    async def _end(self, attending: asyncio.Task[None], claiming: asyncio.Task[None]) -> None:
+        log.info("orchestrator_quiet", extra={"in_memory": len(self._loaded)})
+        self._claimer.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.options.lease.total_seconds()):
+                await self._claimer.changed()
+                await claiming
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.options.drain.total_seconds()):
+                await self._functions.idle()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.options.lease.total_seconds()):
+                await self._settled()
+                await self._sender.idle()
+        attending.cancel()
+        held = self.held
+        with contextlib.suppress(TimeoutError, StoreError):
+            async with asyncio.timeout(self.options.lease.total_seconds()):
+                await self._membership.leave()
+                await self._claimer.give_back(held)
+                await self._session.retire()
+        log.info("orchestrator_stopped", extra={"agent": self.agent.agent_id})
+
+    # ── partitions ───────────────────────────────────────────────────────────────────────────────
+
+    def _claimable(self) -> set[int]:
+        return set(self._membership.epochs).difference(self._leaving)
+
+    def _taken(self, partitions: Sequence[int]) -> None:
+        self._tasks.leave(self._claimer.changed())
+        self._reconciler.recover(partitions)
+
+    def _lost(self, partitions: Iterable[int]) -> None:
+        """Drop all there is of partitions: they are somebody else's."""
+        for partition in partitions:
+            self._reconciler.drop(partition)
+            self._functions.drop(partition)
+            self._driver.drop(partition)
+            for lease in self._writer_of(partition).drop(partition):
+                self._driver.release(lease)
+        self._tasks.leave(self._claimer.changed())
+
+    async def _bring_to_rest(self, partitions: Sequence[int]) -> None:
+        """Write and send what is under way in partitions, so that they can be given up."""
+        self._leaving = frozenset(partitions)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.options.lease.total_seconds() / 4):
+                    await self._claimer.changed()
+                    for writer in self._writers:
+                        await writer.caught_up()
+                    await self._sender.caught_up()
+        finally:
+            self._leaving = frozenset()
+
+    def _lost_memory(self) -> None:
+        """Send again what Redis has forgotten."""
+        log.warning("lanes_lost_memory", extra={"partitions": ",".join(map(str, self.held))})
+        self._reconciler.recover(self.held)
+
+    # ── letters, turns, effects ──────────────────────────────────────────────────────────────────
+
+    def _opened(self, leases: list[Lease]) -> None:
+        post = sorted_post(leases, self._claimable())
+        self.totals.letters += len(post.inputs)
+        for lease in post.foreign:
+            self._driver.release(lease)
+        for lease, error in post.unreadable:
+            self._driver.bury(lease, error)
+        self._driver.take(post.inputs)
+
+    async def _room(self) -> None:
+        """Return when the write under way has ended, so that the next carries all that came."""
+        for writer in self._writers:
+            await writer.round()
+
+    def _writer_of(self, partition: int) -> Writer:
+        return self._writers[partition % len(self._writers)]
+
+    def turned(self, resident: Resident, turn: Turn, lease: Lease | None) -> None:
+        """Take a turn from the driver."""
+        self._writer_of(turn.partition).add(Entry(resident, turn, lease))
+
+    def done(self, lease: Lease, partition: int) -> None:
+        """Take a letter from the driver that caused no turn."""
+        self._writer_of(partition).done(lease, partition)
+
+    def put_back(self, settlement: Settlement) -> None:
+        """Take a letter from the driver that is not for now."""
+        self._sender.end((), (settlement,))
+
+    def to_run(self, resident: Resident, step: Step) -> None:
+        """Take a function from the driver that a replayed execution waits for."""
+        self._functions.start(resident, step)
+
+    def _written(self, group: Group) -> None:
+        """Do what follows from turns that are committed."""
+        effects = effects_of(group.entries, step_message=self._step_message)
+        acks = effects.acks
+        if group.done:
+            acks += [lease for lease, _ in group.done]
+        self.totals.sent += effects.sent
+        if acks or effects.settlements:
+            self._sender.end(acks, effects.settlements)
+        if effects.messages:
+            self._sender.send(effects.messages)
+        for resident, turn, _ in group.entries:
+            resident.unwritten -= 1
+            if turn.status is not None or turn.children:
+                self._moved(resident, turn)
+            if resident.machine is None and not resident.unwritten:
+                self._loaded.remove(resident.execution.execution_id)
+        self._follow(effects)
+
+    def _moved(self, resident: Resident, turn: Turn) -> None:
+        """Look at those whom a turn concerns besides its own execution."""
+        execution = resident.execution
+        itself = Input(execution.execution_id, turn.partition)
+        for child in turn.children:
+            self._driver.begin_child(Input(child.execution_id, turn.partition), parent=itself)
+        if turn.status not in FINAL_STATUSES:
+            return
+        self.totals.ended += 1
+        self._loaded.remove(execution.execution_id)
+        resident.close()
+        if turn.continued is not None:
+            self._driver.take([Input(turn.continued.execution_id, turn.partition)])
+        elif execution.parent is not None and turn.status is not ExecutionStatus.CONTINUED:
+            self._driver.take([Input(execution.parent.execution_id, turn.partition)])
+
+    def _follow(self, effects: Effects) -> None:
+        for execution_id, key in effects.over:
+            self._timers.discard(execution_id, key)
+        if effects.timers:
+            self._timers.add(effects.timers, now_ms=self._clock.now_ms())
+        for resident, step in effects.runs:
+            self._functions.start(resident, step)
+        if self._announce is not None:
+            for resident, turn in effects.told:
+                self._sender.tell(_Telling(self._announce, resident, turn))
+        for resident, step, error in effects.impossible:
+            self._driver.step_ended(
+                resident, step.key, status=StepStatus.FAILED, error=error_json(error), attempts=0
+            )
+        self._give_up(effects)
+
+    def _give_up(self, effects: Effects) -> None:
+        """Stop what nobody waits for any more."""
+        for execution_id, key in effects.stops:
+            self._functions.stop(execution_id, key)
+        for step in effects.cancels:
+            if step.message_id is not None:
+                self._sender.cancel(step.message_id, queue=None)
+        if effects.orphans:
+            self._orphans.cancel(effects.orphans)
+
+    async def _settled(self) -> None:
+        """Return when what was taken in so far is written, and its effects are sent."""
+        await self._driver.reader.idle()
+        for writer in self._writers:
+            await writer.caught_up()
+
+    # ── time ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def _ring(self) -> None:
+        while True:
+            now_ms = self._clock.now_ms()
+            self._driver.take(
+                Input(execution_id, partition, timer=key)
+                for execution_id, key, partition in self._timers.due(now_ms=now_ms)
+            )
+            next_ms = self._timers.next_at_ms()
+            wait = _TICK_SECONDS if next_ms is None else (next_ms - now_ms) / 1_000
+            await self._clock.sleep(min(max(wait, 0.001), _TICK_SECONDS))
+
+    async def _tell(self) -> None:
+        """Log once a minute what was done."""
+        before = replace(self.totals)
+        while True:
+            await self._clock.sleep(_TELL_SECONDS)
+            grown = self.totals.since(before)
+            before = replace(self.totals)
+            if grown:
+                log.info(
+                    "executions_ran",
+                    extra={**grown, "in_memory": len(self._loaded), "held": len(self.held)},
+                )
+
+
+class _Telling:
+    """What is told of one turn."""
+
+    __slots__ = ("_announce", "_resident", "_turn")
+
+    def __init__(self, announce: Announce, resident: Resident, turn: Turn) -> None:
+        self._announce, self._resident, self._turn = announce, resident, turn
+
+    def __call__(self) -> Awaitable[object]:
+        return self._announce(self._resident, self._turn)

@@ -1,0 +1,290 @@
+"""`Reconciler`: finds what may have been lost between a write and what follows from it.
+
+    lost                                        found
+    the nudge of a start, signal, cancel        in the list of executions that want attention
+    a function that was running                 among the pending steps; it runs again
+    the message of a step                       among the pending steps; it is sent again
+    a timer                                     in the list of timers
+    code that is missing or does not fit        tried again, when somebody takes the partition
+
+It looks through a partition when it is taken, through all when Redis has lost its memory, for
+executions every few seconds, and for steps that are older than a minute once a minute.
+
+A message that is sent again while the first one waits or runs changes nothing: they have the same
+unique key. One whose step has ended already would run for nothing; its letter may still wait. So
+messages are sent again only after the queue of letters has been seen empty, or after ten seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from octoqueue.errors import StoreError
+from octoqueue.orchestrator.inbox import Input
+from octoqueue.orchestrator.pauses import Pauses
+from octoqueue.workflows.letters import queue_of
+from octoqueue.workflows.states import StepKind
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from octoqueue.lanes.protocol import LaneStore
+    from octoqueue.orchestrator.driving import Driver
+    from octoqueue.orchestrator.effects import StepMessage
+    from octoqueue.orchestrator.loaded import LoadedExecutions
+    from octoqueue.orchestrator.sending import Sender
+    from octoqueue.orchestrator.tasks import Tasks
+    from octoqueue.orchestrator.timers import Timers
+    from octoqueue.orchestrator.totals import OrchestratorTotals
+    from octoqueue.primitives.clock import Clock
+    from octoqueue.primitives.messages import LeaseToken
+    from octoqueue.workflows.executions import Execution, ExecutionId
+    from octoqueue.workflows.journal import Step
+    from octoqueue.workflows.protocol import WorkflowStore
+
+log = logging.getLogger(__name__)
+
+PAGE = 500
+LOOK_SECONDS = 5.0
+"""How often executions are looked for that want attention."""
+OLD_SECONDS = 60.0
+"""How old a pending step is whose message is looked after, and how often."""
+PATIENCE_SECONDS = 10.0
+"""How long messages wait for the queue of letters to be empty."""
+_POLL_SECONDS = 0.1
+_AGAIN_SECONDS = 30.0
+"""How long an execution in memory that wants attention and was read is left alone."""
+
+
+class Reconciler:
+    """Looks through the partitions that are held."""
+
+    def __init__(
+        self,
+        store: WorkflowStore,
+        lanes: LaneStore,
+        *,
+        epochs: Mapping[int, int],
+        driver: Driver,
+        loaded: LoadedExecutions,
+        timers: Timers,
+        sender: Sender,
+        in_hand: Mapping[LeaseToken, str],
+        settled: Callable[[], Awaitable[None]],
+        step_message: StepMessage,
+        names: Callable[[], tuple[str, ...]],
+        tasks: Tasks,
+        totals: OrchestratorTotals,
+        clock: Clock,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            store: what is true.
+            lanes: where letters wait.
+            epochs: the partitions that are held.
+            driver: looks at executions.
+            loaded: executions in memory.
+            timers: what is due.
+            sender: sends messages.
+            in_hand: letters that are ours and not ended.
+            settled: returns when what has been taken in so far is written.
+            step_message: makes the message of a step.
+            names: the workflow functions that this process has.
+            tasks: where it looks.
+            totals: counts.
+            clock: for pauses.
+        """
+        self._store = store
+        self._lanes = lanes
+        self._epochs = epochs
+        self._driver = driver
+        self._loaded = loaded
+        self._timers = timers
+        self._sender = sender
+        self._in_hand = in_hand
+        self._settled = settled
+        self._step_message = step_message
+        self._names = names
+        self._tasks = tasks
+        self._totals = totals
+        self._clock = clock
+        self._recovering: dict[int, asyncio.Task[None]] = {}
+
+    # ── when something happened ──────────────────────────────────────────────────────────────────
+
+    def recover(self, partitions: Iterable[int]) -> None:
+        """Look through partitions from the beginning, beside everything else."""
+        for partition in partitions:
+            self.drop(partition)
+            self._recovering[partition] = self._tasks.begin(self._recover(partition))
+
+    def drop(self, partition: int) -> None:
+        """Look through a partition no further."""
+        task = self._recovering.pop(partition, None)
+        if task is not None:
+            task.cancel()
+
+    async def recovered(self) -> None:
+        """Return when all that was begun has been looked through."""
+        while self._recovering:
+            await asyncio.wait(self._recovering.values())
+
+    async def _recover(self, partition: int) -> None:
+        pauses = Pauses("reconciliation")
+        while True:
+            try:
+                await self._look_through(partition)
+            except StoreError as error:
+                await self._clock.sleep(pauses.after(error))
+            except Exception:
+                log.exception("reconciliation_failed", extra={"partition": partition})
+                await self._clock.sleep(PATIENCE_SECONDS)
+            else:
+                break
+        self._totals.reconciled += 1
+        if self._recovering.get(partition) is asyncio.current_task():
+            del self._recovering[partition]
+
+    async def _look_through(self, partition: int) -> None:
+        await self.fetch_timers([partition])
+        await self._look(partition, again=True)
+        await self._unblock(partition)
+        await self._run_functions(partition)
+        await self._resend(partition, began_before_ms=None)
+
+    # ── now and then ─────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Look now and then until cancelled."""
+        pauses = Pauses("reconciliation")
+        resends_at = self._clock.monotonic() + OLD_SECONDS
+        while True:
+            await self._clock.sleep(LOOK_SECONDS)
+            try:
+                held = [each for each in self._epochs if each not in self._recovering]
+                await self.fetch_timers(held)
+                for partition in held:
+                    await self._look(partition, again=False)
+                if self._clock.monotonic() >= resends_at:
+                    resends_at = self._clock.monotonic() + OLD_SECONDS
+                    before_ms = self._clock.now_ms() - round(OLD_SECONDS * 1_000)
+                    for partition in held:
+                        await self._resend(partition, began_before_ms=before_ms)
+                pauses.over()
+            except StoreError as error:
+                await self._clock.sleep(pauses.after(error))
+            except Exception:
+                log.exception("reconciliation_failed")
+
+    async def fetch_timers(self, partitions: list[int]) -> None:
+        """Keep what is due within the horizon.
+
+        Raises:
+            StoreError: the store is gone.
+        """
+        if not partitions:
+            return
+        now_ms = self._clock.now_ms()
+        found = await self._store.timers(partitions, until_ms=now_ms + self._timers.horizon_ms)
+        self._timers.add((each for each in found if each.partition in self._epochs), now_ms=now_ms)
+
+    async def _look(self, partition: int, *, again: bool) -> None:
+        """Look at executions that want attention; at those read just now, too, when `again`."""
+        after: ExecutionId | None = None
+        old = self._clock.monotonic() - _AGAIN_SECONDS
+        while partition in self._epochs:
+            page = await self._store.open_executions(partition, after=after, limit=PAGE)
+            self._driver.take(
+                Input(ident, partition) for ident in page if again or self._wants_look(ident, old)
+            )
+            if len(page) < PAGE:
+                return
+            after = page[-1]
+            await self._settled()
+
+    def _wants_look(self, ident: ExecutionId, old: float) -> bool:
+        resident = self._loaded.get(ident)
+        return resident is None or (resident.looked_at < old and not resident.reads)
+
+    async def _unblock(self, partition: int) -> None:
+        """Try executions again whose code was missing or did not fit."""
+        after: ExecutionId | None = None
+        while partition in self._epochs:
+            page = await self._store.blocked(
+                partition, names=self._names(), after=after, limit=PAGE
+            )
+            self._driver.take(Input(ident, partition) for ident in page)
+            if len(page) < PAGE:
+                return
+            after = page[-1]
+            await self._settled()
+
+    async def _run_functions(self, partition: int) -> None:
+        """Bring executions into memory whose functions are to be run."""
+        after: tuple[ExecutionId, str] | None = None
+        while partition in self._epochs:
+            page = await self._store.pending_calls(partition, after=after, limit=PAGE)
+            idents = {
+                execution.execution_id for execution, step in page if step.kind is StepKind.RUN
+            }
+            self._driver.take(
+                Input(ident, partition) for ident in idents if self._loaded.get(ident) is None
+            )
+            if len(page) < PAGE:
+                return
+            after = page[-1][0].execution_id, page[-1][1].key
+            await self._settled()
+
+    # ── messages ─────────────────────────────────────────────────────────────────────────────────
+
+    async def _resend(self, partition: int, *, began_before_ms: int | None) -> None:
+        """Send the messages of pending steps again, unless what ends them has arrived."""
+        after: tuple[ExecutionId, str] | None = None
+        while partition in self._epochs:
+            page = await self._store.pending_calls(partition, after=after, limit=PAGE)
+            calls = [
+                (execution, step)
+                for execution, step in page
+                if step.kind is StepKind.CALL
+                and (began_before_ms is None or step.began_at_ms < began_before_ms)
+            ]
+            if calls:
+                await self._letters_are_in(partition)
+                await self._send(partition, calls)
+            if len(page) < PAGE:
+                return
+            after = page[-1][0].execution_id, page[-1][1].key
+
+    async def _letters_are_in(self, partition: int) -> None:
+        """Return when every letter there was has been taken in, or after a while."""
+        queue = queue_of(partition)
+        until = self._clock.monotonic() + PATIENCE_SECONDS
+        while self._clock.monotonic() < until:
+            stats = await self._lanes.stats(queue)
+            ours = sum(each == queue for each in self._in_hand.values())
+            if not stats.waiting and stats.in_flight <= ours:
+                break
+            await self._clock.sleep(_POLL_SECONDS)
+        await self._settled()
+
+    async def _send(self, partition: int, calls: list[tuple[Execution, Step]]) -> None:
+        messages = [
+            self._step_message(execution, step)
+            for execution, step in calls
+            if self._is_pending(execution.execution_id, step.key)
+        ]
+        if messages and partition in self._epochs:
+            resent = await self._sender.enqueue(messages)
+            self._totals.resent += resent
+            if resent:
+                log.info("steps_sent_again", extra={"partition": partition, "messages": resent})
+
+    def _is_pending(self, ident: ExecutionId, key: str) -> bool:
+        """Whether a step is pending for all we know."""
+        resident = self._loaded.get(ident)
+        if resident is None or resident.machine is None:
+            return True
+        return key in resident.machine.pending
