@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from octoqueue.workflows.definitions import Definition, Registry
+    from octoqueue.workflows.drive import Outcome
     from octoqueue.workflows.executions import Execution
     from octoqueue.workflows.journal import Signal, SignalId, Step
     from octoqueue.workflows.limits import Limits
     from octoqueue.workflows.protocol import Loaded
     from octoqueue.workflows.waits import SignalWait, StepFunction
 
+_SHOWN_CHARACTERS = 200
 _MILLISECOND = timedelta(milliseconds=1)
 _ENDED_ELSEWHERE = frozenset({StepKind.CALL, StepKind.RUN})
 
@@ -118,13 +120,18 @@ class Machine:
         return self._turn()
 
     def replay(self, loaded: Loaded) -> None:
-        """Bring the function to where its journal waits. Signals that wait are not looked at.
+        """Bring the function to where its journal waits, or to its end when it has ended.
+
+        Signals that wait are not looked at.
 
         Raises:
             WorkflowChanged: the code does not do what the journal says.
         """
         drive = self._drive
-        self._follow(loaded.steps, now_ms=0, may_end_early=False)
+        started_at = loaded.execution.started_at or loaded.execution.created_at
+        now_ms = round(started_at.timestamp() * 1000)
+        self._follow(loaded.steps, now_ms=now_ms, may_end_early=False)
+        self._compare_end(loaded.execution)
         drive.ledger.close()
         drive.prompt = None
         self._taken.clear()
@@ -358,9 +365,22 @@ class Machine:
             drive.now_ms = max(drive.now_ms, step.ended_at_ms or 0)
             self._tell_again(step)
             drive.run()
-        if drive.outcome is not None and not may_end_early:
-            error = drive.outcome.error or b""
-            ledger.differs("end", f"the code ends where the journal waits {error.decode()}")
+
+    def _compare_end(self, execution: Execution) -> None:
+        outcome, differs = self._drive.outcome, self._drive.ledger.differs
+        if outcome is None:
+            if self.is_final:
+                differs("end", f"the journal ends as {execution.status}, the code goes on")
+        elif not self.is_final:
+            error = (outcome.error or b"").decode()
+            differs("end", f"the code ends where the journal waits {error}")
+        elif outcome.status is not execution.status:
+            error = (outcome.error or b"").decode()
+            told = f"the code ends as {outcome.status}, the journal as {execution.status} {error}"
+            differs("end", told.rstrip())
+        elif outcome.output is not None and _value_of(outcome) != _value_of(execution):
+            told = f"the code returns {outcome.output.decode()[:_SHOWN_CHARACTERS]}"
+            differs("end", f"{told}, which is not what the journal has")
 
     def _tell_again(self, step: Step) -> None:
         drive, ledger = self._drive, self._drive.ledger
@@ -371,3 +391,7 @@ class Machine:
         else:
             ledger.follow(step)
             drive.tell(step)
+
+
+def _value_of(ended: Outcome | Execution) -> object:
+    return orjson.loads(ended.output or NULL)
