@@ -1,7 +1,7 @@
 """The composition root of the platform: configuration to task store, and back down in reverse.
 
 The only module here that knows which server is behind which protocol. Every process of the platform
-opens its own store, one per event loop; `octoqueue.maintenance.database` waits for the server and
+opens its own store, one per event loop; `octoqueue.workflows.database` waits for the server and
 migrates it.
 """
 
@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from octoqueue.maintenance.database import database_url, opened_database
 from octoqueue.postgres.migrator import Migrator
 from octoqueue.postgres.outbox import Outbox
 from octoqueue.postgres.pool import PostgresPool
+from octoqueue.workflows.database import database_url, opened_database
 from octoqueue.workflows.postgres_tasks import PostgresTaskStore
 from octoqueue.workflows.postgres_workflows import PostgresWorkflowStore
 from workers.acceptance import Acceptance

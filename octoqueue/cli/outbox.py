@@ -24,13 +24,13 @@ from octoqueue.cli.reading import age_from
 from octoqueue.embedded.readiness import Readiness
 from octoqueue.embedded.services import EmbeddedServices
 from octoqueue.errors import StoreUnavailable
-from octoqueue.maintenance.database import database_url
 from octoqueue.postgres.migrator import Migrator
 from octoqueue.postgres.outbox import Outbox, OutboxEntry, OutboxSize
 from octoqueue.postgres.pool import PostgresPool
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.primitives.ids import MessageId, id_from_text
 from octoqueue.settings.root import Settings
+from octoqueue.workflows.database import database_url
 
 app = typer.Typer(
     help="Look at messages of transactions that are not in their lanes yet; retry, delete.",

@@ -13,11 +13,11 @@ from octoqueue.broker.default import default_broker
 from octoqueue.cli.modules import import_modules
 from octoqueue.cli.output import ConfigOption, failures, run_async
 from octoqueue.cli.worker_process import stop_on_signals
-from octoqueue.maintenance.database import opened_database
 from octoqueue.maintenance.relay import Relay
 from octoqueue.maintenance.relaying import relaying
 from octoqueue.settings.root import Settings
 from octoqueue.telemetry.logging import configure
+from octoqueue.workflows.database import opened_database
 
 log = logging.getLogger(__name__)
 

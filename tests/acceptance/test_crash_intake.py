@@ -16,12 +16,12 @@ import pytest
 
 from octoqueue.broker.lane_broker import LaneBroker
 from octoqueue.lanes.options import LaneBounds, LaneOptions
-from octoqueue.maintenance.database import opened_database
 from octoqueue.postgres.outbox import Outbox
 from octoqueue.primitives.envelope import decode_body
 from octoqueue.primitives.messages import SessionId
 from octoqueue.settings.postgres import PostgresSettings
 from octoqueue.settings.root import Settings
+from octoqueue.workflows.database import opened_database
 from tests.databases import fresh_database
 from tests.program import ROOT, Program
 from tests.running import until

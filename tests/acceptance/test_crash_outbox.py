@@ -13,10 +13,10 @@ import asyncpg
 import pytest
 
 import octoqueue
-from octoqueue.maintenance.database import opened_database
 from octoqueue.postgres.outbox import Outbox
 from octoqueue.settings.postgres import PostgresSettings
 from octoqueue.settings.root import Settings
+from octoqueue.workflows.database import opened_database
 from tests.databases import fresh_database
 from tests.program import ROOT, Program, message
 from tests.running import until

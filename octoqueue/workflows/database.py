@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -18,11 +18,15 @@ from octoqueue.errors import StoreError
 from octoqueue.postgres.migrator import Migrator
 from octoqueue.postgres.pool import PostgresPool
 from octoqueue.primitives.clock import SystemClock
+from octoqueue.routing.partitions import PartitionMap
+from octoqueue.workflows.postgres_workflows import PostgresWorkflowStore
+from octoqueue.workflows.sharded import ShardedWorkflowStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from octoqueue.settings.root import Settings
+    from octoqueue.workflows.protocol import WorkflowStore
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +36,13 @@ _AGAIN_SECONDS: Final = 0.5
 
 @asynccontextmanager
 async def opened_database(
-    settings: Settings, *, application_name: str
+    settings: Settings, *, application_name: str, url: str | None = None
 ) -> AsyncGenerator[PostgresPool]:
     """Lend a pool on a migrated database; `application_name` is what the server shows.
 
     Without a configured URL it joins the private PostgreSQL of this machine, starting it when
     nobody has. On a database in use only what yesterday's code can live with is applied:
-    post-migrations are for the operator, after the roll-out.
+    post-migrations are for the operator, after the roll-out. With `url` it is that database.
 
     Raises:
         ConfigError: the URL is wrong.
@@ -48,7 +52,7 @@ async def opened_database(
     """
     postgres = settings.postgres
     pool = PostgresPool(
-        await database_url(settings),
+        await database_url(settings) if url is None else url,
         application_name=application_name,
         min_size=postgres.pool_min,
         max_size=postgres.pool_max,
@@ -59,6 +63,27 @@ async def opened_database(
     async with pool:
         await _migrate(pool)
         yield pool
+
+
+@asynccontextmanager
+async def opened_workflow_store_of(
+    settings: Settings, *, application_name: str
+) -> AsyncGenerator[WorkflowStore]:
+    """Lend the store of workflows that a configuration means: migrated, and over all its shards.
+
+    Raises like `opened_database`.
+    """
+    async with AsyncExitStack() as stack:
+        stores: list[WorkflowStore] = []
+        for url in settings.workflows.shards or (None,):
+            opening = opened_database(settings, application_name=application_name, url=url)
+            store = PostgresWorkflowStore(await stack.enter_async_context(opening))
+            stack.push_async_callback(store.aclose)
+            stores.append(store)
+        if len(stores) == 1:
+            yield stores[0]
+        else:
+            yield ShardedWorkflowStore(stores, PartitionMap(settings.workflows.partitions))
 
 
 async def database_url(settings: Settings) -> str:
