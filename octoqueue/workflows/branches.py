@@ -128,6 +128,7 @@ class Gathering(Wait[Any]):
 
     __slots__ = (
         "_begun",
+        "_given",
         "_make",
         "_most",
         "_returns_exceptions",
@@ -144,10 +145,12 @@ class Gathering(Wait[Any]):
         make: Callable[[int], Awaitable[Any]],
         *,
         size: int,
+        given: tuple[Awaitable[Any], ...] = (),
         concurrency: int | None = None,
         return_exceptions: bool = False,
     ) -> None:
         super().__init__(host)
+        self._given = given
         self._make = make
         self._size = size
         self._most = concurrency or size
@@ -159,6 +162,12 @@ class Gathering(Wait[Any]):
         self.active: dict[int, Branch] = {}
         """Those that have begun and not ended, by place."""
         self.waiter: Branch | None = None
+
+    def forget(self) -> None:
+        """Close what was given and never begins."""
+        for each in self._given:
+            if iscoroutine(each):
+                each.close()
 
     def next_branch(self) -> Branch | None:
         """Return the next branch that may begin now."""

@@ -261,6 +261,7 @@ class Context:
             self._engine,
             awaitables.__getitem__,
             size=len(awaitables),
+            given=awaitables,
             return_exceptions=return_exceptions,
         )
 

@@ -90,8 +90,12 @@ class Wait(Generic[T]):
         """Whether it was made by the ctx of that machine."""
         return self.host is host
 
+    def forget(self) -> None:
+        """Let go of what it would have waited for."""
+
     def __await__(self) -> Generator[Wait[T], Any, T]:
         if not self.host.is_driving:  # the function is being closed and wants to wait once more
+            self.forget()
             raise GeneratorExit
         value: T = yield self
         return value
