@@ -36,8 +36,7 @@ T1 = TypeVar("T1")
 T2 = TypeVar("T2")
 T3 = TypeVar("T3")
 T4 = TypeVar("T4")
-In_contra = TypeVar("In_contra", contravariant=True)
-Out_co = TypeVar("Out_co", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 
 _MILLISECOND = timedelta(milliseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -77,7 +76,7 @@ class Engine(Host, Protocol):
         ...
 
 
-class Workflow(Protocol[In_contra, Out_co]):
+class Workflow(Protocol[T_co]):
     """A declared workflow: what `octoqueue.workflow` returns."""
 
     @property
@@ -85,8 +84,8 @@ class Workflow(Protocol[In_contra, Out_co]):
         """The function as declared."""
         ...
 
-    def typed(self, input_: In_contra, /) -> Out_co:
-        """Say what it takes and returns; it is never called."""
+    def __call__(self, *args: Any, **kwargs: Any) -> Awaitable[T_co]:  # noqa: ANN401 - any function
+        """Call the function; here it says what a child returns."""
         ...
 
 
@@ -206,7 +205,7 @@ class Context:
 
     def child(
         self,
-        workflow: Workflow[Any, T] | Definition,
+        workflow: Workflow[T] | Definition,
         input_: object = None,
         /,
         *,
