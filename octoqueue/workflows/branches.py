@@ -206,7 +206,7 @@ class Branches:
 
     def __init__(self, drives: Drives) -> None:
         self._drives = drives
-        self._ready: deque[Branch] = deque()
+        self._ready: deque[Branch] | None = None  # an empty one costs more than all the rest
         self.current: Branch | None = None
         """The one that runs right now."""
 
@@ -217,6 +217,8 @@ class Branches:
         branch.wait, branch.value, branch.error = None, value, error
         if not branch.is_ready:
             branch.is_ready = True
+            if self._ready is None:
+                self._ready = deque()
             self._ready.append(branch)
 
     def run(self) -> None:
@@ -226,9 +228,8 @@ class Branches:
             HardEnd: the function must not go on.
             WorkflowChanged: it does not do what its journal says.
         """
-        ready = self._ready
-        while ready:
-            branch = ready.popleft()
+        while self._ready:
+            branch = self._ready.popleft()
             branch.is_ready = False
             if not branch.is_done:
                 self.current = branch
@@ -236,6 +237,7 @@ class Branches:
                     self._advance(branch)
                 finally:
                     self.current = None
+        self._ready = None
 
     def stop(self, branch: Branch, error: BaseException) -> None:
         """Throw an error into a branch where it waits; into the innermost ones first."""

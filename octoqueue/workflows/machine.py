@@ -283,6 +283,7 @@ class Machine:
         while drive.prompt:
             self._end_promptly(drive.prompt.popleft())
             drive.run()
+        drive.prompt = None
         turn = Turn(
             execution_id=drive.execution.execution_id,
             partition=drive.execution.partition,
