@@ -54,17 +54,14 @@ from tests.databases import fresh_database
 from tests.running import PATIENCE_SECONDS, running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from octoqueue.lanes.protocol import LaneStore
-    from octoqueue.orchestrator.loaded import Resident
     from octoqueue.primitives.clock import Clock
     from octoqueue.primitives.messages import Enqueue
     from octoqueue.workflows.executions import Execution
-    from octoqueue.workflows.journal import Step, Turn
+    from octoqueue.workflows.journal import Step
     from octoqueue.workflows.protocol import Loaded, WorkflowStore
-
-    Announce = Callable[[Resident, Turn], Awaitable[object]]
 
 T = TypeVar("T")
 PARTITIONS = 4
@@ -81,7 +78,6 @@ class WorkflowWorld:
     options: OrchestratorOptions = OPTIONS
     registry: Registry = field(default_factory=Registry)
     clock: Clock = field(default_factory=SystemClock)
-    announce: Announce | None = None
 
     # ── declaring ────────────────────────────────────────────────────────────────────────────────
 
@@ -109,7 +105,6 @@ class WorkflowWorld:
             store or self.store,
             lanes or self.lanes,
             step_message=self.step_message,
-            announce=self.announce,
             options=self.options,
             registry=registry or self.registry,
             clock=self.clock,

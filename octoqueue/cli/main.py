@@ -41,6 +41,11 @@ COMMANDS: Final = (
         summary="Run the actors that some modules declare.",
     ),
     Entry(
+        name="orchestrator",
+        target="octoqueue.cli.orchestrator:app",
+        summary="Run the workflows that some modules declare.",
+    ),
+    Entry(
         name="serve",
         target="octoqueue.cli.serve:app",
         summary="Serve the HTTP application that the configuration names.",

@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FUNCTION_THREADS = "octoqueue-function"
+"""What the names of threads begin with that run functions."""
+
 _Place = tuple["ExecutionId", str]
 
 
@@ -80,7 +83,7 @@ class Functions:
         self._clock = clock
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._free = concurrency
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="octoqueue-function")
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix=FUNCTION_THREADS)
         self._waiting: deque[tuple[Resident, Step]] = deque()
         self._known: dict[_Place, asyncio.Task[None] | None] = {}
         """What waits or runs, with its task."""

@@ -31,14 +31,16 @@ from octoqueue.orchestrator.totals import OrchestratorTotals
 from octoqueue.orchestrator.writing import Entry, Group, Writer
 from octoqueue.primitives.clock import Clock, SystemClock
 from octoqueue.primitives.ids import new_message_id, text_from_id
+from octoqueue.workflows.announcing import announcement_of
 from octoqueue.workflows.definitions import DEFINITIONS, Registry
 from octoqueue.workflows.failures import error_json
 from octoqueue.workflows.limits import Limits
 from octoqueue.workflows.protocol import Agent, AgentId
+from octoqueue.workflows.sharding import shards_of_partitions
 from octoqueue.workflows.states import FINAL_STATUSES, ExecutionStatus, StepStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.orchestrator.effects import Effects, StepMessage
@@ -46,8 +48,6 @@ if TYPE_CHECKING:
     from octoqueue.primitives.messages import Lease, Settlement
     from octoqueue.workflows.journal import Step, Turn
     from octoqueue.workflows.protocol import WorkflowStore
-
-    Announce = Callable[[Resident, Turn], Awaitable[object]]
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class OrchestratorOptions:
     lease: timedelta = timedelta(seconds=4)
     """How long its partitions outlive its last sign of life."""
     shards: int = 1
-    """Databases that the partitions are divided over, in turn; each has its own writer."""
+    """Databases that the partitions are divided over; each has a writer of its own."""
     max_in_memory: int = 10_000
     """Executions in memory that are not busy."""
     concurrency: int = 32
@@ -87,7 +87,6 @@ class Orchestrator:
         lanes: LaneStore,
         *,
         step_message: StepMessage,
-        announce: Announce | None = None,
         options: OrchestratorOptions | None = None,
         registry: Registry = DEFINITIONS,
         clock: Clock | None = None,
@@ -98,7 +97,6 @@ class Orchestrator:
             store: where executions are kept.
             lanes: where letters wait and messages go; its lease is that of the letters.
             step_message: makes the message of a pending CALL step.
-            announce: tells callers what a turn says to them.
             options: how it works.
             registry: the workflow functions of this process.
             clock: for tests.
@@ -111,7 +109,6 @@ class Orchestrator:
         self._store = store
         self._lanes = lanes
         self._step_message = step_message
-        self._announce = announce
         self._clock = clock = clock or SystemClock()
         self._tasks = tasks = Tasks()
         self._loaded = LoadedExecutions(bound=options.max_in_memory)
@@ -171,6 +168,7 @@ class Orchestrator:
             )
             for _ in range(options.shards)
         )
+        self._shards = shards_of_partitions(options.partitions, options.shards)
         self._functions = Functions(
             concurrency=options.concurrency,
             ended=self._driver.step_ended,
@@ -321,7 +319,7 @@ class Orchestrator:
             await writer.round()
 
     def _writer_of(self, partition: int) -> Writer:
-        return self._writers[partition % len(self._writers)]
+        return self._writers[self._shards[partition]]
 
     def turned(self, resident: Resident, turn: Turn, lease: Lease | None) -> None:
         """Take a turn from the driver."""
@@ -381,9 +379,13 @@ class Orchestrator:
             self._timers.add(effects.timers, now_ms=self._clock.now_ms())
         for resident, step in effects.runs:
             self._functions.start(resident, step)
-        if self._announce is not None:
-            for resident, turn in effects.told:
-                self._sender.tell(_Telling(self._announce, resident, turn))
+        if effects.told:
+            now_ms = self._clock.now_ms()
+            told = [
+                announcement_of(resident.execution, turn, now_ms=now_ms)
+                for resident, turn in effects.told
+            ]
+            self._sender.tell(each for each in told if each is not None)
         for resident, step, error in effects.impossible:
             self._driver.step_ended(
                 resident, step.key, status=StepStatus.FAILED, error=error_json(error), attempts=0
@@ -431,15 +433,3 @@ class Orchestrator:
                     "executions_ran",
                     extra={**grown, "in_memory": len(self._loaded), "held": len(self.held)},
                 )
-
-
-class _Telling:
-    """What is told of one turn."""
-
-    __slots__ = ("_announce", "_resident", "_turn")
-
-    def __init__(self, announce: Announce, resident: Resident, turn: Turn) -> None:
-        self._announce, self._resident, self._turn = announce, resident, turn
-
-    def __call__(self) -> Awaitable[object]:
-        return self._announce(self._resident, self._turn)

@@ -22,13 +22,13 @@ from octoqueue.primitives.ids import text_from_id
 from octoqueue.primitives.messages import Outcome, Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.orchestrator.tasks import Tasks
     from octoqueue.primitives.clock import Clock
     from octoqueue.primitives.ids import MessageId
-    from octoqueue.primitives.messages import Enqueue, Lease, SessionId
+    from octoqueue.primitives.messages import Announcement, Enqueue, Lease, SessionId
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,7 @@ class _Batch:
     cancels: list[tuple[MessageId, str | None]] = field(
         default_factory=list[tuple["MessageId", "str | None"]]
     )
-    told: list[Callable[[], Awaitable[object]]] = field(
-        default_factory=list["Callable[[], Awaitable[object]]"]
-    )
+    told: list[Announcement] = field(default_factory=list["Announcement"])
 
     def __bool__(self) -> bool:
         return bool(self.acks or self.settlements or self.messages or self.cancels or self.told)
@@ -108,9 +106,9 @@ class Sender:
         self._next.cancels.append((message_id, queue))
         self._wake()
 
-    def tell(self, telling: Callable[[], Awaitable[object]]) -> None:
-        """Have something told; when it fails, nobody is worse off than not being told."""
-        self._next.told.append(telling)
+    def tell(self, announcements: Iterable[Announcement]) -> None:
+        """Tell callers something; when that fails, they read it in the store."""
+        self._next.told += announcements
         self._wake()
 
     async def idle(self) -> None:
@@ -139,8 +137,8 @@ class Sender:
                     await self.enqueue(batch.messages[start : start + _MOST_AT_ONCE])
                 for start in range(0, len(batch.cancels), _CANCELS_AT_ONCE):
                     await self._cancel(batch.cancels[start : start + _CANCELS_AT_ONCE])
-                for telling in batch.told:
-                    await self._tell(telling)
+                for start in range(0, len(batch.told), _MOST_AT_ONCE):
+                    await self._tell(batch.told[start : start + _MOST_AT_ONCE])
                 self._rounds.over()
         finally:
             self._task = None
@@ -251,8 +249,8 @@ class Sender:
             elif isinstance(answer, BaseException):
                 raise answer
 
-    async def _tell(self, telling: Callable[[], Awaitable[object]]) -> None:
+    async def _tell(self, announcements: Sequence[Announcement]) -> None:
         try:
-            await telling()
+            await self._store.announce(announcements)
         except Exception as error:  # noqa: BLE001 - who waits reads the store now and then
             log.warning("telling_failed", extra={"reason": str(error)})
