@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from octoqueue.errors import StepUnknown, WorkflowFinished, WorkflowNotFinished
 from octoqueue.workflows.executions import Execution, NewExecution, new_execution_id
-from octoqueue.workflows.states import ExecutionStatus
+from octoqueue.workflows.states import ExecutionStatus, StepKind
 
 if TYPE_CHECKING:
     from octoqueue.workflows.journal import Step
@@ -36,14 +36,20 @@ def check_retriable(execution: Execution, *, newest: Execution) -> None:
 def steps_before(loaded: Loaded, key: str) -> tuple[Step, ...]:
     """Return the steps that ended before the step of that key did; all, when it never ended.
 
+    None of those that ended after the execution was cancelled or had reached its deadline.
+
     Raises:
         StepUnknown: there is no such step.
     """
     found = next((step for step in loaded.steps if step.key == key), None)
     if found is None:
         raise StepUnknown(loaded.execution.execution_id, key)
+    # What came after somebody cancelled it, or after its deadline, was done because of that.
+    cuts = [step.order for step in loaded.steps if step.kind is StepKind.CANCEL]
+    if found.order:
+        cuts.append(found.order)
     ended = (step for step in loaded.steps if step.order and step.key != key)
-    return tuple(step for step in ended if not found.order or step.order < found.order)
+    return tuple(step for step in ended if not cuts or step.order < min(cuts))
 
 
 def retry_of(execution: Execution, *, newest: Execution, now_ms: int) -> NewExecution:
