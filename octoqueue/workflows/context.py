@@ -178,12 +178,14 @@ class Context:
         return SleepWait(self._engine, due_at_ms=(moment - _EPOCH) // _MILLISECOND)
 
     @overload
+    def signal(self, name: str, /, *, timeout: timedelta | None = None) -> Wait[Any]: ...
+    @overload
     def signal(
         self, name: str, type_: type[T], /, *, timeout: timedelta | None = None
     ) -> Wait[T]: ...
     @overload
     def signal(
-        self, name: str, type_: object = ..., /, *, timeout: timedelta | None = None
+        self, name: str, type_: UnionType, /, *, timeout: timedelta | None = None
     ) -> Wait[Any]: ...
     def signal(
         self, name: str, type_: object = None, /, *, timeout: timedelta | None = None

@@ -209,7 +209,11 @@ class Drive:
         try:
             plan = wait.plan(key)
         except Exception as error:  # noqa: BLE001 - it is raised where the function waits
-            return error
+            known = self.ledger.known(key)
+            if known is None:
+                return error
+            # It could begin once, so it can now: limits, and what `using` accepts, change in time.
+            plan = Plan(known.kind, known.name, known.digest)
         branch.wait, branch.key = wait, key
         if self._has_no_room(key):
             if self.was_stopped_by(HISTORY):
@@ -336,7 +340,7 @@ class Drive:
 
     def _has_no_room(self, key: str) -> bool:
         ledger = self.ledger
-        if self._is_undoing or ledger.has(key):
+        if self._is_undoing or ledger.known(key) is not None:
             return False
         if ledger.is_strict:
             return ledger.stops_at_limit()

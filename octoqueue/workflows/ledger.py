@@ -77,9 +77,9 @@ class Ledger:
         """Whether all that begins must be in the journal."""
         return self._journal is not None and not self._may_end_early
 
-    def has(self, key: str) -> bool:
-        """Whether the journal that is followed has a step of that key."""
-        return self._journal is not None and key in self._journal
+    def known(self, key: str) -> Step | None:
+        """Return a step of the journal that is followed."""
+        return None if self._journal is None else self._journal.get(key)
 
     def takes_patch(self, key: str) -> bool:
         """Whether what is done under that key is done as the code says now."""
