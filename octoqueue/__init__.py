@@ -28,12 +28,18 @@ if TYPE_CHECKING:
     from octoqueue.errors import Discard as Discard
     from octoqueue.errors import Retry as Retry
     from octoqueue.errors import Snooze as Snooze
+    from octoqueue.errors import StepFailed as StepFailed
     from octoqueue.primitives.events import Event as Event
     from octoqueue.primitives.lane import Lane as Lane
     from octoqueue.producer.batch import asend_many as asend_many
     from octoqueue.producer.batch import send_many as send_many
     from octoqueue.producer.gathering import gather as gather
     from octoqueue.producer.outbox import enqueue_in as enqueue_in
+    from octoqueue.producer.workflow_client import WorkflowClient as WorkflowClient
+    from octoqueue.producer.workflow_handles import WorkflowHandle as WorkflowHandle
+    from octoqueue.producer.workflows import Workflow as Workflow
+    from octoqueue.producer.workflows import workflow as workflow
+    from octoqueue.workflows.context import Context as WorkflowContext
 
 __all__ = [
     "Actor",
@@ -47,7 +53,12 @@ __all__ = [
     "RateLimit",
     "Retry",
     "Snooze",
+    "StepFailed",
     "Unique",
+    "Workflow",
+    "WorkflowClient",
+    "WorkflowContext",
+    "WorkflowHandle",
     "__version__",
     "actor",
     "asend_many",
@@ -60,6 +71,7 @@ __all__ = [
     "periodic",
     "send_many",
     "set_broker",
+    "workflow",
 ]
 
 _HOMES = {
@@ -74,7 +86,12 @@ _HOMES = {
     "RateLimit": ("octoqueue.broker.limiting", "RateLimit"),
     "Retry": ("octoqueue.errors", "Retry"),
     "Snooze": ("octoqueue.errors", "Snooze"),
+    "StepFailed": ("octoqueue.errors", "StepFailed"),
     "Unique": ("octoqueue.broker.unique", "Unique"),
+    "Workflow": ("octoqueue.producer.workflows", "Workflow"),
+    "WorkflowClient": ("octoqueue.producer.workflow_client", "WorkflowClient"),
+    "WorkflowContext": ("octoqueue.workflows.context", "Context"),
+    "WorkflowHandle": ("octoqueue.producer.workflow_handles", "WorkflowHandle"),
     "actor": ("octoqueue.broker.actors", "actor"),
     "asend_many": ("octoqueue.producer.batch", "asend_many"),
     "current_batch": ("octoqueue.broker.context", "current_batch"),
@@ -85,6 +102,7 @@ _HOMES = {
     "periodic": ("octoqueue.broker.periodic", "periodic"),
     "send_many": ("octoqueue.producer.batch", "send_many"),
     "set_broker": ("octoqueue.broker.default", "use_broker"),
+    "workflow": ("octoqueue.producer.workflows", "workflow"),
 }
 
 

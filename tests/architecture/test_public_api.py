@@ -27,7 +27,12 @@ PUBLIC = [
     "RateLimit",
     "Retry",
     "Snooze",
+    "StepFailed",
     "Unique",
+    "Workflow",
+    "WorkflowClient",
+    "WorkflowContext",
+    "WorkflowHandle",
     "__version__",
     "actor",
     "asend_many",
@@ -40,6 +45,7 @@ PUBLIC = [
     "periodic",
     "send_many",
     "set_broker",
+    "workflow",
 ]
 """A name added here is a promise; a name removed here is a broken one."""
 

@@ -1,0 +1,330 @@
+"""`WorkflowClient`: starts workflows and speaks to them; what `Workflow` and its handles use.
+
+    async with octoqueue.WorkflowClient.connected():
+        handle = await order.start(Order(17), id="order-17")
+
+PostgreSQL is written first, then the orchestrator is nudged through Redis. A caller that dies in
+between has started a workflow; whoever holds its partition finds it within seconds.
+
+Weakness: where a lane of nudges is full, the row is taken back and the caller is refused. If its
+orchestrator has begun it meanwhile, it stays started, and the caller is told so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from octoqueue.broker.default import default_broker
+from octoqueue.errors import (
+    InputTooLarge,
+    InvalidMessage,
+    LaneFull,
+    OctoqueueError,
+    WorkflowNotDeclared,
+)
+from octoqueue.primitives.clock import SystemClock
+from octoqueue.primitives.ids import new_message_id, text_from_id
+from octoqueue.primitives.lane import lane_from
+from octoqueue.producer.nudging import nudge
+from octoqueue.routing.partitions import PartitionMap
+from octoqueue.settings.root import Settings
+from octoqueue.workflows.definitions import DEFINITIONS
+from octoqueue.workflows.executions import (
+    CHILD_MARK,
+    NewExecution,
+    WorkflowId,
+    new_execution_id,
+    partition_of,
+    workflow_id_from,
+)
+from octoqueue.workflows.states import Complexity, ExecutionStatus
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+
+    from octoqueue.broker.lane_broker import LaneBroker
+    from octoqueue.lanes.protocol import LaneStore
+    from octoqueue.primitives.clock import Clock
+    from octoqueue.primitives.lane import Lane
+    from octoqueue.workflows.definitions import Definition, Registry
+    from octoqueue.workflows.executions import Execution
+    from octoqueue.workflows.journal import Signal
+    from octoqueue.workflows.protocol import Started, WorkflowStore
+
+_MILLISECOND = timedelta(milliseconds=1)
+_NAME = "octoqueue workflows"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartWish:
+    """What a caller says about one start; None where the workflow's declaration holds."""
+
+    id: str | None = None
+    lane: Lane | str | None = None
+    tenant: str | None = None
+    complexity: Complexity | str | None = None
+    deadline: timedelta | datetime | None = None
+
+
+class WorkflowClient:
+    """Callers' side of workflows, for one event loop."""
+
+    def __init__(
+        self,
+        store: WorkflowStore,
+        broker: LaneBroker,
+        *,
+        settings: Settings | None = None,
+        definitions: Registry = DEFINITIONS,
+        clock: Clock | None = None,
+    ) -> None:
+        """Speak to these.
+
+        Args:
+            store: where workflows are kept; it stays its opener's.
+            broker: whose lanes carry nudges and announcements.
+            settings: `workflows.partitions` and limits; the defaults without.
+            definitions: what this process has imported.
+            clock: for tests.
+        """
+        rules = (settings or Settings()).workflows
+        self.store = store
+        self.clock = clock or SystemClock()
+        self._broker = broker
+        self._partitions = PartitionMap(rules.partitions)
+        self._limit_bytes = rules.max_value_bytes
+        self._definitions = definitions
+
+    # ── which one ────────────────────────────────────────────────────────────────────────────────
+
+    @classmethod
+    @asynccontextmanager
+    async def connected(
+        cls, settings: Settings | None = None, *, broker: LaneBroker | None = None
+    ) -> AsyncGenerator[WorkflowClient]:
+        """Open the client of the running loop for the time of the block.
+
+        Raises:
+            ConfigError: the configuration is wrong.
+            EmbeddedError: no database is configured, and the private one cannot be started.
+            StoreUnavailable: PostgreSQL was not there in time.
+        """
+        async with AsyncExitStack() as stack:
+            client = await cls._opened(stack, settings, broker)
+            stack.enter_context(client.in_use())
+            yield client
+
+    @classmethod
+    async def _opened(
+        cls, stack: AsyncExitStack, settings: Settings | None, broker: LaneBroker | None
+    ) -> WorkflowClient:
+        # asyncpg is loaded by those who start workflows, not by those who only declare them.
+        from octoqueue.workflows.database import opened_workflow_store_of  # noqa: PLC0415
+
+        if settings is None:
+            settings = await asyncio.to_thread(Settings.load)
+        opening = opened_workflow_store_of(settings, application_name=_NAME)
+        store = await stack.enter_async_context(opening)
+        return cls(store, broker or default_broker(), settings=settings)
+
+    @contextmanager
+    def in_use(self) -> Generator[WorkflowClient]:
+        """Make this the client of the running loop for the time of the block."""
+        loop = asyncio.get_running_loop()
+        before = _clients.get(loop)
+        _clients[loop] = self
+        try:
+            yield self
+        finally:
+            if before is None:
+                del _clients[loop]
+            else:
+                _clients[loop] = before
+
+    @classmethod
+    async def here(cls) -> WorkflowClient:
+        """Return the client of the running loop, opening one that stays until `close_here`."""
+        loop = asyncio.get_running_loop()
+        found = _clients.get(loop)
+        if found is not None:
+            return found
+        async with _opening.setdefault(loop, asyncio.Lock()):
+            found = _clients.get(loop)
+            if found is None:
+                stack = AsyncExitStack()
+                found = await cls._opened(stack, None, None)
+                _clients[loop], _lent[loop] = found, stack
+            return found
+
+    @staticmethod
+    async def close_here() -> None:
+        """Close what `here` has opened on the running loop. Idempotent."""
+        loop = asyncio.get_running_loop()
+        stack = _lent.pop(loop, None)
+        if stack is not None:
+            _clients.pop(loop, None)
+            await stack.aclose()
+
+    async def lanes(self) -> LaneStore:
+        """Return the broker's lanes."""
+        return await self._broker.opened_store()
+
+    # ── starting ─────────────────────────────────────────────────────────────────────────────────
+
+    def new_execution(
+        self, definition: Definition, input_: object, wish: StartWish
+    ) -> NewExecution:
+        """Return what a start writes.
+
+        Raises:
+            InputInvalid: the input is not of the declared type.
+            InputTooLarge: it is over the limit.
+            InvalidMessage: the id or an option is impossible; names it.
+        """
+        workflow_id = _id_from(wish.id)
+        text = definition.input_from(input_, workflow_id=workflow_id)
+        self._require_fitting(text, definition.name, "input", workflow_id)
+        deadline: timedelta | datetime | None = wish.deadline
+        if deadline is None:
+            deadline = definition.deadline
+        return NewExecution(
+            workflow_id=workflow_id,
+            execution_id=new_execution_id(workflow_id),
+            partition=partition_of(workflow_id, self._partitions),
+            name=definition.name,
+            version=definition.version,
+            input=text,
+            lane=definition.lane if wish.lane is None else lane_from(wish.lane),
+            tenant=_tenant_from(wish.tenant),
+            complexity=_complexity_from(wish.complexity, definition.complexity),
+            signals=None if definition.signals is None else tuple(definition.signals),
+            deadline_at_ms=_deadline_ms(deadline, now_ms=self.clock.now_ms()),
+        )
+
+    async def start(
+        self, definition: Definition, input_: object = None, wish: StartWish | None = None
+    ) -> Started:
+        """Start a workflow; the same start again changes nothing.
+
+        Raises:
+            InputInvalid: the input is not of the declared type.
+            InputTooLarge: it is over the limit.
+            InvalidMessage: the id or an option is impossible; names it.
+            WorkflowIdTaken: the id belongs to another start.
+            LaneFull: its orchestrator has too much to do; nothing was started.
+            StoreUnavailable: whether it was started is unknown; start it again with its id.
+        """
+        new = self.new_execution(definition, input_, wish or StartWish())
+        started = await self.store.start(new)
+        execution = started.execution
+        if execution.status is ExecutionStatus.QUEUED:
+            refused = await self._nudge(execution)
+            if started.is_new and isinstance(refused, LaneFull):
+                is_gone = await self.store.withdraw(execution.execution_id)
+                if is_gone:
+                    raise refused
+        return started
+
+    async def send_signal(self, workflow_id: WorkflowId, signal: Signal) -> Execution:
+        """Write a signal for the newest execution of a workflow, then nudge.
+
+        Raises:
+            WorkflowUnknown: there is none of that id.
+            WorkflowFinished: it has ended.
+            SignalUnknown: it declares its signals, and this is none of them.
+            StoreUnavailable: whether it was written is unknown; send it again with its id.
+        """
+        execution = await self.store.signal(workflow_id, signal)
+        await self._nudge(execution)
+        return execution
+
+    async def _nudge(self, execution: Execution) -> OctoqueueError | None:
+        return await nudge(await self.lanes(), execution, now_ms=self.clock.now_ms())
+
+    # ── checking ─────────────────────────────────────────────────────────────────────────────────
+
+    def definition_of(self, execution: Execution) -> Definition | None:
+        """Return the definition of an execution when this process has imported it."""
+        try:
+            return self._definitions.get(execution.name, execution.version)
+        except WorkflowNotDeclared:
+            return None
+
+    def require_fitting_signal(self, text: bytes, name: str, workflow_id: WorkflowId) -> None:
+        """Refuse a signal's value that is too large.
+
+        Raises:
+            InputTooLarge: it is.
+        """
+        self._require_fitting(text, name, "signal", workflow_id)
+
+    def _require_fitting(self, text: bytes, name: str, field: str, workflow_id: WorkflowId) -> None:
+        if len(text) > self._limit_bytes:
+            raise InputTooLarge(
+                name,
+                field,
+                value_bytes=len(text),
+                limit_bytes=self._limit_bytes,
+                workflow_id=workflow_id,
+            )
+
+
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, WorkflowClient] = WeakKeyDictionary()
+_lent: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncExitStack] = WeakKeyDictionary()
+_opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+
+def _leave_clients() -> None:
+    """A child of a fork must not use the connections of its parent."""
+    _clients.clear()
+    _lent.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_clients)
+
+
+def _id_from(text: str | None) -> WorkflowId:
+    if text is None:
+        return WorkflowId(text_from_id(new_message_id()))
+    if CHILD_MARK in text:
+        raise InvalidMessage(
+            "workflow_id", f"{text!r} holds {CHILD_MARK!r}, which only ids of children do"
+        )
+    return workflow_id_from(text)
+
+
+def _tenant_from(tenant: str | None) -> str | None:
+    from octoqueue.broker.admission import tenant_of  # noqa: PLC0415 - with the broker's modules
+
+    return None if tenant is None else tenant_of({"tenant": tenant})
+
+
+def _complexity_from(wanted: Complexity | str | None, declared: Complexity) -> Complexity:
+    if wanted is None:
+        return declared
+    try:
+        return Complexity(wanted)
+    except ValueError:
+        known = ", ".join(Complexity)
+        raise InvalidMessage("complexity", f"{wanted!r} is none of {known}") from None
+
+
+def _deadline_ms(deadline: timedelta | datetime | None, *, now_ms: int) -> int | None:
+    if deadline is None:
+        return None
+    if isinstance(deadline, datetime):
+        if deadline.tzinfo is None:
+            raise InvalidMessage("deadline", f"{deadline} has no time zone")
+        ends_ms = round(deadline.timestamp() * 1000)
+    else:
+        ends_ms = now_ms + deadline // _MILLISECOND
+    if ends_ms <= now_ms:
+        raise InvalidMessage("deadline", f"{deadline} is over already")
+    return ends_ms
