@@ -23,6 +23,7 @@ from octoqueue.workflows.waits import (
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from types import UnionType
 
     from octoqueue.primitives.lane import Lane
     from octoqueue.primitives.retry import RetryPolicy

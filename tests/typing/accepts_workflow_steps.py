@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, assert_type
 
 import octoqueue
-from octoqueue.workflows.context import Context
 
 if TYPE_CHECKING:
+    from octoqueue.workflows.context import Context
     from octoqueue.workflows.waits import Wait
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import octoqueue
-from octoqueue.workflows.context import Context
+
+if TYPE_CHECKING:
+    from octoqueue.workflows.context import Context
 
 
 @octoqueue.actor
