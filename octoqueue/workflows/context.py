@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Protocol, TypeVar, overload
 from uuid import UUID
@@ -10,11 +10,11 @@ from uuid import UUID
 from octoqueue.errors import DeclarationError, InputInvalid
 from octoqueue.workflows.branches import ContinueAsNew, Gathering
 from octoqueue.workflows.definitions import Definition
+from octoqueue.workflows.facts import EPOCH, Facts
 from octoqueue.workflows.values import plain_json
 from octoqueue.workflows.waits import (
     CallWait,
     ChildWait,
-    Host,
     RunWait,
     SignalWait,
     SleepWait,
@@ -25,11 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
     from types import UnionType
 
-    from octoqueue.primitives.lane import Lane
     from octoqueue.primitives.retry import RetryPolicy
     from octoqueue.workflows.callees import Callee
-    from octoqueue.workflows.executions import ExecutionId, WorkflowId
-    from octoqueue.workflows.states import Complexity
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,41 +37,6 @@ T4 = TypeVar("T4")
 T_co = TypeVar("T_co", covariant=True)
 
 _MILLISECOND = timedelta(milliseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Engine(Host, Protocol):
-    """What the context needs of the machine it belongs to."""
-
-    @property
-    def now_ms(self) -> int:
-        """The time the function is told."""
-        ...
-
-    @property
-    def is_replaying(self) -> bool:
-        """Whether a journal is being followed."""
-        ...
-
-    def emit(self, text: bytes) -> None:
-        """Tell the caller something."""
-        ...
-
-    def patched(self, name: str) -> bool:
-        """Return whether this execution has a change."""
-        ...
-
-    def on_failure(self, wait: CallWait[Any]) -> None:
-        """Keep a compensation."""
-        ...
-
-    def continue_as_new(self, text: bytes) -> None:
-        """Keep the input of the next execution."""
-        ...
-
-    def random_of_branch(self, make: Callable[[bytes], Random]) -> Random:
-        """Return the source of the branch that runs; make one of its seed if there is none."""
-        ...
 
 
 class Workflow(Protocol[T_co]):
@@ -90,7 +52,7 @@ class Workflow(Protocol[T_co]):
         ...
 
 
-class Context:
+class Context(Facts):
     """What a workflow function is given first.
 
     Steps begin when they are awaited, or when the `gather` they were given to is. Nothing else may
@@ -98,10 +60,7 @@ class Context:
     numbers from here, and do all else in actors or in `run`.
     """
 
-    __slots__ = ("_engine",)
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    __slots__ = ()
 
     # ── steps ────────────────────────────────────────────────────────────────────────────────────
 
@@ -176,7 +135,7 @@ class Context:
                 reason=f"{moment} has no time zone",
                 workflow_id=self.workflow_id,
             )
-        return SleepWait(self._engine, due_at_ms=(moment - _EPOCH) // _MILLISECOND)
+        return SleepWait(self._engine, due_at_ms=(moment - EPOCH) // _MILLISECOND)
 
     @overload
     def signal(self, name: str, /, *, timeout: timedelta | None = None) -> Wait[Any]: ...
@@ -341,7 +300,7 @@ class Context:
 
     def now(self) -> datetime:
         """Return the time at which what happened last has happened."""
-        return _EPOCH + timedelta(milliseconds=self._engine.now_ms)
+        return EPOCH + timedelta(milliseconds=self._engine.now_ms)
 
     def random(self) -> Random:
         """Return a source of random numbers of its own for each branch."""
@@ -350,58 +309,3 @@ class Context:
     def uuid(self) -> UUID:
         """Return a random id."""
         return UUID(int=self.random().getrandbits(128), version=4)
-
-    # ── facts ────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def workflow_id(self) -> WorkflowId:
-        """What the caller knows this by."""
-        return self._engine.execution.workflow_id
-
-    @property
-    def execution_id(self) -> ExecutionId:
-        """This execution; a retry has another."""
-        return self._engine.execution.execution_id
-
-    @property
-    def run_number(self) -> int:
-        """Which execution of its workflow, from 1."""
-        return self._engine.execution.run
-
-    @property
-    def name(self) -> str:
-        """The workflow function's."""
-        return self._engine.definition.name
-
-    @property
-    def version(self) -> int:
-        """The workflow function's."""
-        return self._engine.definition.version
-
-    @property
-    def lane(self) -> Lane:
-        """The priority its steps have."""
-        return self._engine.execution.lane
-
-    @property
-    def tenant(self) -> str | None:
-        """On whose behalf it runs."""
-        return self._engine.execution.tenant
-
-    @property
-    def complexity(self) -> Complexity:
-        """How demanding it is."""
-        return self._engine.execution.complexity
-
-    @property
-    def deadline(self) -> datetime | None:
-        """When it is stopped."""
-        deadline_at_ms = self._engine.execution.deadline_at_ms
-        if deadline_at_ms is None:
-            return None
-        return _EPOCH + timedelta(milliseconds=deadline_at_ms)
-
-    @property
-    def is_replaying(self) -> bool:
-        """Whether this was done before: for logging once, never for deciding."""
-        return self._engine.is_replaying

@@ -11,12 +11,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
-
 from octoqueue.errors import (
     Cancelled,
-    DeadlineExceeded,
-    HistoryTooLong,
     InputTooLarge,
     StepFailed,
     WorkflowError,
@@ -25,8 +21,9 @@ from octoqueue.errors import (
 from octoqueue.workflows.branches import Branch, Branches, ContinueAsNew, HardEnd
 from octoqueue.workflows.context import Context
 from octoqueue.workflows.failures import error_json, failure_of
-from octoqueue.workflows.ledger import HISTORY, Ledger
+from octoqueue.workflows.ledger import Ledger
 from octoqueue.workflows.states import ExecutionStatus, StepKind, StepStatus
+from octoqueue.workflows.stops import CANCEL, HISTORY, stop_error
 from octoqueue.workflows.values import NULL
 from octoqueue.workflows.waits import Plan, digest_of
 
@@ -40,7 +37,6 @@ if TYPE_CHECKING:
     from octoqueue.workflows.limits import Limits
     from octoqueue.workflows.waits import CallWait, StepWait
 
-CANCEL, DEADLINE = "cancel", "deadline"
 _NO_DIGEST = digest_of()
 _NO_LOOP = "no running event loop"
 _USE_CTX = (
@@ -181,7 +177,7 @@ class Drive:
             key, Plan(StepKind.CANCEL, cause, _NO_DIGEST, told), now_ms=self.starts_at_ms
         )
         self._is_full = False
-        error = self._stop_error(cause, told)
+        error = stop_error(cause, told, self.execution, most_steps=self._limits.max_steps)
         if self._trunk is None:
             self._fail(error)
         elif len(stops) == 1:
@@ -217,7 +213,9 @@ class Drive:
         branch.wait, branch.key = wait, key
         if self._has_no_room(key):
             if self.was_stopped_by(HISTORY):
-                raise HardEnd(self._stop_error(HISTORY, None))
+                raise HardEnd(
+                    stop_error(HISTORY, None, self.execution, most_steps=self._limits.max_steps)
+                )
             self._is_full = True
             return None
         self.ledger.begin(key, plan, now_ms=self.starts_at_ms)
@@ -390,14 +388,3 @@ class Drive:
         is_cancelled = isinstance(error, Cancelled) or self.was_stopped_by(CANCEL)
         status = ExecutionStatus.CANCELLED if is_cancelled else ExecutionStatus.FAILED
         self.outcome = Outcome(status, error=error_json(error))
-
-    def _stop_error(self, cause: str, told: bytes | None) -> Exception:
-        ident = self.execution.execution_id
-        if cause == CANCEL:
-            reason: object = orjson.loads(told or NULL)
-            return Cancelled(reason if isinstance(reason, str) else "")
-        if cause == DEADLINE:
-            return DeadlineExceeded(f"execution {ident} has reached its deadline")
-        return HistoryTooLong(
-            self.execution.workflow_id, execution_id=ident, limit=self._limits.max_steps
-        )

@@ -14,6 +14,7 @@ from octoqueue.primitives.ids import new_message_id
 from octoqueue.workflows.executions import message_id_of
 from octoqueue.workflows.journal import Step
 from octoqueue.workflows.states import StepKind, StepStatus
+from octoqueue.workflows.stops import HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from octoqueue.workflows.waits import Plan
 
 _PENDING = StepStatus.PENDING
-HISTORY = "history"
-"""The name of the CANCEL step of an execution that has as many steps as it may have."""
 
 
 class Ledger:

@@ -17,7 +17,7 @@ import orjson
 
 from octoqueue.errors import InputTooLarge, SignalInvalid, SignalTimeout
 from octoqueue.workflows.definitions import DEFINITIONS
-from octoqueue.workflows.drive import CANCEL, DEADLINE, Drive
+from octoqueue.workflows.drive import Drive
 from octoqueue.workflows.executions import NewExecution, new_execution_id
 from octoqueue.workflows.failures import error_json, failed_json
 from octoqueue.workflows.journal import Turn
@@ -29,6 +29,7 @@ from octoqueue.workflows.states import (
     StepKind,
     StepStatus,
 )
+from octoqueue.workflows.stops import CANCEL, DEADLINE
 from octoqueue.workflows.values import NULL
 from octoqueue.workflows.waits import RunWait
 
