@@ -154,6 +154,12 @@ class Driver:
         else:
             self._move(resident, turn, None)
 
+    def trim(self) -> None:
+        """Keep no more in memory than there may be."""
+        for resident in self._loaded.trim():
+            resident.close()
+            self._totals.evicted += 1
+
     def drop(self, partition: int) -> None:
         """Forget all about a partition; its letters are for whoever holds it now."""
         for given in self.reader.drop(partition):
@@ -266,6 +272,7 @@ class Driver:
         for given in inputs:
             if not given.needs_read:
                 self._give(resident, given)
+        self.trim()
 
     def _revived(self, loaded: Loaded, leases: list[Lease]) -> Resident:
         """Return an execution in memory, begun or replayed.
@@ -289,9 +296,7 @@ class Driver:
                 turn = unblocked(execution, tuple(machine.pending.values()))
         resident = Resident(execution, machine, looked_at=self._clock.monotonic())
         resident.reads = int(execution.execution_id in self.reader)
-        for evicted in self._loaded.add(resident):
-            evicted.close()
-            self._totals.evicted += 1
+        self._loaded.add(resident)
         if turn is not None:
             self._move(resident, turn, leases.pop() if leases else None)
         else:

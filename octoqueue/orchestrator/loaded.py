@@ -75,10 +75,9 @@ class LoadedExecutions:
             self._residents.move_to_end(execution_id)
         return found
 
-    def add(self, resident: Resident) -> list[Resident]:
-        """Keep one more; return those that were thrown out for it."""
+    def add(self, resident: Resident) -> None:
+        """Keep one more; `trim` makes room for it."""
         self._residents[resident.execution.execution_id] = resident
-        return self._shrink()
 
     def remove(self, execution_id: ExecutionId) -> None:
         """Forget one, if it is there."""
@@ -91,7 +90,8 @@ class LoadedExecutions:
             del self._residents[resident.execution.execution_id]
         return gone
 
-    def _shrink(self) -> list[Resident]:
+    def trim(self) -> list[Resident]:
+        """Throw out what is too much and not busy, and return it."""
         gone: list[Resident] = []
         looks = _LOOKS
         while len(self._residents) > self._bound and looks:

@@ -355,6 +355,7 @@ class Orchestrator:
             if resident.machine is None and not resident.unwritten:
                 self._loaded.remove(resident.execution.execution_id)
         self._follow(effects)
+        self._driver.trim()
 
     def _moved(self, resident: Resident, turn: Turn) -> None:
         """Look at those whom a turn concerns besides its own execution."""
