@@ -5,6 +5,9 @@ queues of its broker: `drain` runs what waits, `advance` moves the clock, `requi
 `MemoryLaneStore` keeps the same promises as the Redis store (both pass one contract suite) inside
 one process; its clock may be a `FakeClock` that moves only when told.
 
+`run_workflow` runs a workflow in memory and in virtual time, `replay` a history of one against the
+code there is now.
+
 The names below are loaded when they are first used.
 """
 
@@ -21,25 +24,46 @@ if TYPE_CHECKING:
     from octoqueue.testing.memory_lanes import MemoryLaneStore as MemoryLaneStore
     from octoqueue.testing.report import DrainReport as DrainReport
     from octoqueue.testing.report import Ran as Ran
+    from octoqueue.testing.workflow_play import NEVER as NEVER
+    from octoqueue.testing.workflow_replay import Send as Send
+    from octoqueue.testing.workflow_replay import arun_workflow as arun_workflow
+    from octoqueue.testing.workflow_replay import replay as replay
+    from octoqueue.testing.workflow_replay import run_workflow as run_workflow
+    from octoqueue.testing.workflow_runs import Called as Called
+    from octoqueue.testing.workflow_runs import WorkflowRun as WorkflowRun
 
 __all__ = [
+    "NEVER",
+    "Called",
     "DrainReport",
     "Enqueued",
     "FakeClock",
     "LaneQueue",
     "MemoryLaneStore",
     "Ran",
+    "Send",
+    "WorkflowRun",
+    "arun_workflow",
     "in_memory",
+    "replay",
+    "run_workflow",
 ]
 
 _HOMES = {
+    "NEVER": "octoqueue.testing.workflow_play",
+    "Called": "octoqueue.testing.workflow_runs",
     "DrainReport": "octoqueue.testing.report",
     "Enqueued": "octoqueue.testing.enqueued",
     "FakeClock": "octoqueue.testing.fake_clock",
     "LaneQueue": "octoqueue.testing.lane_queue",
     "MemoryLaneStore": "octoqueue.testing.memory_lanes",
     "Ran": "octoqueue.testing.report",
+    "Send": "octoqueue.testing.workflow_replay",
+    "WorkflowRun": "octoqueue.testing.workflow_runs",
+    "arun_workflow": "octoqueue.testing.workflow_replay",
     "in_memory": "octoqueue.testing.lane_queue",
+    "replay": "octoqueue.testing.workflow_replay",
+    "run_workflow": "octoqueue.testing.workflow_replay",
 }
 
 

@@ -61,6 +61,19 @@ def signal_from_json(
     return Signal(_new_id(), SignalKind.SENT, name, kept, now_ms)
 
 
+def signal_of(
+    definition: Definition, name: str, value: object, *, workflow_id: str, now_ms: int
+) -> Signal:
+    """Return a signal with a Python value.
+
+    Raises:
+        SignalUnknown: the workflow declares its signals, and this is none of them.
+        SignalInvalid: the value is not of the declared type.
+    """
+    text = definition.signal_from(name, value, workflow_id=workflow_id)
+    return Signal(_new_id(), SignalKind.SENT, name, text, now_ms)
+
+
 def cancel_for(reason: str, *, now_ms: int) -> Signal:
     """Return the wish that an execution ends."""
     return Signal(_new_id(), SignalKind.CANCEL, "", plain_json(reason), now_ms)

@@ -50,13 +50,20 @@ PUBLIC = [
 """A name added here is a promise; a name removed here is a broken one."""
 
 PUBLIC_IN_TESTING = [
+    "Called",
     "DrainReport",
     "Enqueued",
     "FakeClock",
     "LaneQueue",
     "MemoryLaneStore",
+    "NEVER",
     "Ran",
+    "Send",
+    "WorkflowRun",
+    "arun_workflow",
     "in_memory",
+    "replay",
+    "run_workflow",
 ]
 """The same for `octoqueue.testing`, the test kit."""
 
