@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING
 from octoqueue.postgres.migrator import Migrator
 from octoqueue.postgres.outbox import Outbox
 from octoqueue.postgres.pool import PostgresPool
-from octoqueue.workflows.database import database_url, opened_database
+from octoqueue.workflows.database import (
+    database_url,
+    opened_database,
+    opened_workflow_store_of,
+)
 from octoqueue.workflows.postgres_tasks import PostgresTaskStore
 from octoqueue.workflows.postgres_workflows import PostgresWorkflowStore
 from workers.acceptance import Acceptance
@@ -59,10 +63,12 @@ async def opened_desk(
     settings: Settings, broker: LaneBroker, *, application_name: str
 ) -> AsyncGenerator[Desk]:
     """Lend what takes tasks in; raises as `opened_database` does."""
-    async with opened_database(settings, application_name=application_name) as pool:
+    async with (
+        opened_database(settings, application_name=application_name) as pool,
+        _workflows(settings, pool, application_name=application_name) as workflows,
+    ):
         tasks = PostgresTaskStore(pool)
         accept = Acceptance(pool, tasks, broker)
-        workflows = PostgresWorkflowStore(pool)
         try:
             yield Desk(
                 pool=pool,
@@ -72,7 +78,6 @@ async def opened_desk(
                 workflows=workflows,
             )
         finally:
-            await workflows.aclose()
             await accept.aclose()
             await tasks.aclose()
 
@@ -88,3 +93,20 @@ async def migrate_fully(settings: Settings) -> None:
     async with PostgresPool(url, application_name="octoqueue admin") as pool:
         for migration in await Migrator(pool).migrate():
             log.info("migration_applied", extra={"migration": migration.name})
+
+
+@asynccontextmanager
+async def _workflows(
+    settings: Settings, pool: PostgresPool, *, application_name: str
+) -> AsyncGenerator[WorkflowStore]:
+    """Lend the store of workflows: on the pool, or over the shards that are configured."""
+    if settings.workflows.shards:
+        opening = opened_workflow_store_of(settings, application_name=application_name)
+        async with opening as sharded:
+            yield sharded
+        return
+    store = PostgresWorkflowStore(pool)
+    try:
+        yield store
+    finally:
+        await store.aclose()

@@ -25,8 +25,10 @@ async def opened_workflows(settings: Settings) -> AsyncGenerator[WorkflowStore]:
     Raises:
         StoreUnavailable: no URL is configured, and no private PostgreSQL is running.
     """
-    url = settings.postgres.url or await _private_postgres(settings)
-    opening = opened_workflow_store(url, settings.postgres, application_name="octoqueue workflows")
+    url: str | None = None
+    if not settings.workflows.shards:
+        url = settings.postgres.url or await _private_postgres(settings)
+    opening = opened_workflow_store(settings, url=url, application_name="octoqueue workflows")
     async with opening as store:
         yield store
 

@@ -8,6 +8,7 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
+from octoqueue.cli import workflow_code as code
 from octoqueue.cli import workflow_steering as steering
 from octoqueue.cli.output import (
     ConfigOption,
@@ -189,9 +190,11 @@ def history(
         print_history(loaded, now_ms=SystemClock().now_ms())
 
 
+app.command(name="start", help=code.START_HELP)(code.start)
 app.command(name="signal", help=steering.SIGNAL_HELP)(steering.signal)
 app.command(name="cancel", help=steering.CANCEL_HELP)(steering.cancel)
 app.command(name="retry-from", help=steering.RETRY_HELP)(steering.retry_from)
+app.command(name="replay", help=code.REPLAY_HELP)(code.replay)
 
 
 async def _with_store(settings: Settings, act: Callable[[WorkflowStore], Awaitable[T]]) -> T:
