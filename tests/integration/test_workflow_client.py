@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
+import asyncpg
 import pytest
 
 import octoqueue
+from octoqueue.broker.lane_broker import LaneBroker
 from octoqueue.errors import (
     DeclarationError,
     InputInvalid,
@@ -32,9 +36,11 @@ from octoqueue.producer.workflow_client import WorkflowClient
 from octoqueue.routing.partitions import PartitionMap
 from octoqueue.settings.root import Settings
 from octoqueue.testing.memory_lanes import MemoryLaneStore
+from octoqueue.workflows.definitions import Registry
 from octoqueue.workflows.executions import WorkflowId, partition_of
 from octoqueue.workflows.letters import Nudge, letter_from, queue_of
 from octoqueue.workflows.states import Complexity, ExecutionStatus
+from tests.databases import fresh_database
 from tests.running import SHORTLY, WatchedStore, broker_on, gone, until
 from tests.workflow_world import PARTITIONS, memory_world, real_world
 
@@ -422,3 +428,84 @@ def test_a_declaration_says_what_is_wrong_with_it(quiet: WorkflowWorld) -> None:
 
             @octoqueue.workflow(registry=quiet.registry, **wrong)
             async def order(ctx: octoqueue.WorkflowContext) -> None: ...
+
+
+# ── on servers ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+async def configured(postgres_dsn: str, redis_url: str) -> AsyncGenerator[Settings]:
+    """A configuration of servers of this test's own."""
+    async with fresh_database(postgres_dsn) as dsn:
+        yield Settings.load(
+            environ={},
+            overrides={
+                "postgres.url": dsn,
+                "redis.url": redis_url,
+                "namespace": f"t{uuid4().hex[:8]}",
+            },
+        )
+
+
+async def test_a_client_is_opened_by_the_configuration_alone(configured: Settings) -> None:
+    registry, broker = Registry(), LaneBroker()
+
+    @octoqueue.workflow(registry=registry)
+    async def plain(ctx: octoqueue.WorkflowContext) -> None: ...
+
+    async with (
+        broker.connected(configured),
+        WorkflowClient.connected(configured, broker=broker) as client,
+    ):
+        started = await plain.start(id="first")
+        assert await WorkflowClient.here() is client
+        assert (await started.status()).status is ExecutionStatus.QUEUED
+        assert await broker.store().queues() == [
+            queue_of(partition_of(WorkflowId("first"), PartitionMap(10)))
+        ]
+
+
+async def test_shards_keep_workflows_together(postgres_dsn: str, configured: Settings) -> None:
+    registry, broker = Registry(), broker_on()
+
+    @octoqueue.workflow(registry=registry)
+    async def plain(ctx: octoqueue.WorkflowContext) -> None: ...
+
+    async with fresh_database(postgres_dsn) as one, fresh_database(postgres_dsn) as other:
+        settings = configured.model_copy(
+            update={"workflows": configured.workflows.model_copy(update={"shards": (one, other)})}
+        )
+        async with WorkflowClient.connected(settings, broker=broker):
+            started = [await plain.start(id=f"w-{number}") for number in range(10)]
+            for number, handle in enumerate(started):
+                assert (await handle.status()).workflow_id == f"w-{number}"
+            connection: Any = object()
+            with pytest.raises(DeclarationError, match="without shards"):
+                await plain.start_in(connection)
+
+
+async def test_a_start_in_a_transaction_is_there_if_that_commits(configured: Settings) -> None:
+    registry, broker = Registry(), broker_on()
+
+    @octoqueue.workflow(registry=registry)
+    async def order(ctx: octoqueue.WorkflowContext, number: int) -> int:
+        return number
+
+    async with WorkflowClient.connected(configured, broker=broker):
+        connection = await asyncpg.connect(configured.postgres.url)
+        try:
+            async with connection.transaction():
+                kept = await order.start_in(connection, 1, id="kept")
+                with pytest.raises(WorkflowUnknown):
+                    await kept.status()
+            with contextlib.suppress(LookupError):
+                async with connection.transaction():
+                    lost = await order.start_in(connection, 2, id="lost")
+                    raise LookupError
+            with pytest.raises(DeclarationError, match="open transaction"):
+                await order.start_in(connection, 3, id="other")
+        finally:
+            await connection.close()
+        assert (await kept.status()).input == b"1"
+        with pytest.raises(WorkflowUnknown):
+            await lost.status()
