@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import orjson
+import redis.asyncio
 
 from octoqueue.broker.lane_broker import LaneBroker
 from octoqueue.broker.sources import FactorySource
@@ -54,7 +55,7 @@ from tests.databases import fresh_database
 from tests.running import PATIENCE_SECONDS, running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.primitives.clock import Clock
@@ -78,6 +79,7 @@ class WorkflowWorld:
     options: OrchestratorOptions = OPTIONS
     registry: Registry = field(default_factory=Registry)
     clock: Clock = field(default_factory=SystemClock)
+    redis_url: str = ""
 
     # ── declaring ────────────────────────────────────────────────────────────────────────────────
 
@@ -188,6 +190,15 @@ class WorkflowWorld:
         if nudged:
             await nudge(self.lanes, execution, now_ms=self.clock.now_ms())
         return execution
+
+    async def start_many(self, definition: Definition, inputs: Sequence[object]) -> list[Execution]:
+        """Start workflows as fast as it goes."""
+        return await asyncio.gather(*(self.start(definition, each) for each in inputs))
+
+    async def flush(self) -> None:
+        """Let Redis lose its memory, whoever uses it."""
+        async with redis.asyncio.from_url(self.redis_url) as client:
+            await client.flushall()
 
     async def signal(
         self,
@@ -309,4 +320,6 @@ async def real_world(
         await stack.enter_async_context(broker.connected())
         lanes = await broker.another_store()
         stack.push_async_callback(lanes.aclose)
-        yield WorkflowWorld(store=store, lanes=lanes, broker=broker, options=options)
+        yield WorkflowWorld(
+            store=store, lanes=lanes, broker=broker, options=options, redis_url=redis_url
+        )

@@ -93,6 +93,10 @@ class Membership:
         """
         roster = await self.attend()
         mine = wanted(self._agent.agent_id, roster, partitions=self._partitions)
+        # An answer may have been lost: the store says that we hold what we know nothing of.
+        strange = {p: roster.holds[p].epoch for p in mine.release if p not in self.epochs}
+        if strange:
+            await self._store.release(self._agent.agent_id, strange)
         if mine.release:
             await self.give_up(mine.release)
         unknown = [each for each in mine.keep if each not in self.epochs]

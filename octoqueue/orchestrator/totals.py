@@ -38,7 +38,8 @@ class OrchestratorTotals:
     timers: int = 0
     """Timers that rang."""
     lost: int = 0
-    """Turns that were not written because their partition belongs to another orchestrator."""
+    """Turns that were not written, or whose effects were not sent, because their partition belongs
+    to another orchestrator by then."""
     taken: int = 0
     """Partitions taken."""
     reconciled: int = 0

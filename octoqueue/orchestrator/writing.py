@@ -226,6 +226,8 @@ class Writer:
         await insisted(self._attend, what="attendance", clock=self._clock)
         held = {each for each, epoch in epochs.items() if self._epochs.get(each) == epoch}
         kept = [entry for entry in group.entries if entry.turn.partition in held]
-        if len(kept) < len(group.entries):
-            log.warning("effects_left", extra={"turns": len(group.entries) - len(kept)})
+        left = len(group.entries) - len(kept)
+        if left:
+            self._totals.lost += left
+            log.warning("effects_left_to_others", extra={"turns": left})
         return Group(kept, group.done)

@@ -215,7 +215,7 @@ async def test_children_run_in_the_partition_of_their_parent_and_end_with_it(
 
     @world.workflow()
     async def parent(ctx: Context) -> int:
-        numbers = await ctx.gather(*(ctx.child(child, number) for number in range(5)))
+        numbers: list[int] = await ctx.gather(*(ctx.child(child, n) for n in range(5)))
         return sum(numbers)
 
     @world.workflow()
