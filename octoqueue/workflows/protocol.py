@@ -188,7 +188,7 @@ class WorkflowStore(Protocol):
     # ── for orchestrators: running ───────────────────────────────────────────────────────────────
 
     async def load(self, execution_ids: Sequence[ExecutionId]) -> list[Loaded]:
-        """Return executions with their journals, also of ended ones; unknown ones are left out."""
+        """Return executions with their journals, in the order given; unknown ones are left out."""
         ...
 
     async def write(

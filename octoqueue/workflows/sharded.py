@@ -135,7 +135,8 @@ class ShardedWorkflowStore:
         found = await self._each(
             dict.fromkeys(execution_ids), self._partition_of, lambda shard, mine: shard.load(mine)
         )
-        return list(chain(*found))
+        loaded = {each.execution.execution_id: each for each in chain(*found)}
+        return [loaded[each] for each in dict.fromkeys(execution_ids) if each in loaded]
 
     async def write(
         self, agent_id: AgentId, turns: Sequence[Turn], epochs: Mapping[int, int]

@@ -70,18 +70,20 @@ class Entry:
 
 def rounds_of(turns: Iterable[Turn]) -> list[list[Entry]]:
     """Return the entries of a write, round after round."""
-    rounds: list[dict[ExecutionId, Entry]] = [{}]
+    # A turn that names another partition is astray; it must not take the others along.
+    rounds: list[dict[tuple[ExecutionId, int], Entry]] = [{}]
     made: set[str] = set()
     for turn in turns:
         if made and not made.isdisjoint(_touched(turn)):
             rounds.append({})
             made = set()
         entries = rounds[-1]
-        entry = entries.get(turn.execution_id)
+        place = (turn.execution_id, turn.partition)
+        entry = entries.get(place)
         if entry is None:
             entry = Entry(turn.execution_id, turn.partition)
             entry.needs_begun = turn.status is None
-            entries[turn.execution_id] = entry
+            entries[place] = entry
         _add(entry, turn)
         for child in turn.children:
             made.update((child.execution_id, child.workflow_id))
