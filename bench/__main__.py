@@ -27,6 +27,7 @@ from bench.scenarios import (
     memory,
     network,
     priority,
+    workflow,
 )
 from bench.server import private_server
 
@@ -48,6 +49,7 @@ SCENARIOS: dict[str, Scenario] = {
         growth,
         network,
         http,
+        workflow,
     )
 }
 _PAGE_WIDTH = 160

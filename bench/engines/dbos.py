@@ -48,8 +48,9 @@ class DbosEngine:
         )
         return found
 
-    async def forget(self, prefix: str) -> None:
+    async def forget(self, prefix: str, count: int) -> None:
         """Let a new process not know of those that wait; the old one is killed."""
+        del count
         await self.kill()
         await self._tables.execute(
             "update dbos.workflow_status set status = 'CANCELLED' where workflow_uuid like $1",

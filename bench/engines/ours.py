@@ -57,11 +57,9 @@ class OurEngine:
         )
         return found
 
-    async def forget(self, prefix: str) -> None:
-        """End those that wait, by their signal; and begin anew, as DBOS must."""
-        await self.do("end", prefix=prefix)
-        await self.kill()
-        await self.start()
+    async def forget(self, prefix: str, count: int) -> None:
+        """End those that wait, by their signal."""
+        await self.do("end", count=count, prefix=prefix)
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of all three processes."""

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from bench.engines.processes import cpu_seconds
 from octoqueue.embedded.services import EmbeddedServices
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Engine(Protocol):
         """Return how many workflows have completed whose id begins so."""
         ...
 
-    async def forget(self, prefix: str) -> None:
+    async def forget(self, prefix: str, count: int) -> None:
         """End those that wait, so that they are no burden to what is measured next."""
         ...
 
@@ -68,7 +69,12 @@ class Database:
     """A PostgreSQL as users get it: every commit is on disk before it is answered."""
 
     url: str
+    pid: int
     facts: Mapping[str, str]
+
+    def cpu_seconds(self) -> float:
+        """Return what the server has spent."""
+        return cpu_seconds(self.pid)
 
     async def create(self, name: str) -> str:
         """Make an empty database; return its url."""
@@ -92,7 +98,9 @@ async def private_database() -> AsyncIterator[Database]:
     try:
         async with EmbeddedServices(place / "state") as services:
             url = await services.start_postgres()
-            yield Database(url, await _facts(url))
+            (pid,) = (each.pid for each in await services.status() if each.name == "postgres")
+            assert pid is not None
+            yield Database(url, pid, await _facts(url))
     finally:
         shutil.rmtree(place, ignore_errors=True)
 

@@ -48,6 +48,7 @@ _PATIENCE_SECONDS = 60.0
 _NS_IN_MS = 1e6
 
 _SPEED, _CPU = "steps/s", "engine CPU µs"
+_POSTGRES_CPU, _REDIS_CPU = "PostgreSQL CPU µs", "Redis CPU µs"
 _P50, _P95 = "overhead P50 ms", "overhead P95 ms"
 _FIRST = "first step P95 ms"
 _EACH, _WAITING = "KiB waiting", "MiB for 10,000"
@@ -79,7 +80,7 @@ def side_of(contender: Contender) -> Side:
             f"{contender.name} once", lambda: _once(engine, waits=contender.waits)
         )
         return {
-            **await drained(engine, contender.drains),
+            **await drained(bench, database, engine, contender.drains),
             **await paced(engine),
             **once,
         }
@@ -99,14 +100,18 @@ async def _once(engine: Engine, *, waits: int) -> AsyncIterator[Mapping[str, flo
     yield {**await waiting(engine, waits), **await recovered(engine)}
 
 
-async def drained(engine: Engine, count: int) -> Mapping[str, float]:
+async def drained(
+    bench: Bench, database: Database, engine: Engine, count: int
+) -> Mapping[str, float]:
     """Run so many workflows to their end."""
-    before = engine.cpu_seconds()
+    before = engine.cpu_seconds(), database.cpu_seconds(), await bench.server.usage()
     done = await engine.do("drain", count=count, prefix=f"drain-{time.monotonic_ns()}-")
-    steps = count * _STEPS
+    micro = 1e6 / (count * _STEPS)
     return {
-        _SPEED: steps / done["seconds"],
-        _CPU: (engine.cpu_seconds() - before) / steps * 1e6,
+        _SPEED: count * _STEPS / done["seconds"],
+        _CPU: (engine.cpu_seconds() - before[0]) * micro,
+        _POSTGRES_CPU: (database.cpu_seconds() - before[1]) * micro,
+        _REDIS_CPU: (await bench.server.usage() - before[2]).cpu_seconds * micro,
     }
 
 
@@ -133,7 +138,7 @@ async def waiting(engine: Engine, count: int) -> Mapping[str, float]:
     before = engine.resident_bytes()
     await engine.do("wait", count=count, prefix="wait-")
     each = (engine.resident_bytes() - before) / count
-    await engine.forget("wait-")
+    await engine.forget("wait-", count)
     return {_EACH: each / 2**10, _WAITING: each * 10_000 / 2**20}
 
 
@@ -170,6 +175,8 @@ SCENARIO = Scenario(
     figures=(
         Figure(_SPEED, better="more"),
         Figure(_CPU, better="less"),
+        Figure(_POSTGRES_CPU, better="less"),
+        Figure(_REDIS_CPU, better="less"),
         Figure(_P50, 1, better="less"),
         Figure(_P95, 1, better="less"),
         Figure(_FIRST, 1, better="less"),
