@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
-from octoqueue.workflows.values import resolved
+from octoqueue.workflows.values import resolved, why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,6 +68,7 @@ def returned_type(callee: object) -> Any:  # noqa: ANN401 - any type form there 
 def _returned_by(function: Callable[..., Any]) -> Any:  # noqa: ANN401
     written = getattr(function, "__annotations__", {}).get("return", Any)
     try:
-        return resolved(function, {"return": written})["return"]
+        found = resolved(function, {"return": written})["return"]
     except (NameError, TypeError, AttributeError, SyntaxError, KeyError):
         return Any  # imported for type checkers only: plain JSON, then
+    return Any if why_unusable(found) else found

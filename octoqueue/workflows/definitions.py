@@ -20,7 +20,7 @@ from octoqueue.errors import (
 )
 from octoqueue.primitives.lane import Lane
 from octoqueue.workflows.states import Complexity
-from octoqueue.workflows.values import NULL, decode, encode, resolved
+from octoqueue.workflows.values import NULL, decode, encode, resolved, why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -195,6 +195,8 @@ def define(
     if deadline is not None and deadline.total_seconds() <= 0:
         raise DeclarationError(f"{owner}: deadline is {deadline}, it must be longer than nothing")
     takes_input, input_type, output_type = _types_of(function, owner=owner)
+    for signal, type_ in (signals or {}).items():
+        _check_type(type_, f"signal {signal!r}", owner=owner)
     definition = Definition(
         name=named,
         version=version,
@@ -240,7 +242,15 @@ def _types_of(function: Callable[..., Any], *, owner: str) -> tuple[bool, Any, A
             f"{owner}: the types of its input and output are needed at run time: {error}; "
             "import them outside of TYPE_CHECKING"
         ) from None
+    for field, type_ in types.items():
+        _check_type(type_, field, owner=owner)
     return takes_input, types.get("input", Any), types.get("output", Any)
+
+
+def _check_type(type_: object, field: str, *, owner: str) -> None:
+    reason = why_unusable(type_)
+    if reason is not None:
+        raise DeclarationError(f"{owner}: the type of its {field} cannot be used: {reason}")
 
 
 def _place(function: Callable[..., Any]) -> str:

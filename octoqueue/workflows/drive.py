@@ -43,6 +43,7 @@ _USE_CTX = (
     "a workflow function used asyncio: use ctx.sleep instead of asyncio.sleep, ctx.gather instead "
     "of asyncio.gather and tasks, and do all other waiting in actors or in ctx.run"
 )
+_OWN_CTX = "a workflow function used the ctx of another execution; each has its own"
 _loops: Any = asyncio  # the pair of functions that event loops use to say that they run
 
 
@@ -365,8 +366,13 @@ class Drive:
             return
         self._next_input = None
         self._is_full = False
+        said = None
         if isinstance(error, RuntimeError) and _NO_LOOP in str(error):
-            misuse = WorkflowMisused(_USE_CTX)
+            said = _USE_CTX
+        elif isinstance(error, GeneratorExit):
+            said = _OWN_CTX
+        if said is not None:
+            misuse = WorkflowMisused(said)
             misuse.__cause__, error = error, misuse
         self._failure = error
         if not self._compensations:

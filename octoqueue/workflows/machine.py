@@ -10,15 +10,14 @@ value. There is no task, no loop and no clock in here.
 from __future__ import annotations
 
 from collections import deque
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from octoqueue.errors import InputTooLarge, SignalInvalid, SignalTimeout
+from octoqueue.workflows.continuing import next_execution
 from octoqueue.workflows.definitions import DEFINITIONS
 from octoqueue.workflows.drive import Drive
-from octoqueue.workflows.executions import NewExecution, new_execution_id
 from octoqueue.workflows.failures import error_json, failed_json
 from octoqueue.workflows.journal import Turn
 from octoqueue.workflows.limits import DEFAULT_LIMITS
@@ -38,14 +37,13 @@ if TYPE_CHECKING:
 
     from octoqueue.workflows.definitions import Definition, Registry
     from octoqueue.workflows.drive import Outcome
-    from octoqueue.workflows.executions import Execution
+    from octoqueue.workflows.executions import Execution, NewExecution
     from octoqueue.workflows.journal import Signal, SignalId, Step
     from octoqueue.workflows.limits import Limits
     from octoqueue.workflows.protocol import Loaded
     from octoqueue.workflows.waits import SignalWait, StepFunction
 
 _SHOWN_CHARACTERS = 200
-_MILLISECOND = timedelta(milliseconds=1)
 _ENDED_ELSEWHERE = frozenset({StepKind.CALL, StepKind.RUN})
 
 
@@ -113,7 +111,11 @@ class Machine:
         drive = self._drive
         drive.starts_at_ms = now_ms
         if journal:
-            self._follow(journal, now_ms=now_ms, may_end_early=True)
+            try:
+                self._follow(journal, now_ms=now_ms, may_end_early=True)
+            except BaseException:
+                drive.close()
+                raise
             drive.ledger.leave()
             drive.now_ms = max(drive.now_ms, now_ms)
         else:
@@ -131,9 +133,13 @@ class Machine:
         drive = self._drive
         started_at = loaded.execution.started_at or loaded.execution.created_at
         now_ms = round(started_at.timestamp() * 1000)
-        self._follow(loaded.steps, now_ms=now_ms, may_end_early=False)
-        self._compare_end(loaded.execution)
-        drive.ledger.close()
+        try:
+            self._follow(loaded.steps, now_ms=now_ms, may_end_early=False)
+            self._compare_end(loaded.execution)
+            drive.ledger.close()
+        except BaseException:
+            drive.close()
+            raise
         drive.prompt = None
         self._taken.clear()
 
@@ -324,28 +330,10 @@ class Machine:
     def _next(self, text: bytes) -> NewExecution:
         """Return the execution this one goes on as: of the newest version there is."""
         drive = self._drive
-        execution, definition = drive.execution, drive.definition
+        definition = drive.definition
         if definition.name in self._registry.names():
             definition = self._registry.get(definition.name)
-        deadline_at_ms = execution.deadline_at_ms
-        if deadline_at_ms is not None:
-            created_ms = round(execution.created_at.timestamp() * 1000)
-            deadline_at_ms = drive.now_ms + max(0, deadline_at_ms - created_ms)
-        return NewExecution(
-            workflow_id=execution.workflow_id,
-            execution_id=new_execution_id(execution.workflow_id),
-            partition=execution.partition,
-            name=definition.name,
-            version=definition.version,
-            input=text,
-            lane=execution.lane,
-            tenant=execution.tenant,
-            complexity=execution.complexity,
-            signals=None if definition.signals is None else tuple(definition.signals),
-            deadline_at_ms=deadline_at_ms,
-            parent=execution.parent,
-            run=execution.run + 1,
-        )
+        return next_execution(drive.execution, definition, text, now_ms=drive.now_ms)
 
     # ── replaying ────────────────────────────────────────────────────────────────────────────────
 

@@ -80,6 +80,17 @@ def plain_json(value: object) -> bytes:
     return text
 
 
+def why_unusable(type_: Any) -> str | None:  # noqa: ANN401 - any type form there is
+    """Return why values of a type cannot be written and read; None when they can."""
+    if _kinds_of(type_) is not None:
+        return None
+    try:
+        _adapter(type_)
+    except Exception as error:  # noqa: BLE001 - whatever pydantic or the type itself raises
+        return str(error).partition("\n")[0]
+    return None
+
+
 def name_of(type_: Any) -> str:  # noqa: ANN401 - any type form there is
     """Return how a type is called."""
     return getattr(type_, "__name__", None) or str(type_)
