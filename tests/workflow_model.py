@@ -174,6 +174,8 @@ class Grower:
 
     choose: Callable[[int], int]
     """Returns a number from 0 to below the given one."""
+    longest_ms: int = A_DAY_MS
+    """The longest sleep."""
     signals: int = 0
 
     def program(self, *, depth: int = 3) -> Node:
@@ -219,7 +221,7 @@ class Grower:
 
     def _plain(self, word: str, number: int) -> Node:
         if word == "sleep":
-            return ["sleep", (0, 1, 40, 3_000, A_DAY_MS)[number % 5]]
+            return ["sleep", (0, 1, 40, 3_000, self.longest_ms)[number % 5]]
         if word == "map":
             return ["map", list(range(self.choose(5))), 1 + self.choose(3)]
         if word == "patched":

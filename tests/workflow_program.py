@@ -92,6 +92,8 @@ class Interpreter:
     note: Callable[[str], None]
     child: Callable[[], Any]
     """The workflow that children are executions of."""
+    runs_async: bool = False
+    """Whether the functions that are run are coroutine functions."""
 
     async def carry_out(self, ctx: Context, input_: dict[str, Any]) -> int:
         """The workflow function."""
@@ -135,7 +137,8 @@ class Interpreter:
                 return await ctx.call(self.actors.fail, number)
             case ["run" | "run_fail" as word, number]:
                 where = f"{ctx.execution_id} {word} {seed} {number}"
-                return await ctx.run(self.run, word, seed, number, where)
+                function: Any = self.arun if self.runs_async else self.run
+                return await ctx.run(function, word, seed, number, where, name="run")
             case ["sleep", milliseconds]:
                 await ctx.sleep(milliseconds * MILLISECOND)
             case ["signal", name, milliseconds]:
@@ -172,6 +175,10 @@ class Interpreter:
         if word == "run_fail":
             raise ValueError(number)
         return mixed(seed, number)
+
+    async def arun(self, word: str, seed: int, number: int, where: str) -> int:
+        """A coroutine function run by the orchestrator."""
+        return self.run(word, seed, number, where)
 
 
 def _sum(numbers: Sequence[int]) -> int:
