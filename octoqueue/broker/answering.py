@@ -40,6 +40,15 @@ class AnsweringBroker(AdministeredBroker):
             raise refusal_of(duplicates, group)
         return duplicates
 
+    async def hand_in(self, group: Sequence[Enqueue]) -> None:
+        """Enqueue envelopes, all or none: now, also inside an actor, and no middleware is asked.
+
+        Raises:
+            LaneFull: there is no room; nothing was stored.
+            StoreUnavailable: whether they were stored is unknown.
+        """
+        await self._send(group)
+
     def _handles(
         self,
         messages: Sequence[Message[Any]],

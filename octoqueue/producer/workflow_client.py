@@ -26,12 +26,13 @@ from octoqueue.errors import (
     InvalidMessage,
     LaneFull,
     OctoqueueError,
+    StoreError,
     WorkflowNotDeclared,
 )
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.primitives.ids import new_message_id, text_from_id
 from octoqueue.primitives.lane import lane_from
-from octoqueue.producer.nudging import nudge
+from octoqueue.producer.nudging import letter_about
 from octoqueue.routing.partitions import PartitionMap
 from octoqueue.settings.root import Settings
 from octoqueue.workflows.definitions import DEFINITIONS
@@ -245,7 +246,12 @@ class WorkflowClient:
         return execution
 
     async def _nudge(self, execution: Execution) -> OctoqueueError | None:
-        return await nudge(await self.lanes(), execution, now_ms=self.clock.now_ms())
+        """Send a letter with all else that is sent in this tick; return why it was not sent."""
+        try:
+            await self._broker.hand_in((letter_about(execution, now_ms=self.clock.now_ms()),))
+        except (StoreError, LaneFull) as error:
+            return error
+        return None
 
     # ── checking ─────────────────────────────────────────────────────────────────────────────────
 
