@@ -23,7 +23,7 @@ from octoqueue.cli.output import (
     run_async,
 )
 from octoqueue.cli.reading import with_redis
-from octoqueue.cli.workflow_desk import opened_workflows
+from octoqueue.cli.workflow_desk import fleet_modules, opened_workflows
 from octoqueue.cli.workflow_steering import json_text
 from octoqueue.cli.workflow_views import say
 from octoqueue.errors import HistoryUnreadable, ModuleUnusable, WorkflowChanged
@@ -104,7 +104,7 @@ def start(
     )
     with failures(as_json=as_json):
         settings = Settings.load(config)
-        import_modules(modules or _fleet_modules(settings, name))
+        import_modules(modules or _modules_for(settings, name))
         started = run_async(_start(settings, wish))
     execution = started.execution
     if as_json:
@@ -202,16 +202,16 @@ async def _start(settings: Settings, wish: _Wish) -> Started:
         return await client.start(definition, value, wish.options)
 
 
-def _fleet_modules(settings: Settings, name: str) -> Sequence[str]:
+def _modules_for(settings: Settings, name: str) -> Sequence[str]:
     """Return the modules of the configured fleets.
 
     Raises:
         ModuleUnusable: there are none.
     """
-    found = {module: None for fleet in settings.fleets.values() for module in fleet.modules}
+    found = fleet_modules(settings)
     if not found:
         raise ModuleUnusable(
             f"workflow {name!r}",
             "is declared by no fleet of the configuration: name its module with --module",
         )
-    return list(found)
+    return found

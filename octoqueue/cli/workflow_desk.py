@@ -46,6 +46,12 @@ async def nudged(settings: Settings, execution: Execution) -> str | None:
     return None if why_not is None else str(why_not)
 
 
+def fleet_modules(settings: Settings) -> list[str]:
+    """Return the modules of the configured fleets, each once."""
+    found = {module: None for fleet in settings.fleets.values() for module in fleet.modules}
+    return list(found)
+
+
 async def _private_postgres(settings: Settings) -> str:
     for status in await EmbeddedServices(state_dir_of(settings)).status():
         if status.name == "postgres" and status.readiness is Readiness.READY and status.url:

@@ -8,8 +8,10 @@ from octoqueue.cli.moments import local
 from octoqueue.cli.output import print_table
 from octoqueue.cli.reading import age_from
 from octoqueue.cli.workflow_views import say
+from octoqueue.errors import Cancelled
 from octoqueue.workflows.executions import Execution
 from octoqueue.workflows.protocol import Loaded
+from octoqueue.workflows.states import ExecutionStatus
 from octoqueue.workflows.timeline import GATHER, Line, failure_text, timeline_of
 
 _INDENT: Final = "  "
@@ -52,6 +54,8 @@ def print_history(loaded: Loaded, *, now_ms: int) -> None:
 
 def _ending(execution: Execution) -> str:
     failure = failure_text(execution.error)
+    if execution.status is ExecutionStatus.CANCELLED:
+        failure = failure.removeprefix(f"{Cancelled.__name__}").removeprefix(": ")
     return f"{execution.status.value}: {failure}" if failure else execution.status.value
 
 

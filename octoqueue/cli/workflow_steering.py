@@ -6,7 +6,8 @@ cannot be sent, the orchestrator finds the row by itself within seconds, and tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import orjson
@@ -21,8 +22,9 @@ from octoqueue.cli.output import (
     print_json,
     run_async,
 )
-from octoqueue.cli.workflow_desk import nudged, opened_workflows
+from octoqueue.cli.workflow_desk import fleet_modules, nudged, opened_workflows
 from octoqueue.cli.workflow_views import say
+from octoqueue.errors import ModuleUnusable
 from octoqueue.primitives.body_json import json_from
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.settings.root import Settings
@@ -38,8 +40,9 @@ Send a signal with a value to the newest execution of a workflow.
     octoqueue workflows signal order-17 approve true
     octoqueue workflows signal order-17 approve '{"by": "ada", "limit": 500}'
 
-The value is JSON. With --module it is checked against the type that the code declares; without, \
-the orchestrator refuses a wrong one. A workflow that declares its signals refuses all others; one \
+The value is JSON, and is checked against the type that the code declares: the modules named are \
+imported, without --module those of the configured fleets. Where there is none of them here, the \
+orchestrator refuses a wrong value. A workflow that declares its signals refuses all others; one \
 that does not keeps any until it asks for it. 'octoqueue workflows show' says what it waits for.
 """
 CANCEL_HELP: Final = """
@@ -88,7 +91,7 @@ def signal(
 
     with failures(as_json=as_json):
         settings = Settings.load(config)
-        import_modules(modules or ())
+        _import(modules, settings)
 
         def make(execution: Execution) -> Signal:
             return signal_from_json(
@@ -157,6 +160,19 @@ def json_text(context: typer.Context, what: str, text: str) -> bytes:
         raise typer.BadParameter(
             f"{what} is no JSON: {error}; text is JSON with its quotes: '\"yes\"'", ctx=context
         ) from None
+
+
+def _import(modules: Sequence[str] | None, settings: Settings) -> None:
+    """Import what declares the workflow.
+
+    Raises:
+        ModuleUnusable: a module that was named cannot be imported.
+    """
+    if modules:
+        import_modules(modules)
+        return
+    with suppress(ModuleUnusable):  # whoever looks after workflows need not have their code
+        import_modules(fleet_modules(settings))
 
 
 async def _send(

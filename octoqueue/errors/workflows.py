@@ -151,7 +151,7 @@ class HistoryUnreadable(WorkflowError):
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(
-            f"this is no exported history: {field} {reason}; "
+            f"this is no exported history: {'it' if field == 'history' else field} {reason}; "
             "'octoqueue workflows history ID --output FILE' writes one"
         )
         self.field = field

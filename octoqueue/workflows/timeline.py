@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 GATHER: Final = "gather"
 """What stands where a kind of step would, for a line that is none."""
 _EXCERPT_CHARACTERS: Final = 60
+_RANKS: Final = {"patch": 1, "stop": 2, "compensate": 3}
+"""How keys begin that are no places in the program, in the order in which they are shown."""
 _GRAVEST: Final = (
     StepStatus.PENDING,
     StepStatus.FAILED,
@@ -143,7 +145,7 @@ def _line(step: Step) -> Line:
         began_at_ms=step.began_at_ms,
         ended_at_ms=step.ended_at_ms,
         attempts=step.attempts,
-        note=note or excerpt(step.output),
+        note=note or excerpt(step.input if step.kind is StepKind.CANCEL else step.output),
     )
 
 
@@ -175,17 +177,23 @@ def _gathers(steps: Sequence[Step]) -> Iterable[Line]:
 def _above(key: str) -> list[str]:
     """Return the keys of the gathers a step is in: of `3.0.1.4.2` these are `3` and `3.0.1`."""
     parts = key.split(".")
+    if not all(map(_is_counter, parts)):  # stop.1, compensate.2, patch.name: in no gather
+        return []
     return [".".join(parts[:end]) for end in range(1, len(parts) - 1, 2)]
+
+
+def _is_counter(part: str) -> bool:
+    return part.isdecimal() and part.isascii()
 
 
 def _branch(key: str, *, of: str) -> str:
     return key.removeprefix(f"{of}.").partition(".")[0]
 
 
-def _place(key: str) -> list[tuple[bool, int, str]]:
+def _place(key: str) -> list[tuple[int, int, str]]:
     """Return what sorts keys: by number, each counter for itself; words behind numbers."""
     return [
-        (False, int(part), "") if part.isdecimal() and part.isascii() else (True, 0, part)
+        (0, int(part), "") if _is_counter(part) else (_RANKS.get(part, len(_RANKS)), 0, part)
         for part in key.split(".")
     ]
 

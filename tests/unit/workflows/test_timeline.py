@@ -145,6 +145,18 @@ def test_a_key_of_another_form_is_shown_as_it_is(key: str) -> None:
     assert key in {line.key for line in lines(step(key))}
 
 
+def test_what_stopped_it_stands_behind_the_program_and_before_what_was_undone() -> None:
+    told = lines(
+        step("compensate.1"),
+        step("stop.1", StepKind.CANCEL, name="cancel", input=b'"too dear"'),
+        step("patch.v1.2.3", StepKind.PATCH),
+        step("12"),
+    )
+    assert [line.key for line in told] == ["12", "patch.v1.2.3", "stop.1", "compensate.1"]
+    assert {line.depth for line in told} == {0}
+    assert told[2].note == '"too dear"'
+
+
 # ── what a line says ─────────────────────────────────────────────────────────────────────────────
 
 
