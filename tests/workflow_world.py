@@ -80,6 +80,7 @@ class WorkflowWorld:
     registry: Registry = field(default_factory=Registry)
     clock: Clock = field(default_factory=SystemClock)
     redis_url: str = ""
+    dsn: str = ""
 
     # ── declaring ────────────────────────────────────────────────────────────────────────────────
 
@@ -321,5 +322,10 @@ async def real_world(
         lanes = await broker.another_store()
         stack.push_async_callback(lanes.aclose)
         yield WorkflowWorld(
-            store=store, lanes=lanes, broker=broker, options=options, redis_url=redis_url
+            store=store,
+            lanes=lanes,
+            broker=broker,
+            options=options,
+            redis_url=redis_url,
+            dsn=dsn,
         )

@@ -12,7 +12,8 @@ executions every few seconds, and for steps that are older than a minute once a 
 
 A message that is sent again while the first one waits or runs changes nothing: they have the same
 unique key. One whose step has ended already would run for nothing; its letter may still wait. So
-messages are sent again only after the queue of letters has been seen empty, or after ten seconds.
+only steps are sent again that were pending before and after the queue of letters was seen empty, or
+ten seconds had passed.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from octoqueue.workflows.executions import Execution, ExecutionId
     from octoqueue.workflows.journal import Step
     from octoqueue.workflows.protocol import WorkflowStore
+
+    PendingCalls = dict[tuple[ExecutionId, str], tuple[Execution, Step]]
 
 log = logging.getLogger(__name__)
 
@@ -242,21 +245,34 @@ class Reconciler:
 
     async def _resend(self, partition: int, *, began_before_ms: int | None) -> None:
         """Send the messages of pending steps again, unless what ends them has arrived."""
+        seen = await self._pending(partition, began_before_ms)
+        if not seen:
+            return
+        await self._letters_are_in(partition)
+        calls = [
+            (execution, step)
+            for (execution_id, key), (execution, step) in (
+                await self._pending(partition, began_before_ms)
+            ).items()
+            if (execution_id, key) in seen and self._is_pending(execution_id, key)
+        ]
+        for start in range(0, len(calls), PAGE):
+            await self._send(partition, calls[start : start + PAGE])
+
+    async def _pending(self, partition: int, began_before_ms: int | None) -> PendingCalls:
+        """Return the calls of a partition that are pending in the store."""
+        found: PendingCalls = {}
         after: tuple[ExecutionId, str] | None = None
         while partition in self._epochs:
             page = await self._store.pending_calls(partition, after=after, limit=PAGE)
-            calls = [
-                (execution, step)
-                for execution, step in page
-                if step.kind is StepKind.CALL
-                and (began_before_ms is None or step.began_at_ms < began_before_ms)
-            ]
-            if calls:
-                await self._letters_are_in(partition)
-                await self._send(partition, calls)
+            for execution, step in page:
+                is_old = began_before_ms is None or step.began_at_ms < began_before_ms
+                if step.kind is StepKind.CALL and is_old:
+                    found[execution.execution_id, step.key] = execution, step
             if len(page) < PAGE:
-                return
+                break
             after = page[-1][0].execution_id, page[-1][1].key
+        return found
 
     async def _letters_are_in(self, partition: int) -> None:
         """Return when every letter there was has been taken in, or after a while."""
