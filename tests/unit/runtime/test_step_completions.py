@@ -14,6 +14,7 @@ import octoqueue
 from octoqueue.broker.lane_broker import LaneBroker
 from octoqueue.broker.options import Defaults
 from octoqueue.errors import PoisonMessage
+from octoqueue.lanes.answers import CancelOutcome
 from octoqueue.lanes.options import LaneOptions
 from octoqueue.primitives.envelope import pack_header, unpack_header
 from octoqueue.primitives.messages import Enqueue, SessionId
@@ -291,3 +292,23 @@ async def test_a_step_sent_again_while_it_runs_is_left_out(broker: LaneBroker) -
         await completions(broker)
         await asyncio.sleep(0)
     assert runs == [1]
+
+
+async def test_a_step_whose_waiting_message_was_cancelled_runs_when_it_is_sent_again(
+    broker: LaneBroker,
+) -> None:
+    @octoqueue.actor(broker=broker)
+    async def work() -> int:
+        return 1
+
+    execution = an_execution()
+    step = await send_step(broker, execution, work)
+    store = await broker.opened_store()
+    assert step.message_id is not None
+    assert await store.cancel(step.message_id, "by hand") is CancelOutcome.REMOVED
+    assert await no_completion(broker)
+    again = sent(broker, execution, step, now_ms=await store.now_ms())
+    assert await store.enqueue([[again]]) == [None]
+    async with running(broker):
+        (told,) = await completions(broker)
+    assert told.value == 1
