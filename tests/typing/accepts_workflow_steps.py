@@ -38,6 +38,12 @@ async def embed(texts: list[str]) -> list[float]:
     return [float(len(text)) for text in texts]
 
 
+@octoqueue.workflow
+async def inner(ctx: Context, number: int) -> str:
+    """A child."""
+    return str(number)
+
+
 def read(path: str) -> bytes:
     """What `run` runs."""
     return path.encode()
@@ -65,6 +71,7 @@ async def steps(ctx: Context, goal: str) -> None:
     assert_type(anything, Any)
     assert_type(await ctx.run(read, "a"), bytes)
     assert_type(await ctx.run(fetch, "a"), str)
+    assert_type(await ctx.child(inner, 4, id="mine"), str)
     wait: Wait[None] = ctx.sleep(timedelta(hours=1))
     await wait
     ctx.on_failure(count, [])
