@@ -308,7 +308,7 @@ $$;
 create function octoqueue_make_workflow_months_v1(first date, months integer) returns integer
 language plpgsql volatile
 set search_path from current
-set lock_timeout = '2s'
+set lock_timeout = '500ms'
 as $$
 declare
   parent text;
@@ -345,7 +345,7 @@ $$;
 create function octoqueue_drop_workflow_month_v1(month date) returns void
 language plpgsql volatile
 set search_path from current
-set lock_timeout = '2s'
+set lock_timeout = '500ms'
 as $$
 declare
   parent text;

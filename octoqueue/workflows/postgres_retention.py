@@ -8,6 +8,7 @@ The weakness: one call deletes at most ten thousand executions of months that st
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from octoqueue.errors import StoreConflict
@@ -33,7 +34,8 @@ class PostgresRetention:
 
     async def prune(self, *, ended_before: datetime, now: datetime) -> int:
         """Forget executions that ended before that; return how many."""
-        await self._pool.fetch(self._sql["make_months"], now, MONTHS_AHEAD)
+        with suppress(StoreConflict):  # somebody is in the way; there are months enough
+            await self._pool.fetch(self._sql["make_months"], now, MONTHS_AHEAD)
         forgotten = await self._drop_months(ended_before)
         for _ in range(_BATCHES):
             statement = self._sql["delete_ended_executions"]

@@ -229,7 +229,7 @@ $$;
 create function octoqueue_make_workflow_months_v1(first date, months integer) returns integer
 language plpgsql volatile
 set search_path from current
-set lock_timeout = '2s'
+set lock_timeout = '500ms'
 as $$
 declare
   parent text;
@@ -264,11 +264,12 @@ begin
 end
 $$;
 
--- Drops the divisions of a month; gives up when somebody is in the way for two seconds.
+-- Drops the divisions of a month. Who waits for a lock on a whole table makes all others wait, too: it
+-- gives up when somebody is in the way for half a second.
 create function octoqueue_drop_workflow_month_v1(month date) returns void
 language plpgsql volatile
 set search_path from current
-set lock_timeout = '2s'
+set lock_timeout = '500ms'
 as $$
 declare
   parent text;
