@@ -36,11 +36,13 @@ from workers.arms.judge import review
 from workers.arms.planner import make_plan
 from workers.arms.retriever import look_up
 from workers.forms import Check, Result
-from workers.orchestrator.agent import AGENT, Goal
+from workers.orchestrator.agent import Goal, agent
 from workers.resources import LIBRARY, MODEL, TASKS
 
 if TYPE_CHECKING:
     from octoqueue.workflows.journal import Turn
+
+AGENT = agent.definition
 
 Answers = Mapping[str, Callable[..., Any]]
 

@@ -1,44 +1,49 @@
-"""`Acceptance`: a task's row and its first message, both or neither; those of one tick together.
+"""`Acceptance`: a task's row and its workflow, both or neither; those of one tick together.
 
-    room in the lane? ─► row + outbox row, one transaction ─► message sent at once ─► accepted
-      429, 503: nothing      503: nothing is known              │ full: both taken back, 429
-      is written             to be accepted                     └ Redis gone: the relay sends it
+    room in the lane? ─► row + execution, one transaction ─► nudge at once ─► accepted
+      429, 503: nothing    503: nothing is known              │ full: both taken back, 429
+      is written           to be accepted                     └ Redis gone: the orchestrator looks
 
-How full the lanes are is asked when they may be half full or nobody has asked for half a second; a
-Redis that goes in between is noticed by the first message that cannot be sent.
+A lane has room while fewer tasks than its bound wait to be started. That is asked of PostgreSQL
+when the lanes may be half full or nobody has asked for half a second, and Redis is asked whether it
+answers, because without it nothing would run; a Redis that goes in between is noticed by the first
+nudge that cannot be sent.
 
 Once the transaction has committed the task is accepted, whatever happens to Redis or to this
-process, with one exception: when the lane filled up in the meantime, task and message are taken
-back in one transaction, and only a caller whose message was still there to be taken is told no.
-So a caller who is told no, or 503 because Redis is gone, has no task that runs later.
+process, with one exception: when the orchestrator's lane is full, row and execution are taken back
+in one transaction, and only a caller whose execution was not begun yet is told no. So a caller who
+is told no, or 503 because Redis is gone, has no task that runs later.
 
-Both rows are one statement (`accept_tasks`): a transaction in one round trip, where a block with
-`octoqueue.enqueue_in` takes four. The message is sent right after the commit, not by a relay,
-because that is faster; the outbox row is for what dies in between, and `primitives/once.py` makes
-both sendings one message. The row is deleted behind the caller's back.
-
-The weakness: whether a commit that got no answer took effect is unknown. Its caller is told 503,
-which means "not known to be accepted", and a task that was committed runs.
+The weaknesses: whether a commit that got no answer took effect is unknown. Its caller is told 503,
+which means "not known to be accepted", and a task that was committed runs. And several edges that
+look at the same time may together let in somewhat more than a bound allows.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import octoqueue
+import orjson
+
 from octoqueue.errors import LaneFull, StoreError
 from octoqueue.postgres.grouping import Grouped
-from octoqueue.postgres.outbox import Outbox
 from octoqueue.primitives.clock import SystemClock
-from octoqueue.primitives.ids import MessageId, id_from_text
-from octoqueue.primitives.once import SEND_WITHIN, Once
-from octoqueue.workflows.tasks import new_task_id
-from workers.intake import ACTOR, QUEUE, planner_message
+from octoqueue.workflows.executions import (
+    ExecutionId,
+    NewExecution,
+    WorkflowId,
+    message_id_of,
+    new_execution_id,
+    partition_of,
+)
+from octoqueue.workflows.letters import nudge_message, queue_of
+from octoqueue.workflows.states import Complexity
+from octoqueue.workflows.tasks import TaskId
+from workers.intake import QUEUE, WORKFLOW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,191 +52,168 @@ if TYPE_CHECKING:
     from octoqueue.postgres.pool import PostgresPool
     from octoqueue.primitives.lane import Lane
     from octoqueue.primitives.messages import Enqueue
+    from octoqueue.routing.partitions import PartitionMap
     from octoqueue.workflows.postgres_tasks import PostgresTaskStore
-    from octoqueue.workflows.tasks import NewTask, TaskId
+    from octoqueue.workflows.postgres_workflows import PostgresWorkflowStore
+    from octoqueue.workflows.tasks import NewTask
 
 log = logging.getLogger(__name__)
 
-HEAD_START: Final = timedelta(seconds=5)
-"""How long the relays leave a new row to us."""
-_SEND_SECONDS: Final = 1.0
-"""How long a caller waits for a message to be sent that a relay would send anyway."""
-_TIDY_SECONDS: Final = 0.1
-"""How long rows of what was sent stay, so that one statement deletes many."""
-_CLOCK_SECONDS: Final = 2.0
-"""How old a reading of the store's clock may be; far less than `SEND_WITHIN`."""
+_NUDGE_SECONDS: Final = 1.0
+"""How long a caller waits for a nudge to be sent, without which its task begins a little later."""
 _DEPTHS_SECONDS: Final = 0.5
-"""How old a reading of the lanes' depths may be where it shows plenty of room."""
-_MILLISECOND: Final = timedelta(milliseconds=1)
+"""How old a look at the lanes, and at Redis, may be where there is plenty of room."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    task: NewTask
+    complexity: Complexity | None
 
 
 class Acceptance:
-    """Accepts tasks, and puts back those that lost their message; for one event loop."""
+    """Accepts tasks; for one event loop."""
 
-    def __init__(self, pool: PostgresPool, tasks: PostgresTaskStore, broker: LaneBroker) -> None:
+    def __init__(
+        self,
+        pool: PostgresPool,
+        tasks: PostgresTaskStore,
+        workflows: PostgresWorkflowStore,
+        broker: LaneBroker,
+        *,
+        partitions: PartitionMap,
+    ) -> None:
         self._pool = pool
         self._tasks = tasks
+        self._workflows = workflows
         self._broker = broker
-        self._outbox = Outbox(pool)
+        self._partitions = partitions
         self._accept = Grouped(self._accept_many, key=_id_of, max_under_way=4)
-        self._sent: list[MessageId] = []
-        self._settled: list[MessageId] = []
-        self._tidying: asyncio.Task[None] | None = None
-        self._hurry = asyncio.Event()
         self._clock = SystemClock()
-        self._read_clock = (-math.inf, 0)
-        """When the store's clock was read, and what it showed."""
-        self._read_depths: tuple[float, dict[Lane, int]] = (-math.inf, {})
-        """When the lanes were looked at, and how full they must be since."""
+        self._seen: tuple[float, dict[Lane, int]] = (-math.inf, {})
+        """When the lanes were looked at, and how many tasks must wait in them since."""
 
     async def aclose(self) -> None:
-        """Answer what is under way and delete the rows of what was sent. Idempotent."""
+        """Answer what is under way. Idempotent."""
         await self._accept.aclose()
-        self._hurry.set()
-        if self._tidying is not None:
-            await asyncio.wait([self._tidying])
 
-    async def __call__(self, task: NewTask) -> None:
-        """Return when the task and its first message are there to stay.
+    async def __call__(self, task: NewTask, *, complexity: Complexity | None = None) -> None:
+        """Return when the task and its workflow are there to stay.
 
         Raises:
             LaneFull: neither is.
             StoreUnavailable: nothing is known to be accepted.
         """
-        refusal = await self._accept(task)
+        refusal = await self._accept(_Wanted(task, complexity))
         if refusal is not None:
             raise refusal
 
-    async def put_back(self, *, unsent_for: timedelta, limit: int) -> int:
-        """Write new messages for queued tasks that must have lost theirs; return how many."""
-        async with self._pool.transaction(purpose="put_back_tasks") as connection:
-            lost = await self._tasks.put_back_in(connection, unsent_for=unsent_for, limit=limit)
-            messages = [planner_message(task, message_id=new_task_id()) for task in lost]
-            await octoqueue.enqueue_in(connection, *messages, broker=self._broker)
-        return len(lost)
-
-    async def _accept_many(self, tasks: Sequence[NewTask]) -> Sequence[LaneFull | None]:
-        not_after_ms = await self._not_after_ms()
+    async def _accept_many(self, wanted: Sequence[_Wanted]) -> Sequence[LaneFull | None]:
+        tasks = [each.task for each in wanted]
         refusals = self._without_room(tasks, await self._depths(tasks))
-        wanted = [task for task in tasks if task.task_id not in refusals]
-        if wanted:
-            messages = [self._message(task) for task in wanted]
-            await self._tasks.accept(
-                wanted, messages, actor=ACTOR, queue=QUEUE, head_start=HEAD_START
-            )
+        fitting = [each for each in wanted if each.task.task_id not in refusals]
+        if fitting:
+            news = [self._execution(each) for each in fitting]
+            async with self._pool.transaction(purpose="accept_tasks") as connection:
+                await self._tasks.add_in(connection, [each.task for each in fitting])
+                await self._workflows.start_in(connection, news)
             # They are committed, and so accepted unless they are taken back.
-            refusals |= await self._send(wanted, messages, not_after_ms=not_after_ms)
+            refusals |= await self._nudge(news)
         return [refusals.get(task.task_id) for task in tasks]
 
-    async def _not_after_ms(self) -> int:
-        """Return until when the store takes what is committed now; somewhat too soon is safe."""
-        read_at, now_ms = self._read_clock
-        if self._clock.monotonic() - read_at > _CLOCK_SECONDS:
-            read_at, now_ms = self._clock.monotonic(), await self._broker.store().now_ms()
-            self._read_clock = read_at, now_ms
-        return now_ms + SEND_WITHIN // _MILLISECOND
-
     async def _depths(self, tasks: Sequence[NewTask]) -> dict[Lane, int]:
-        """Return how full the lanes are; not quite, as long as there is plenty of room.
+        """Return how many tasks wait; not quite, as long as there is plenty of room.
 
-        Counted on from a reading: what has run since is left out, what others have sent is missed.
+        Counted on from a look: what has started since is left out, what others take in is missed.
         """
-        read_at, depths = self._read_depths
-        store = self._broker.store()
-        is_known = self._clock.monotonic() - read_at <= _DEPTHS_SECONDS and all(
-            depths[task.lane] + len(tasks) <= store.options.bound(QUEUE, task.lane) / 2
-            for task in tasks
+        seen_at, depths = self._seen
+        is_known = self._clock.monotonic() - seen_at <= _DEPTHS_SECONDS and all(
+            depths[task.lane] + len(tasks) <= self._bound(task.lane) / 2 for task in tasks
         )
         if not is_known:
-            read_at, depths = self._clock.monotonic(), dict((await store.stats(QUEUE)).depth)
-            self._read_depths = read_at, depths
+            seen_at = self._clock.monotonic()
+            depths, _ = await asyncio.gather(self._tasks.queued(), self._broker.store().now_ms())
+            self._seen = seen_at, depths
         return depths
+
+    def _bound(self, lane: Lane) -> int:
+        return self._broker.store().options.bound(QUEUE, lane)
 
     def _without_room(
         self, tasks: Sequence[NewTask], depths: dict[Lane, int]
-    ) -> dict[TaskId, LaneFull]:
+    ) -> dict[str, LaneFull]:
         """Return the tasks for which there is no room now, and count the others in `depths`."""
-        options, refusals = self._broker.store().options, dict["TaskId", LaneFull]()
+        refusals = dict[str, LaneFull]()
         for task in tasks:
-            depth, bound = depths[task.lane], options.bound(QUEUE, task.lane)
+            depth, bound = depths[task.lane], self._bound(task.lane)
             if depth < bound:
                 depths[task.lane] += 1
             else:
                 refusals[task.task_id] = LaneFull(QUEUE, task.lane.label, depth=depth, bound=bound)
         return refusals
 
-    def _message(self, task: NewTask) -> Enqueue:
-        message = planner_message(task, message_id=task.task_id)
-        return self._broker.enveloped(message, delay_ms=0)
+    def _execution(self, wanted: _Wanted) -> NewExecution:
+        task, complexity = wanted.task, wanted.complexity
+        workflow_id = WorkflowId(task.task_id)
+        return NewExecution(
+            workflow_id=workflow_id,
+            execution_id=new_execution_id(workflow_id),
+            partition=partition_of(workflow_id, self._partitions),
+            name=WORKFLOW,
+            input=orjson.dumps({"goal": task.goal, "complexity": complexity}),
+            lane=task.lane,
+            complexity=complexity or Complexity.MEDIUM,
+        )
 
-    async def _send(
-        self, tasks: Sequence[NewTask], messages: Sequence[Enqueue], *, not_after_ms: int
-    ) -> dict[TaskId, LaneFull]:
-        """Send the messages of committed tasks; return those that were taken back."""
-        settled, self._settled = self._settled, []
-        once = Once(not_after_ms=not_after_ms, settled=tuple(settled))
+    async def _nudge(self, news: Sequence[NewExecution]) -> dict[str, LaneFull]:
+        """Tell the orchestrators of committed executions; return those that were taken back."""
+        now_ms = self._clock.now_ms()
+        letters = [[_nudge_for(new, now_ms)] for new in news]
         try:
-            async with asyncio.timeout(_SEND_SECONDS):
-                answers = await self._broker.store().enqueue_once(messages, once)
+            async with asyncio.timeout(_NUDGE_SECONDS):
+                answers = await self._broker.store().enqueue(letters)
         except (StoreError, TimeoutError) as exc:
-            self._settled += settled
-            self._read_depths = -math.inf, {}
-            log.info("left_to_the_relay", extra={"messages": len(tasks), "reason": repr(exc)})
+            self._seen = -math.inf, {}
+            log.info("left_to_the_orchestrator", extra={"tasks": len(news), "reason": repr(exc)})
             return {}
         full = {
-            task.task_id: answer
-            for task, answer in zip(tasks, answers, strict=True)
+            new.execution_id: (new, answer)
+            for new, answer in zip(news, answers, strict=True)
             if isinstance(answer, LaneFull)
         }
-        if full:
-            self._read_depths = -math.inf, {}
-        self._tidy_up([_id_of_message(task) for task in tasks if task.task_id not in full])
         return await self._taken_back(full) if full else {}
 
-    async def _taken_back(self, full: dict[TaskId, LaneFull]) -> dict[TaskId, LaneFull]:
-        """Take back tasks whose message is still ours; a relay may have sent some meanwhile."""
-        ids = {_message_id(task_id): task_id for task_id in full}
+    async def _taken_back(
+        self, full: dict[ExecutionId, tuple[NewExecution, LaneFull]]
+    ) -> dict[str, LaneFull]:
+        """Take back tasks whose execution nobody has begun yet."""
+        self._seen = -math.inf, {}
+        ids = list(full)
         try:
             async with self._pool.transaction(purpose="withdraw_tasks") as connection:
-                ours = await self._outbox.delete_in(connection, list(ids))
-                taken = [ids[message_id] for message_id in ours]
-                await self._tasks.withdraw_in(connection, taken)
+                gone = await self._workflows.withdraw_in(connection, ids)
+                taken = [full[ident] for ident, is_gone in zip(ids, gone, strict=True) if is_gone]
+                await self._tasks.withdraw_in(connection, [_task_of(new) for new, _ in taken])
         except StoreError as exc:
-            # They could not be taken back, so they are accepted: a relay waits for room.
+            # They could not be taken back, so they are accepted: the orchestrator looks by itself.
             log.warning("tasks_not_withdrawn", extra={"tasks": len(full), "reason": str(exc)})
             return {}
-        return {task_id: full[task_id] for task_id in taken}
-
-    def _tidy_up(self, sent: Sequence[MessageId]) -> None:
-        """Delete the rows of what was sent, soon."""
-        self._sent += sent
-        if self._sent and (self._tidying is None or self._tidying.done()):
-            self._tidying = asyncio.create_task(self._tidy())
-
-    async def _tidy(self) -> None:
-        while self._sent:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TIDY_SECONDS):
-                    await self._hurry.wait()
-            sent, self._sent = self._sent, []
-            try:
-                await self._outbox.delete(sent)
-            except StoreError as exc:
-                # A relay finds the rows; the store knows their messages.
-                log.debug("outbox_not_tidied", extra={"rows": len(sent), "reason": str(exc)})
-            else:
-                self._settled += sent
+        return {new.workflow_id: refusal for new, refusal in taken}
 
 
-def _id_of(task: NewTask) -> TaskId:
-    return task.task_id
+def _nudge_for(new: NewExecution, now_ms: int) -> Enqueue:
+    return nudge_message(
+        new.execution_id,
+        to=queue_of(new.partition),
+        lane=new.lane,
+        beside=message_id_of(new.execution_id),
+        now_ms=now_ms,
+    )
 
 
-def _id_of_message(task: NewTask) -> MessageId:
-    return _message_id(task.task_id)
+def _id_of(wanted: _Wanted) -> TaskId:
+    return wanted.task.task_id
 
 
-def _message_id(task_id: TaskId) -> MessageId:
-    found = id_from_text(task_id)
-    assert found is not None  # noqa: S101 - a TaskId is one
-    return found
+def _task_of(new: NewExecution) -> TaskId:
+    return TaskId(new.workflow_id)

@@ -1,7 +1,6 @@
-"""The platform's own upkeep: an ordinary actor that runs every minute, and the outbox's relay.
+"""The platform's own upkeep: the outbox's relay, and the ends of tasks whose workflow was ended.
 
-Any admin worker may run a sweep; sweeps at the same time take different rows. Each admin worker
-relays the outbox: messages of tasks whose process died before it could send them itself.
+Each admin worker relays the outbox: messages that a program wrote into its transactions.
 """
 
 from __future__ import annotations
@@ -13,38 +12,34 @@ from datetime import timedelta
 from typing import Final
 
 import octoqueue
-from octoqueue.errors import StoreError
 from octoqueue.maintenance.relaying import relaying
 from octoqueue.settings.root import Settings
-from workers.intake import QUEUE as INTAKE_QUEUE
-from workers.resources import DESK
-from workers.sweeper import Sweeper
+from workers.resources import DATABASE, TASKS
+from workers.rows import fail_task
 
 log = logging.getLogger(__name__)
 
-ARM_QUEUES: Final = ("executor", "coder", "guardian", "retriever", "judge")
+_MOST_RETRIES: Final = 100
+"""With pauses of ten seconds a quarter of an hour: as long as PostgreSQL may be gone."""
 
 
 @asynccontextmanager
 async def lifespan(settings: Settings) -> AsyncGenerator[None]:
-    """Have the desk open and its outbox relayed."""
-    async with DESK.lifespan(settings), relaying(DESK.get().pool, octoqueue.get_broker()):
+    """Have the rows of tasks open, and the outbox relayed."""
+    async with (
+        TASKS.lifespan(settings),
+        DATABASE.lifespan(settings),
+        relaying(DATABASE.get(), octoqueue.get_broker()),
+    ):
         yield
 
 
-@octoqueue.periodic(every=timedelta(minutes=1))
-@octoqueue.actor(queue="admin", max_retries=0, time_limit=timedelta(seconds=50))
-async def sweep_tasks() -> None:
-    """Find tasks whose message is gone; what fails now is left to the next sweep."""
-    desk = DESK.get()
-    sweeper = Sweeper(
-        desk.tasks,
-        desk.accept.put_back,
-        octoqueue.get_broker().store().stats,
-        intake_queue=INTAKE_QUEUE,
-        arm_queues=ARM_QUEUES,
-    )
-    try:
-        await sweeper.sweep()
-    except StoreError as exc:
-        log.warning("sweep_cut_short", extra={"reason": str(exc)})
+@octoqueue.actor(
+    queue="admin",
+    max_retries=_MOST_RETRIES,
+    max_backoff=timedelta(seconds=10),
+    time_limit=timedelta(seconds=50),
+)
+async def give_up_task(task_id: str, code: str, message: str) -> None:
+    """Fail a task whose workflow was cancelled or broke; one that has ended stays as it is."""
+    await fail_task(task_id, code, message, 0)

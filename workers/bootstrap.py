@@ -12,14 +12,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from octoqueue.errors import ConfigError
 from octoqueue.postgres.migrator import Migrator
 from octoqueue.postgres.outbox import Outbox
 from octoqueue.postgres.pool import PostgresPool
-from octoqueue.workflows.database import (
-    database_url,
-    opened_database,
-    opened_workflow_store_of,
-)
+from octoqueue.routing.partitions import PartitionMap
+from octoqueue.workflows.database import database_url, opened_database
 from octoqueue.workflows.postgres_tasks import PostgresTaskStore
 from octoqueue.workflows.postgres_workflows import PostgresWorkflowStore
 from workers.acceptance import Acceptance
@@ -62,13 +60,22 @@ async def opened_tasks(
 async def opened_desk(
     settings: Settings, broker: LaneBroker, *, application_name: str
 ) -> AsyncGenerator[Desk]:
-    """Lend what takes tasks in; raises as `opened_database` does."""
-    async with (
-        opened_database(settings, application_name=application_name) as pool,
-        _workflows(settings, pool, application_name=application_name) as workflows,
-    ):
+    """Lend what takes tasks in; raises as `opened_database` does.
+
+    Raises:
+        ConfigError: workflows are divided over several databases.
+    """
+    if settings.workflows.shards:
+        raise ConfigError(
+            "workflows.shards: a task and its workflow are written in one transaction, so the "
+            "platform keeps both in postgres.url",
+            key="workflows.shards",
+        )
+    async with opened_database(settings, application_name=application_name) as pool:
         tasks = PostgresTaskStore(pool)
-        accept = Acceptance(pool, tasks, broker)
+        workflows = PostgresWorkflowStore(pool)
+        partitions = PartitionMap(settings.workflows.partitions)
+        accept = Acceptance(pool, tasks, workflows, broker, partitions=partitions)
         try:
             yield Desk(
                 pool=pool,
@@ -79,6 +86,7 @@ async def opened_desk(
             )
         finally:
             await accept.aclose()
+            await workflows.aclose()
             await tasks.aclose()
 
 
@@ -93,20 +101,3 @@ async def migrate_fully(settings: Settings) -> None:
     async with PostgresPool(url, application_name="octoqueue admin") as pool:
         for migration in await Migrator(pool).migrate():
             log.info("migration_applied", extra={"migration": migration.name})
-
-
-@asynccontextmanager
-async def _workflows(
-    settings: Settings, pool: PostgresPool, *, application_name: str
-) -> AsyncGenerator[WorkflowStore]:
-    """Lend the store of workflows: on the pool, or over the shards that are configured."""
-    if settings.workflows.shards:
-        opening = opened_workflow_store_of(settings, application_name=application_name)
-        async with opening as sharded:
-            yield sharded
-        return
-    store = PostgresWorkflowStore(pool)
-    try:
-        yield store
-    finally:
-        await store.aclose()

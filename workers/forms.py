@@ -1,4 +1,4 @@
-"""What passes between the workflow and the arms, as JSON. No code of either.
+"""What passes between the workflow and the arms, as JSON.
 
 An arm is asked with `goal`, `given` (what the steps before it found) and `findings` (what was wrong
 with the try before), and answers with a `Result`.
@@ -6,7 +6,10 @@ with the try before), and answers with a `Result`.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ComplexityName = Literal["low", "medium", "high"]
 
@@ -46,6 +49,11 @@ class Given(TypedDict):
     summary: str
     text: str
     """The part of its output that reads as text, cut where it is long."""
+
+
+def material_of(given: Sequence[Given]) -> str:
+    """Return what the steps before found, as text for a model."""
+    return "\n\n".join(each["text"] for each in given if each["text"])
 
 
 class PlanStep(TypedDict):

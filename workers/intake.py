@@ -1,8 +1,8 @@
-"""How a task comes in: what a caller submits becomes a task, and its first message.
+"""How a task comes in: what a caller submits becomes a task, and the workflow that does it.
 
-    POST  →  task (a row) + message for the planner  →  accepted, both or neither
+    POST  →  task (a row) + execution of the workflow  →  accepted, both or neither
 
-`acceptance.py` says how both are kept together. The planner is named here, not imported: whoever
+`acceptance.py` says how both are kept together. The workflow is named here, not imported: whoever
 takes tasks in does not run them.
 """
 
@@ -10,22 +10,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from octoqueue.broker.handles import MessageHandle
-from octoqueue.primitives.clock import SystemClock
 from octoqueue.workflows.tasks import NewTask, TaskId, new_task_id
 
 if TYPE_CHECKING:
     from octoqueue.primitives.lane import Lane
+    from octoqueue.workflows.states import Complexity
 
 QUEUE: Final = "planner"
-ACTOR: Final = "plan"
-_clock: Final = SystemClock()
+"""Whose bounds say how many tasks may wait: a task has begun when its plan is there."""
+WORKFLOW: Final = "agent"
 
 
 class Accept(Protocol):
-    """Keeps a task together with the message that sets it going."""
+    """Keeps a task together with the workflow that does it."""
 
-    async def __call__(self, task: NewTask) -> None:
+    async def __call__(self, task: NewTask, *, complexity: Complexity | None = None) -> None:
         """Return when both are there to stay.
 
         Raises:
@@ -41,8 +40,10 @@ class Intake:
     def __init__(self, accept: Accept) -> None:
         self._accept = accept
 
-    async def submit(self, goal: str, *, lane: Lane) -> TaskId:
-        """Return the id of an accepted task. Its first message has the same id.
+    async def submit(
+        self, goal: str, *, lane: Lane, complexity: Complexity | None = None
+    ) -> TaskId:
+        """Return the id of an accepted task; its workflow has the same id.
 
         Raises:
             InvalidMessage: the goal cannot be kept; names the field.
@@ -50,18 +51,5 @@ class Intake:
             StoreUnavailable: a server is gone; nothing is known to be accepted.
         """
         task = NewTask(task_id=new_task_id(), goal=goal, lane=lane)
-        await self._accept(task)
+        await self._accept(task, complexity=complexity)
         return task.task_id
-
-
-def planner_message(task: NewTask, *, message_id: str) -> MessageHandle[None]:
-    """Return the message that sets a task going."""
-    return MessageHandle(
-        queue_name=QUEUE,
-        actor_name=ACTOR,
-        args=(),
-        kwargs={"task_id": task.task_id, "goal": task.goal},
-        options={"lane": task.lane.label},
-        message_id=message_id,
-        message_timestamp=_clock.now_ms(),
-    )

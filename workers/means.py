@@ -7,6 +7,7 @@ that runs outside of a workflow, or whose configuration names none, is given the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,9 @@ from workers.sandbox.outcome import MIB, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+TIME_LIMIT: Final = timedelta(seconds=60)
+"""Of an arm, unless its complexity says another one; longer than anything it waits for."""
 
 LIMITS: Final[Mapping[str, Limits]] = MappingProxyType(
     {

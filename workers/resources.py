@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-import octoqueue
 from octoqueue.errors import DeclarationError
 from octoqueue.models.offline.model import OfflineModel
 from octoqueue.models.protocol import ModelClient
+from octoqueue.postgres.pool import PostgresPool
 from octoqueue.settings.root import Settings
+from octoqueue.workflows.database import opened_database
 from octoqueue.workflows.task_protocol import TaskStore
-from workers.bootstrap import Desk, opened_desk, opened_tasks
+from workers.bootstrap import opened_tasks
 from workers.knowledge.search import Index, shipped_documents
 from workers.sandbox.programs import CommandRules, installed_programs
 from workers.sandbox.sandbox import Sandbox
@@ -103,10 +104,9 @@ async def _tasks(settings: Settings) -> AsyncGenerator[TaskStore]:
 
 
 @asynccontextmanager
-async def _desk(settings: Settings) -> AsyncGenerator[Desk]:
-    broker = octoqueue.get_broker()
-    async with opened_desk(settings, broker, application_name="octoqueue admin") as desk:
-        yield desk
+async def _database(settings: Settings) -> AsyncGenerator[PostgresPool]:
+    async with opened_database(settings, application_name="octoqueue admin") as pool:
+        yield pool
 
 
 @asynccontextmanager
@@ -127,7 +127,7 @@ async def _library(_settings: Settings) -> AsyncGenerator[Index]:
 
 
 TASKS: Final = Resource("task store", _tasks)
-DESK: Final = Resource("desk", _desk)
+DATABASE: Final = Resource("database", _database)
 MODEL: Final = Resource("model", _model)
 WORKBENCH: Final = Resource("workbench", _workbench)
 LIBRARY: Final = Resource("library", _library)

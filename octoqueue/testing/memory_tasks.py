@@ -6,8 +6,7 @@ It is for tests: nothing is durable and nothing is shared between processes.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
 
 import orjson
 
@@ -24,9 +23,6 @@ from octoqueue.workflows.tasks import (
     verdict_on,
     without_nul,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 @dataclass(slots=True)
@@ -100,37 +96,6 @@ class MemoryTaskStore:
         row = self._rows.get(task_id)
         if row is not None and row.task.status is TaskStatus.QUEUED:
             del self._rows[task_id]
-
-    async def put_back(self, *, unsent_for: timedelta, limit: int) -> Sequence[NewTask]:
-        """Return queued tasks last sent at least that long ago, stamped as sent anew."""
-        now = self._now()
-        lost = [
-            row
-            for row in self._rows.values()
-            if row.task.status is TaskStatus.QUEUED and row.queued_at < now - unsent_for
-        ][:limit]
-        for row in lost:
-            row.queued_at = now
-        return [
-            NewTask(task_id=row.task.task_id, goal=row.task.goal, lane=row.task.lane)
-            for row in lost
-        ]
-
-    async def fail_abandoned(
-        self, *, running_for: timedelta, error: TaskError, limit: int
-    ) -> Sequence[TaskId]:
-        """Fail tasks started at least that long ago."""
-        oldest = self._now() - running_for
-        abandoned = [
-            task_id
-            for task_id, row in self._rows.items()
-            if row.task.status is TaskStatus.RUNNING
-            and row.task.started_at is not None
-            and row.task.started_at < oldest
-        ][:limit]
-        for task_id in abandoned:
-            await self.fail(task_id, error=error, attempts=0)
-        return abandoned
 
     async def check(self) -> None:
         """Return at once."""

@@ -24,10 +24,8 @@ from octoqueue.workflows.tasks import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import timedelta
 
     from octoqueue.postgres.pool import PooledConnection, PostgresPool, Record
-    from octoqueue.primitives.messages import Enqueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,42 +91,6 @@ class PostgresTaskStore:
         """Forget a queued task."""
         await self._withdraw(task_id)
 
-    async def put_back(self, *, unsent_for: timedelta, limit: int) -> Sequence[NewTask]:
-        """Return queued tasks that must have lost their message, stamped as sent anew."""
-        rows = await self._pool.fetch(self._sql["put_back_tasks"], unsent_for, limit)
-        return [_new_task_from(row) for row in rows]
-
-    async def fail_abandoned(
-        self, *, running_for: timedelta, error: TaskError, limit: int
-    ) -> Sequence[TaskId]:
-        """Fail tasks that nobody can be working on any more."""
-        rows = await self._pool.fetch(
-            self._sql["fail_abandoned_tasks"], running_for, limit, _stored(error.as_json())
-        )
-        return [TaskId(str(row["task_id"])) for row in rows]
-
-    async def accept(
-        self,
-        tasks: Sequence[NewTask],
-        messages: Sequence[Enqueue],
-        *,
-        actor: str,
-        queue: str,
-        head_start: timedelta,
-    ) -> None:
-        """Keep new tasks and, in the outbox, the first message of each: both or neither.
-
-        A message has the id of its task. For `head_start` the relays leave it to the caller.
-        """
-        await self._pool.fetch(
-            self._sql["accept_tasks"],
-            *_columns(tasks),
-            actor,
-            queue,
-            [message.payload for message in messages],
-            head_start,
-        )
-
     # ── in somebody's transaction ────────────────────────────────────────────────────────────────
 
     async def add_in(self, connection: PooledConnection, tasks: Sequence[NewTask]) -> None:
@@ -138,14 +100,6 @@ class PostgresTaskStore:
     async def withdraw_in(self, connection: PooledConnection, task_ids: Sequence[TaskId]) -> None:
         """Forget queued tasks if the transaction commits."""
         await connection.execute(self._sql["withdraw_tasks"].text, task_ids)
-
-    async def put_back_in(
-        self, connection: PooledConnection, *, unsent_for: timedelta, limit: int
-    ) -> Sequence[NewTask]:
-        """Return what `put_back` does; stamped as sent anew if the transaction commits."""
-        statement = self._sql["put_back_tasks"].text
-        rows = await connection.fetch(statement, unsent_for, limit)
-        return [_new_task_from(row) for row in rows]
 
     async def check(self) -> None:
         """Return when the database answers."""
@@ -195,12 +149,6 @@ def _columns(tasks: Sequence[NewTask]) -> tuple[list[str], list[str], list[str]]
         [task.task_id for task in tasks],
         [task.goal for task in tasks],
         [task.lane.label for task in tasks],
-    )
-
-
-def _new_task_from(row: Record) -> NewTask:
-    return NewTask(
-        task_id=TaskId(str(row["task_id"])), goal=row["goal"], lane=lane_from(row["lane"])
     )
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import timedelta
-
     from octoqueue.primitives.lane import Lane
     from octoqueue.workflows.tasks import JsonObject, NewTask, Task, TaskError, TaskId, Verdict
 
@@ -45,19 +42,6 @@ class TaskStore(Protocol):
 
     async def withdraw(self, task_id: TaskId) -> None:
         """Forget a queued task whose caller is told that it was not accepted."""
-        ...
-
-    async def put_back(self, *, unsent_for: timedelta, limit: int) -> Sequence[NewTask]:
-        """Return queued tasks last sent at least that long ago, stamped as sent anew.
-
-        The caller owes each of them a message. No task is given to two callers.
-        """
-        ...
-
-    async def fail_abandoned(
-        self, *, running_for: timedelta, error: TaskError, limit: int
-    ) -> Sequence[TaskId]:
-        """Fail tasks started at least that long ago; return which."""
         ...
 
     async def check(self) -> None:

@@ -1,30 +1,26 @@
-"""The HTTP edge is killed under load, again and again: task and first message, both or neither."""
+"""The HTTP edge is killed under load, again and again: task and workflow, both or neither."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-from collections import Counter
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 
-from octoqueue.broker.lane_broker import LaneBroker
-from octoqueue.lanes.options import LaneBounds, LaneOptions
-from octoqueue.postgres.outbox import Outbox
-from octoqueue.primitives.envelope import decode_body
-from octoqueue.primitives.messages import SessionId
 from octoqueue.settings.postgres import PostgresSettings
 from octoqueue.settings.root import Settings
 from octoqueue.workflows.database import opened_database
+from octoqueue.workflows.postgres_tasks import PostgresTaskStore
+from octoqueue.workflows.postgres_workflows import PostgresWorkflowStore
+from octoqueue.workflows.protocol import Filter
+from octoqueue.workflows.tasks import TaskId, TaskStatus
 from tests.databases import fresh_database
-from tests.program import ROOT, Program
-from tests.running import until
+from tests.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -32,7 +28,6 @@ if TYPE_CHECKING:
 
 KILLS = 3
 CALLERS = 16
-WIDE = LaneBounds(high=100_000, normal=100_000, low=100_000)
 CONFIG = """
 http: {app: "workers.reflex.app:create_app", port: 0}
 lanes: {bounds: {high: 100000, normal: 100000, low: 100000}}
@@ -60,7 +55,7 @@ async def submit_until_it_dies(url: str, accepted: list[str], enough: asyncio.Ev
 
 
 @pytest.mark.timeout(180)
-async def test_an_edge_killed_under_load_leaves_each_task_one_message_and_loses_none_it_accepted(
+async def test_an_edge_killed_under_load_leaves_each_task_its_workflow_and_loses_none_it_accepted(
     redis_url: str, dsn: str, tmp_path: Path
 ) -> None:
     namespace = f"c{uuid4().hex[:8]}"
@@ -84,23 +79,13 @@ async def test_an_edge_killed_under_load_leaves_each_task_one_message_and_loses_
             await asyncio.gather(*callers)
     settings = Settings(postgres=PostgresSettings(url=dsn))
     async with opened_database(settings, application_name="test") as pool:
-        left = (await Outbox(pool).size()).pending
-        with Program("relay", cwd=ROOT, environment=environment):
-
-            async def is_empty() -> bool:
-                return (await Outbox(pool).size()).pending == 0
-
-            await until(is_empty)
-    connection = await asyncpg.connect(dsn)
-    try:
-        rows = [str(row["task_id"]) for row in await connection.fetch("select task_id from tasks")]
-    finally:
-        await connection.close()
-    options = LaneOptions(namespace=namespace, default_bounds=WIDE)
-    async with LaneBroker(redis_url, options=options).connected() as broker:
-        leases = await broker.store().claim(SessionId("reader"), ["planner"], limit=100_000)
-        assert (await broker.store().stats("planner")).waiting == 0
-    messages = Counter(decode_body(lease.payload).kwargs["task_id"] for lease in leases)
-    print(f"{len(accepted)} accepted, {len(rows)} rows, {left} left to the relay")
-    assert messages == Counter(rows)
-    assert set(accepted) <= set(rows)
+        tasks, workflows = PostgresTaskStore(pool), PostgresWorkflowStore(pool)
+        executions = await workflows.executions(Filter(), limit=100_000)
+        rows = [await tasks.get(TaskId(each.workflow_id)) for each in executions]
+        queued = sum((await tasks.queued()).values())
+        await workflows.aclose()
+        await tasks.aclose()
+    print(f"{len(accepted)} accepted, {queued} tasks, {len(executions)} executions")
+    assert all(row is not None and row.status is TaskStatus.QUEUED for row in rows)
+    assert queued == len(executions)
+    assert set(accepted) <= {each.workflow_id for each in executions}

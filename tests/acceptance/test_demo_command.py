@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import tempfile
 from pathlib import Path
@@ -34,6 +35,9 @@ def test_every_task_is_completed_and_the_listing_is_a_real_one(place: Path) -> N
         assert Path(seen.name).name in files["result"]["output"]["stdout"]
     assert "def sort_list" in code_["result"]["output"]["code"]
     assert security["result"]["output"]["checklists"]
+    for sample in (files, code_, security):
+        steps = sample["result"]["plan"]["steps"]
+        assert len({"planner", "judge", *(step["arm"] for step in steps)}) >= 3
     for lane in ("high", "normal", "low"):
         numbers = told["lanes"][lane]
         assert numbers["tasks"] == 10
@@ -72,4 +76,5 @@ def test_a_fleet_that_cannot_start_ends_it_with_the_reason(place: Path) -> None:
     )
     (log,) = place.iterdir()
     assert program.stderr[-1] == f"(all of it: {log})"
-    assert "coder     | octoqueue: nothing_of_that_name cannot be found" in log.read_text()
+    said = r"coder +\| octoqueue: nothing_of_that_name cannot be found"
+    assert re.search(said, log.read_text())

@@ -1,14 +1,11 @@
 """The contract of `TaskStore`: every implementation runs this class.
 
-A test module subclasses it and gives two fixtures: `store`, empty, and `age`, which makes every
-task in it that much older.
+A test module subclasses it and gives one fixture: `store`, empty.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from octoqueue.primitives.lane import Lane
@@ -25,8 +22,6 @@ from octoqueue.workflows.tasks import (
 
 if TYPE_CHECKING:
     from octoqueue.workflows.task_protocol import TaskStore
-
-Ages = Callable[[timedelta], Awaitable[None]]
 
 ERROR = TaskError(code="arm_failed", message="It broke.")
 FINAL = (TaskStatus.COMPLETED, TaskStatus.FAILED)
@@ -148,38 +143,3 @@ class TaskStoreContract:
         task = await read(store, task_id)
         assert task.goal == goal
         assert task.result == {"a\ufffdb": ["\ufffd", {"\ufffd": "\\u0000"}]}
-
-    async def test_tasks_that_lost_their_message_are_given_out_once_and_stamped(
-        self, store: TaskStore, age: Ages
-    ) -> None:
-        lost = [await added(store, f"goal {n}", Lane.HIGH) for n in range(5)]
-        for status in TaskStatus:
-            if status is not TaskStatus.QUEUED:
-                await in_status(store, status)
-        assert await store.put_back(unsent_for=timedelta(minutes=1), limit=10) == []
-
-        await age(timedelta(hours=1))
-        taken = await asyncio.gather(
-            *(store.put_back(unsent_for=timedelta(minutes=1), limit=3) for _ in range(2))
-        )
-        assert sorted(task.task_id for part in taken for task in part) == sorted(lost)
-        assert {(task.goal, task.lane) for part in taken for task in part} == {
-            (f"goal {n}", Lane.HIGH) for n in range(5)
-        }
-        assert await store.put_back(unsent_for=timedelta(minutes=1), limit=10) == []
-
-    async def test_abandoned_tasks_are_failed_with_the_given_error_and_no_others(
-        self, store: TaskStore, age: Ages
-    ) -> None:
-        running = await in_status(store, TaskStatus.RUNNING)
-        others = [await in_status(store, s) for s in TaskStatus if s is not TaskStatus.RUNNING]
-        before = [await read(store, task_id) for task_id in others]
-        hour = timedelta(hours=1)
-        assert await store.fail_abandoned(running_for=hour, error=ERROR, limit=10) == []
-        await age(2 * hour)
-        assert await store.fail_abandoned(running_for=hour, error=ERROR, limit=10) == [running]
-        assert await store.fail_abandoned(running_for=hour, error=ERROR, limit=10) == []
-        assert (await read(store, running)).error == ERROR.as_json()
-        after = [await read(store, task_id) for task_id in others]
-        assert [task.status for task in after] == [task.status for task in before]
-        assert [task.error for task in after] == [task.error for task in before]

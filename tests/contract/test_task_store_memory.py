@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +10,6 @@ from tests.contract.task_store import TaskStoreContract
 
 if TYPE_CHECKING:
     from octoqueue.workflows.task_protocol import TaskStore
-    from tests.contract.task_store import Ages
 
 
 class TestMemoryTaskStore(TaskStoreContract):
@@ -22,10 +20,3 @@ class TestMemoryTaskStore(TaskStoreContract):
     @pytest.fixture
     def store(self, clock: FakeClock) -> TaskStore:
         return MemoryTaskStore(clock=clock)
-
-    @pytest.fixture
-    def age(self, clock: FakeClock) -> Ages:
-        async def age(by: timedelta) -> None:
-            clock.advance(by // timedelta(milliseconds=1))
-
-        return age

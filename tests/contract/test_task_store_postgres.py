@@ -12,16 +12,8 @@ from tests.databases import fresh_database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-    from datetime import timedelta
 
     from octoqueue.workflows.task_protocol import TaskStore
-    from tests.contract.task_store import Ages
-
-AGE = """
-update tasks set
-  created_at = created_at - $1::interval, queued_at = queued_at - $1::interval,
-  started_at = started_at - $1::interval, finished_at = finished_at - $1::interval
-"""
 
 
 class TestPostgresTaskStore(TaskStoreContract):
@@ -36,11 +28,3 @@ class TestPostgresTaskStore(TaskStoreContract):
         store = PostgresTaskStore(pool)
         yield store
         await store.aclose()
-
-    @pytest.fixture
-    def age(self, pool: PostgresPool) -> Ages:
-        async def age(by: timedelta) -> None:
-            async with pool.dedicated(purpose="age") as connection:
-                await connection.execute(AGE, by)
-
-        return age

@@ -6,28 +6,29 @@ import asyncio
 import os
 import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from redis.asyncio import Redis
 
 import octoqueue
+from octoqueue.cli.orchestrator_process import orchestrator_for
 from octoqueue.errors import StoreUnavailable
 from octoqueue.maintenance.promoter import Promoter
-from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.service import ServiceGroup
 from octoqueue.runtime.worker import Worker, WorkerOptions
 from octoqueue.settings.lanes import LaneSettings, QueueSettings
 from octoqueue.settings.postgres import PostgresSettings
 from octoqueue.settings.redis import RedisSettings
 from octoqueue.settings.root import Settings
-from octoqueue.workflows.tasks import NewTask, TaskId, new_task_id
+from octoqueue.workflows.database import opened_workflow_store_of
 from tests.asgi import serving
 from tests.databases import fresh_database
 from workers import admin
 from workers.arms import coder, executor, guardian, judge, planner, retriever
+from workers.orchestrator import agent
 from workers.reflex.app import QUEUES, create_app
 from workers.resources import TASKS, WORKBENCH
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     import httpx
 
 TASKS_PATH = "/api/v1/tasks"
-ARMS = (planner, executor, coder, judge, guardian, retriever, admin)
+MODULES = (planner, executor, coder, judge, guardian, retriever, admin, agent)
 
 
 @pytest.fixture
@@ -58,22 +59,26 @@ async def client(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
 
 @asynccontextmanager
 async def working(settings: Settings, *queues: str) -> AsyncGenerator[Worker]:
-    """A worker of all arms on this loop, for these queues or for all."""
+    """An orchestrator and a worker of all arms on this loop, for these queues or for all."""
     broker = octoqueue.get_broker()
     claimed = queues or QUEUES
     promoter = Promoter(broker.store(), claimed)
     worker = Worker(broker, WorkerOptions(queues=claimed), on_bell=promoter.nudge)
     async with AsyncExitStack() as stack:
-        for module in ARMS:
+        for module in MODULES:
             await stack.enter_async_context(module.lifespan(settings))
+        opening = opened_workflow_store_of(settings, application_name="test")
+        orchestrator = orchestrator_for(settings, broker, await stack.enter_async_context(opening))
         await stack.enter_async_context(ServiceGroup([promoter]))
-        running = asyncio.create_task(worker.run())
+        running = [asyncio.create_task(worker.run()), asyncio.create_task(orchestrator.run())]
         await worker.started.wait()
+        await orchestrator.started.wait()
         try:
             yield worker
         finally:
+            orchestrator.stop()
             worker.stop()
-            await running
+            await asyncio.gather(*running)
 
 
 async def submitted(client: httpx.AsyncClient, goal: str, priority: str = "medium") -> str:
@@ -156,7 +161,7 @@ async def test_an_arm_out_of_retries_ends_the_task_as_failed_with_its_error(
     async def broken(*_args: object, **_kwargs: object) -> None:
         raise RuntimeError("the arm is broken")
 
-    actor = octoqueue.get_broker().actors["execute"]
+    actor = octoqueue.get_broker().actors["run_command"]
     monkeypatch.setitem(actor.options, "max_retries", 1)
     monkeypatch.setitem(actor.options, "min_backoff", 1)
     async with working(settings):
@@ -170,31 +175,6 @@ async def test_an_arm_out_of_retries_ends_the_task_as_failed_with_its_error(
     assert "Traceback" not in state["error"]["message"]
 
 
-async def test_a_message_whose_task_was_taken_back_is_dropped(
-    client: httpx.AsyncClient, settings: Settings
-) -> None:
-    ghost = new_task_id()
-    async with working(settings):
-        await planner.plan.asend(task_id=ghost, goal="List files in /tmp")
-        # Lanes are first in, first out: when this one is done, the ghost was seen.
-        await finished(client, await submitted(client, "List files in /tmp"))
-        assert (await client.get(f"{TASKS_PATH}/{ghost}")).status_code == 404
-    stats = octoqueue.get_broker().store().stats
-    assert (await stats("planner")).dead == 0
-
-
-async def test_a_redelivered_message_moves_no_finished_task(
-    client: httpx.AsyncClient, settings: Settings
-) -> None:
-    async with working(settings):
-        task_id = await submitted(client, "Simple task")
-        before = await finished(client, task_id)
-        await planner.plan.asend(task_id=task_id, goal="List files in /tmp")
-        await judge.reject.asend(task_id=task_id, code="late", reason="late", attempts=1)
-        await finished(client, await submitted(client, "Simple task"))
-        assert await finished(client, task_id) == before
-
-
 async def test_a_full_lane_is_429_and_the_others_still_take_tasks(settings: Settings) -> None:
     lanes = LaneSettings(queues={"planner": QueueSettings(high=3, normal=5, low=7)})
     settings = settings.model_copy(update={"lanes": lanes})
@@ -206,32 +186,6 @@ async def test_a_full_lane_is_429_and_the_others_still_take_tasks(settings: Sett
         assert full.json()["error"]["code"] == "lane_full"
         assert "retry-after" in full.headers
         assert (await client.post(TASKS_PATH, json={"goal": "g", "priority": "high"})).is_success
-
-
-async def test_a_task_that_lost_its_message_is_sent_again_and_done(
-    client: httpx.AsyncClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with working(settings):
-        tasks = TASKS.get()
-        lost = NewTask(task_id=new_task_id(), goal="Simple task", lane=Lane.LOW)
-        await tasks.add(lost)
-        monkeypatch.setattr("workers.sweeper.INTAKE_MARGIN", timedelta(0))
-        await admin.sweep_tasks.asend()
-        assert (await finished(client, lost.task_id))["status"] == "completed"
-
-
-async def test_an_abandoned_task_is_failed_by_the_sweep(
-    client: httpx.AsyncClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with working(settings):
-        tasks = TASKS.get()
-        task_id = TaskId(new_task_id())
-        await tasks.add(NewTask(task_id=task_id, goal="g", lane=Lane.LOW))
-        await tasks.start(task_id, arm="coder")
-        monkeypatch.setattr("workers.sweeper.ARM_MARGIN", timedelta(0))
-        await admin.sweep_tasks.asend()
-        state = await finished(client, task_id)
-    assert (state["status"], state["error"]["code"]) == ("failed", "abandoned")
 
 
 async def test_an_outage_of_postgres_while_tasks_run_costs_no_task(
@@ -286,3 +240,47 @@ async def test_tasks_of_all_lanes_run_and_the_high_ones_do_not_wait_for_the_low(
     assert max(started[task_id] for task_id in high) <= min(
         started[task_id] for task_id in low[-1:]
     )
+
+
+async def test_a_command_that_read_a_folder_as_a_file_is_mended(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    async with working(settings):
+        state = await finished(client, await submitted(client, "Print /tmp"))
+    assert (state["status"], state["attempts"]) == ("completed", 2)
+    assert state["result"]["repairs"] == 1
+    assert state["result"]["output"]["command"] == "ls -la /tmp"
+
+
+async def test_a_task_is_cancelled_as_its_workflow_is(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    async with working(settings, "guardian", "admin"):
+        task_id = await submitted(client, "Simple task")
+        answer = await client.post(f"/api/v1/workflows/{task_id}/cancel", json={"reason": "no"})
+        assert answer.status_code == 202, answer.text
+        state = await finished(client, task_id)
+    assert (state["status"], state["error"]["code"]) == ("failed", "cancelled")
+
+
+@pytest.mark.parametrize("in_the_middle", [False, True])
+async def test_tasks_that_redis_has_forgotten_are_done_nevertheless(
+    client: httpx.AsyncClient, settings: Settings, redis_url: str, *, in_the_middle: bool
+) -> None:
+    ids = [await submitted(client, "List files in /tmp") for _ in range(20)]
+    if not in_the_middle:
+        await forget(redis_url, settings.namespace)
+    async with working(settings):
+        if in_the_middle:
+            await finished(client, ids[0])
+            await forget(redis_url, settings.namespace)
+        states = [await finished(client, task_id) for task_id in ids]
+    assert {state["status"] for state in states} == {"completed"}
+
+
+async def forget(redis_url: str, namespace: str) -> None:
+    """Let Redis lose all it knows of one installation."""
+    async with Redis.from_url(redis_url) as redis:
+        keys = [key async for key in redis.scan_iter(match=f"*{namespace}*", count=1000)]
+        assert keys
+        await redis.delete(*keys)

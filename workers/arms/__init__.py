@@ -1,13 +1,17 @@
-"""The six arms: thin actors, one module each, and what they share.
+"""The six arms: thin actors, one module each. A workflow asks them, and they answer.
 
-    reflex ──► planner ──► executor | coder | guardian | retriever ──► judge ──► the task's row
-                  │                          │
-                  └── the row starts         └── out of retries: fail_task, by the judge's fleet
+    planner      which arms work on a goal, and who waits for whom
+    executor     runs the command a goal asks for, in the sandbox
+    coder        writes a program and runs its check, in the sandbox
+    retriever    searches what is known
+    guardian     screens goals and results, analyses security
+    judge        says whether a result serves its goal
 
-Every hop is a follow-up message in the lane of the one before it, committed with its ack. Only the
-planner and the judge touch the task's row, so the other arms hold no database connection. A module
-has a `lifespan`, which the worker enters before it claims: it opens what the arm needs.
+What they are given and what they answer stands in `workers.forms`. None of them knows another, and
+none holds a database connection: `workers.orchestrator` decides who is asked next and moves the
+task's row. A module has a `lifespan`, which the worker enters before it claims: it opens what the
+arm needs.
 
-The weakness: a message is delivered at least once, so an arm may work twice on one task; what it
-does is safe to do twice, and the row takes the first outcome.
+The weakness: a message is delivered at least once, so an arm may work twice on one step; what it
+does is safe to do twice, and the journal keeps the first answer.
 """

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Final
 import octoqueue
 from octoqueue.models.protocol import Prompt, Purpose
 from octoqueue.models.replies import Code, code_from
-from workers.arms.hand_over import ARM_TIME_LIMIT, material_of
-from workers.arms.judge import hand_in
-from workers.forms import Check, Given, Result
-from workers.means import STANDARD, Means, means_here
+from workers.forms import Check, Given, Result, material_of
+from workers.means import STANDARD, TIME_LIMIT, Means, means_here
 from workers.resources import MODEL, WORKBENCH, lifespan_of
 from workers.sandbox.sandbox import Sandbox
 
@@ -25,15 +23,7 @@ _FILE: Final = "solution.py"
 _TOLD_CHARACTERS: Final = 600
 
 
-@octoqueue.actor(
-    queue="coder", max_retries=3, time_limit=ARM_TIME_LIMIT, on_dead_letter="fail_task"
-)
-async def write_code(task_id: str, goal: str) -> None:
-    """Have a program written for a goal, run its check, and hand both to the judge."""
-    await hand_in(task_id, goal, arm="coder", result=await program_written(goal))
-
-
-@octoqueue.actor(queue="coder", max_retries=3, time_limit=ARM_TIME_LIMIT)
+@octoqueue.actor(queue="coder", max_retries=3, time_limit=TIME_LIMIT)
 async def write_program(goal: str, given: list[Given], findings: list[str]) -> Result:
     """Have a program written for a goal, run its check, and return both."""
     return await program_written(goal, given=given, findings=findings, means=means_here())

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Final
 import octoqueue
 from octoqueue.models.protocol import Prompt, Purpose
 from octoqueue.models.replies import command_from
-from workers.arms.hand_over import ARM_TIME_LIMIT, material_of
-from workers.arms.judge import give_up, hand_in
-from workers.forms import Given, Refusal, Result
-from workers.means import STANDARD, Means, means_here
+from workers.forms import Given, Refusal, Result, material_of
+from workers.means import STANDARD, TIME_LIMIT, Means, means_here
 from workers.resources import MODEL, WORKBENCH, lifespan_of
 from workers.sandbox.outcome import Ending, Outcome
 from workers.sandbox.programs import Command
@@ -24,19 +22,7 @@ lifespan = lifespan_of(MODEL, WORKBENCH)
 _TOLD_CHARACTERS: Final = 300
 
 
-@octoqueue.actor(
-    queue="executor", max_retries=3, time_limit=ARM_TIME_LIMIT, on_dead_letter="fail_task"
-)
-async def execute(task_id: str, goal: str) -> None:
-    """Run the command for a goal and hand its output to the judge."""
-    result = await command_run(goal)
-    if refusal := result.get("refusal"):
-        await give_up(task_id, code=refusal["code"], reason=refusal["message"])
-        return
-    await hand_in(task_id, goal, arm="executor", result=result)
-
-
-@octoqueue.actor(queue="executor", max_retries=3, time_limit=ARM_TIME_LIMIT)
+@octoqueue.actor(queue="executor", max_retries=3, time_limit=TIME_LIMIT)
 async def run_command(goal: str, given: list[Given], findings: list[str]) -> Result:
     """Run the command for a goal and return what came of it."""
     return await command_run(goal, given=given, findings=findings, means=means_here())

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import octoqueue
-from workers.arms.hand_over import ARM_TIME_LIMIT
-from workers.arms.judge import hand_in
 from workers.forms import Found, Given, OutputScreening, Result, Screening
+from workers.means import TIME_LIMIT
 from workers.resources import lifespan_of
 from workers.screening.checklists import checklists_for
 from workers.screening.masking import masked
@@ -24,27 +23,19 @@ _TOLD: Final = 20
 lifespan = lifespan_of()
 
 
-@octoqueue.actor(
-    queue="guardian", max_retries=3, time_limit=ARM_TIME_LIMIT, on_dead_letter="fail_task"
-)
-async def analyze(task_id: str, goal: str) -> None:
-    """Screen a goal, add the checklists of its topics, and hand both to the judge."""
-    await hand_in(task_id, goal, arm="guardian", result=analysis_of(goal))
-
-
-@octoqueue.actor(queue="guardian", max_retries=3, time_limit=ARM_TIME_LIMIT)
+@octoqueue.actor(queue="guardian", max_retries=3, time_limit=TIME_LIMIT)
 async def screen_goal(goal: str) -> Screening:
     """Say what a goal holds, before anybody works on it."""
     return goal_screened(goal)
 
 
-@octoqueue.actor(queue="guardian", max_retries=3, time_limit=ARM_TIME_LIMIT)
+@octoqueue.actor(queue="guardian", max_retries=3, time_limit=TIME_LIMIT)
 async def screen_result(result: Result) -> OutputScreening:
     """Say what a result holds, and mask its secrets, before anybody is given it."""
     return result_screened(result)
 
 
-@octoqueue.actor(queue="guardian", max_retries=3, time_limit=ARM_TIME_LIMIT)
+@octoqueue.actor(queue="guardian", max_retries=3, time_limit=TIME_LIMIT)
 async def analyze_security(goal: str, given: list[Given], findings: list[str]) -> Result:
     """Screen a goal, and return that with the checklists of its topics and what is known of it."""
     del findings  # its rules are always the same ones

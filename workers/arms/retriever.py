@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 import octoqueue
 from octoqueue.models.protocol import Prompt, Purpose
-from workers.arms.hand_over import ARM_TIME_LIMIT, material_of
-from workers.arms.judge import hand_in
-from workers.forms import Given, Result
-from workers.means import STANDARD, Means, means_here
+from workers.forms import Given, Result, material_of
+from workers.means import STANDARD, TIME_LIMIT, Means, means_here
 from workers.resources import LIBRARY, MODEL, lifespan_of
 
 if TYPE_CHECKING:
@@ -18,15 +16,7 @@ if TYPE_CHECKING:
 lifespan = lifespan_of(MODEL, LIBRARY)
 
 
-@octoqueue.actor(
-    queue="retriever", max_retries=3, time_limit=ARM_TIME_LIMIT, on_dead_letter="fail_task"
-)
-async def retrieve(task_id: str, goal: str) -> None:
-    """Search for a goal and hand the answer and its sources to the judge."""
-    await hand_in(task_id, goal, arm="retriever", result=await looked_up(goal))
-
-
-@octoqueue.actor(queue="retriever", max_retries=3, time_limit=ARM_TIME_LIMIT)
+@octoqueue.actor(queue="retriever", max_retries=3, time_limit=TIME_LIMIT)
 async def look_up(goal: str, given: list[Given], findings: list[str]) -> Result:
     """Search for a goal and return the answer and its sources."""
     return await looked_up(goal, given=given, findings=findings, means=means_here())

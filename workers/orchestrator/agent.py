@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import octoqueue
 from octoqueue.errors import Cancelled, StepFailed
 from octoqueue.models.replies import PlannedStep
 from octoqueue.primitives.retry import RetryPolicy
-from octoqueue.workflows.definitions import define
 from workers.forms import ComplexityName, Refusal
+from workers.intake import WORKFLOW
 from workers.orchestrator.asking import (
     GIVE_UP,
     HARMLESS,
@@ -33,6 +34,7 @@ from workers.orchestrator.asking import (
 )
 from workers.orchestrator.graph import PlanInvalid, graph_from
 from workers.orchestrator.telling import given_to, outcome_of, without_output
+from workers.resources import TASKS, lifespan_of
 from workers.rows import complete_task, fail_task, start_task
 
 if TYPE_CHECKING:
@@ -40,7 +42,8 @@ if TYPE_CHECKING:
     from workers.forms import OutputScreening, Plan, Result, Review
     from workers.orchestrator.graph import Graph
 
-WORKFLOW: Final = "agent"
+lifespan = lifespan_of(TASKS)
+
 MOST_REPAIRS: Final = 2
 """How often a plan is made again after the judge refused its result."""
 _ROW: Final = RetryPolicy(max_retries=100, max_backoff=timedelta(seconds=10))
@@ -98,6 +101,7 @@ class Done(NamedTuple):
     outgoing: OutputScreening
 
 
+@octoqueue.workflow(name=WORKFLOW)
 async def agent(ctx: Context, asked: Goal) -> Ending:
     """Do what a task asks for, and end its row."""
     ctx.on_failure(GIVE_UP, task_id=ctx.workflow_id, **_ENDED)
@@ -110,9 +114,6 @@ async def agent(ctx: Context, asked: Goal) -> Ending:
         # It runs before the one above, and what the row is told first stands.
         ctx.on_failure(GIVE_UP, task_id=ctx.workflow_id, **_CANCELLED)
         raise
-
-
-AGENT: Final = define(agent, name=WORKFLOW)
 
 
 async def _worked_on(ctx: Context, asked: Goal) -> Ending:
@@ -189,7 +190,7 @@ async def _results(ctx: Context, work: Work) -> dict[str, Result]:
     """
     graph, results, begun = work.graph, dict[str, "Result"](), set[str]()
 
-    async def do(step: PlannedStep) -> None:
+    async def work_on(step: PlannedStep) -> None:
         result = await ctx.call(
             WORKING[step.arm].at(work.complexity),
             goal=step.ask or work.goal,
@@ -204,7 +205,7 @@ async def _results(ctx: Context, work: Work) -> dict[str, Result]:
     async def go_on() -> None:
         ready = graph.ready(done=results.keys(), begun=begun)
         begun.update(step.id for step in ready)
-        await ctx.gather(*map(do, ready))
+        await ctx.gather(*map(work_on, ready))
 
     await go_on()
     return {name: results[name] for name in graph.steps}

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from octoqueue.errors import InvalidMessage
 from octoqueue.primitives.lane import Lane
+from octoqueue.workflows.states import Complexity
 from octoqueue.workflows.tasks import GOAL_LIMIT_BYTES, Task, TaskStatus
 
 
@@ -65,6 +66,9 @@ class TaskRequest(BaseModel):
     """What is to be done, at most 32 KiB of UTF-8."""
     priority: Annotated[Priority, Field(strict=False)] = Priority.MEDIUM
     """How urgent it is."""
+    complexity: Annotated[Complexity | None, Field(strict=False)] = None
+    """How demanding it is: which models, time limits and resources its steps are given. The planner
+    says so when it is left out."""
 
 
 def task_request_from(body: bytes) -> TaskRequest:
@@ -117,13 +121,13 @@ class TaskState(BaseModel):
     priority: Priority
     goal: str
     arm: str | None
-    """Who works on it, from running on."""
+    """Whose result is the task's, from running on."""
     result: dict[str, Any] | None
-    """When completed: `summary`, `output`, `checks` and `review`."""
+    """When completed: `summary`, `output`, `checks`, `review`, `plan`, `screening`, `repairs`."""
     error: dict[str, Any] | None
     """When failed: `code` and `message`."""
     attempts: int
-    """How often its arm tried, when finished."""
+    """How many plans were tried, when finished."""
     timings: Timings
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -18,7 +20,7 @@ from octoqueue.cli.listening import url_of
 from octoqueue.cli.reading import store_of
 from octoqueue.cli.supervision import Interrupts, log_to
 from octoqueue.fleet.lines import PrefixedLines
-from octoqueue.fleet.plan import HTTP, fleets_from
+from octoqueue.fleet.plan import HTTP, Fleet, fleets_from
 from octoqueue.primitives.clock import Clock, SystemClock
 from octoqueue.settings.root import Settings
 
@@ -49,16 +51,17 @@ async def demonstrate(
     names = [name for fleet in fleets for name in fleet.process_names]
     sink = PrefixedLines([_OWN_NAME, *names, HTTP], out=log_file, err=log_file)
     log_to(sink, _OWN_NAME, settings)
+    told = _processes_of(fleets)
     load = Load(goals(tasks), clock=clock)
     async with Installation(settings, fleets, sink=sink, config=config) as installation:
         interrupts.supervisors = installation.supervisors
         began = clock.monotonic()
-        with _status(console, f"Starting Redis, PostgreSQL, {len(names)} workers and HTTP …"):
+        with _status(console, f"Starting Redis, PostgreSQL, {told} and HTTP …"):
             was_interrupted = await interrupts.come_before(installation.start())
         if console is not None and not was_interrupted:
             seconds = clock.monotonic() - began
             console.print(
-                f"Redis, PostgreSQL, {len(names)} workers and HTTP are up after {seconds:.1f} s; "
+                f"Redis, PostgreSQL, {told} and HTTP are up after {seconds:.1f} s; "
                 f"{tasks} tasks go in."
             )
         was_interrupted = was_interrupted or await interrupts.come_before(
@@ -94,6 +97,16 @@ async def _run(
         finally:
             finished.set()
             await showing
+
+
+def _processes_of(fleets: Sequence[Fleet]) -> str:
+    """Return how many of which there are: `1 orchestrator, 7 workers`."""
+    counts = Counter[str]()
+    for fleet in fleets:
+        counts[fleet.kind] += fleet.processes
+    return ", ".join(
+        f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in sorted(counts.items())
+    )
 
 
 def _status(console: Console | None, text: str) -> AbstractContextManager[Any]:

@@ -1,4 +1,4 @@
--- The rows of tasks. Owner: octoqueue.workflow.postgres_tasks.
+-- The rows of tasks. Owner: octoqueue.workflows.postgres_tasks.
 -- Arrays stand for the calls of one tick; entry n of each array belongs to call n.
 -- Writers of several rows lock them in the order of their ids, so that they cannot deadlock.
 
@@ -13,29 +13,6 @@ select added.task_id, added.goal, added.lane
 from unnest($1::uuid[], $2::text[], $3::text[]) as added (task_id, goal, lane)
 order by added.task_id
 on conflict (task_id) do nothing;
-
--- name: accept_tasks
--- Rows of tasks and, in the outbox, of the first message of each, which has the same id: both or
--- neither. The same as add_tasks and add_messages in one transaction, in one round trip.
--- $1 uuid[]: the tasks
--- $2 text[]: their goals
--- $3 text[]: their lanes
--- $4 text: the actor of the messages
--- $5 text: their queue
--- $6 bytea[]: their envelopes
--- $7 interval: for how long the relays leave the messages to the caller
--- returns nothing
-with accepted as (
-  select a.id, a.goal, a.lane, a.envelope
-  from unnest($1::uuid[], $2::text[], $3::text[], $6::bytea[]) as a (id, goal, lane, envelope)
-), added as (
-  insert into tasks (task_id, goal, lane)
-  select id, goal, lane from accepted order by id
-  on conflict (task_id) do nothing
-)
-insert into outbox (id, actor, queue, lane, envelope, due_at)
-select id, $4, $5, lane, envelope, clock_timestamp() + $7::interval from accepted
-on conflict (id) do nothing;
 
 -- name: get_tasks
 -- $1 uuid[]: which
@@ -116,44 +93,3 @@ with held as materialized (
   for update
 )
 delete from tasks using held where tasks.task_id = held.task_id;
-
--- name: put_back_tasks
--- Takes queued rows whose message must be gone and stamps them as sent anew; whoever gets a row
--- here sends its message. Concurrent sweeps never get the same row. While the outbox is behind,
--- nobody can tell which messages are gone, and none is taken.
--- $1 interval: how long ago they were last sent at least
--- $2 int4: how many at most
--- returns for each its id, goal and lane, oldest first
-with lost as (
-  select task_id from tasks
-  where finished_at is null and status = 'queued' and queued_at < now() - $1::interval
-    and not exists (
-      select from outbox
-      where outbox.failed_at is null and outbox.created_at < now() - interval '1 minute'
-    )
-  order by created_at
-  limit $2
-  for update skip locked
-), stamped as (
-  update tasks set queued_at = now() from lost where tasks.task_id = lost.task_id
-  returning tasks.task_id, tasks.goal, tasks.lane, tasks.created_at
-)
-select task_id, goal, lane from stamped order by created_at;
-
--- name: fail_abandoned_tasks
--- Ends running rows that nobody can be working on any more.
--- $1 interval: how long ago they were started at least
--- $2 int4: how many at most
--- $3 jsonb: the error to give them
--- returns their ids
-with abandoned as (
-  select task_id from tasks
-  where finished_at is null and status = 'running' and started_at < now() - $1::interval
-  order by created_at
-  limit $2
-  for update skip locked
-)
-update tasks
-set status = 'failed', error = $3, finished_at = greatest(now(), tasks.started_at)
-from abandoned where tasks.task_id = abandoned.task_id
-returning tasks.task_id;

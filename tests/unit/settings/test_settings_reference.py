@@ -77,13 +77,15 @@ def test_settings_written_down_read_back_as_themselves(tmp_path: Path) -> None:
     assert Settings.load(file, environ={}) == settings
 
 
-def test_the_platform_has_one_fleet_for_each_arm_and_one_for_upkeep() -> None:
+def test_the_platform_has_orchestrators_one_fleet_for_each_arm_and_one_for_upkeep() -> None:
     platform = Settings.load(ROOT / "octoqueue.yaml", environ={})
     assert platform.http.app == "workers.reflex.app:create_app"
     assert {name: (fleet.queues, fleet.modules) for name, fleet in platform.fleets.items()} == {
         **{arm: ((arm,), (f"workers.arms.{arm}",)) for arm in ARMS},
         "admin": (("admin",), ("workers.admin",)),
+        "orchestrator": ((), ("workers.orchestrator.agent",)),
     }
+    assert platform.fleets["orchestrator"].kind == "orchestrator"
 
 
 def test_the_intake_of_the_platform_is_bounded_as_the_reference_says() -> None:

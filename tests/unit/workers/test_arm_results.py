@@ -2,15 +2,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from inspect import signature
+from typing import Any
 
 import pytest
 
-from octoqueue.errors import DeclarationError, StoreUnavailable
+import octoqueue
+from octoqueue.errors import DeclarationError
 from octoqueue.models.offline.answers import reviewed
 from octoqueue.settings.root import Settings
+from workers import admin
+from workers.arms import coder, executor, guardian, judge, planner, retriever
 from workers.arms.executor import result_from
-from workers.arms.hand_over import outages_do_not_count
-from workers.arms.planner import ARMS
+from workers.orchestrator.asking import (
+    GIVE_UP,
+    MAKE_PLAN,
+    REVIEW,
+    SCREEN_GOAL,
+    SCREEN_RESULT,
+    WORKING,
+    Arm,
+)
 from workers.resources import LIBRARY, MODEL, TASKS, lifespan_of
 from workers.sandbox.outcome import Ending, Outcome
 from workers.sandbox.programs import Command
@@ -74,17 +86,19 @@ def test_long_errors_are_told_in_part() -> None:
     assert len(check["detail"]) < 500
 
 
-def test_outages_do_not_use_up_retries_and_bugs_do() -> None:
-    gone = StoreUnavailable("PostgreSQL", reason="gone")
-    assert [outages_do_not_count(attempt, gone) for attempt in (0, 3, 1000)] == [True] * 3
-    bug = ZeroDivisionError()
-    assert [outages_do_not_count(attempt, bug) for attempt in (0, 2, 3)] == [True, True, False]
-
-
-def test_every_arm_the_planner_may_choose_takes_a_task_and_tells_of_its_end() -> None:
-    for actor in ARMS.values():
-        assert actor.options["on_dead_letter"] == "fail_task"
+def test_whom_the_workflow_asks_is_an_actor_of_that_queue_that_takes_what_it_is_asked() -> None:
+    for module in (planner, executor, coder, guardian, retriever, judge, admin):
+        assert module.lifespan
+    actors = octoqueue.get_broker().actors
+    asked: list[Arm[Any]] = [MAKE_PLAN, SCREEN_GOAL, SCREEN_RESULT, REVIEW, GIVE_UP]
+    for arm in (*asked, *WORKING.values()):
+        actor = actors[arm.actor_name]
+        assert actor.queue_name == arm.queue_name
         assert actor.options["time_limit"] <= timedelta(minutes=5) / timedelta(milliseconds=1)
+    question = {"goal": "g", "given": [], "findings": []}
+    for arm in WORKING.values():
+        function: Any = actors[arm.actor_name]
+        signature(function.function).bind(**question)
 
 
 def test_the_offline_review_and_the_arms_agree_on_the_form_of_checks() -> None:

@@ -18,6 +18,7 @@ from octoqueue.primitives.lane import Lane
 from octoqueue.testing.memory_lanes import MemoryLaneStore
 from octoqueue.testing.memory_tasks import MemoryTaskStore
 from octoqueue.testing.memory_workflows import MemoryWorkflowStore
+from octoqueue.workflows.states import Complexity
 from octoqueue.workflows.tasks import (
     GOAL_LIMIT_BYTES,
     NewTask,
@@ -52,6 +53,7 @@ class Behind:
         self.tasks = FragileTasks()
         self.lanes: LaneStore = MemoryLaneStore()
         self.sent: list[NewTask] = []
+        self.complexities: list[Complexity | None] = []
         self.enqueue_fails: BaseException | None = None
         self.enqueue_hangs = False
         self.outbox_fails: BaseException | None = None
@@ -64,13 +66,14 @@ class Behind:
             raise self.outbox_fails
         return OutboxSize(pending=3, failed=2, oldest_seconds=1.5)
 
-    async def accept(self, task: NewTask) -> None:
+    async def accept(self, task: NewTask, *, complexity: Complexity | None = None) -> None:
         if self.enqueue_hangs:
             await asyncio.Event().wait()
         if self.enqueue_fails is not None:
             raise self.enqueue_fails
         await self.tasks.add(task)
         self.sent.append(task)
+        self.complexities.append(complexity)
 
     @asynccontextmanager
     async def parts(self) -> AsyncGenerator[Parts]:
@@ -158,6 +161,20 @@ async def test_a_task_is_accepted_in_the_lane_of_its_priority(
     task_id = answer.json()["task_id"]
     assert answer.headers["location"] == f"{TASKS}/{task_id}"
     assert behind.sent == [NewTask(task_id=task_id, goal=body["goal"], lane=lane)]
+
+
+@pytest.mark.parametrize("complexity", [None, *Complexity])
+async def test_a_task_is_as_complex_as_its_caller_says(
+    client: httpx.AsyncClient, behind: Behind, complexity: Complexity | None
+) -> None:
+    body = {"goal": "g"} | ({} if complexity is None else {"complexity": complexity})
+    assert (await client.post(TASKS, json=body)).status_code == 202
+    assert behind.complexities == [complexity]
+
+
+async def test_a_complexity_nobody_knows_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.post(TASKS, json={"goal": "g", "complexity": "enormous"})
+    assert "low" in refused(answer, 422, "invalid_request", "complexity")
 
 
 async def test_a_task_is_shown_from_queued_to_completed(

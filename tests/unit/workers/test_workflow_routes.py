@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from octoqueue.workflows.executions import Execution, NewExecution
     from octoqueue.workflows.journal import Signal, Turn
     from octoqueue.workflows.protocol import Filter
+    from octoqueue.workflows.states import Complexity
     from octoqueue.workflows.tasks import NewTask
 
 WORKFLOWS = "/api/v1/workflows"
@@ -66,8 +67,8 @@ class Behind:
 
     @asynccontextmanager
     async def parts(self) -> AsyncGenerator[Parts]:
-        async def accept(task: NewTask) -> None:
-            raise AssertionError(task)
+        async def accept(task: NewTask, *, complexity: Complexity | None = None) -> None:
+            raise AssertionError(task, complexity)
 
         async def measure_outbox() -> OutboxSize:
             return OutboxSize(pending=0, failed=0, oldest_seconds=0)
