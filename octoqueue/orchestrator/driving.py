@@ -13,9 +13,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import orjson
-
 from octoqueue.errors import WorkflowChanged, WorkflowNotDeclared
+from octoqueue.orchestrator.inbox import tell_completion
 from octoqueue.orchestrator.loaded import Resident
 from octoqueue.orchestrator.parking import cancelled_without_code, parked, unblocked
 from octoqueue.orchestrator.reading import Reader
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from octoqueue.workflows.definitions import Registry
     from octoqueue.workflows.executions import Execution, ExecutionId
     from octoqueue.workflows.journal import Step, Turn
-    from octoqueue.workflows.letters import Completion
     from octoqueue.workflows.limits import Limits
     from octoqueue.workflows.protocol import Loaded, WorkflowStore
 
@@ -176,7 +174,7 @@ class Driver:
             return
         try:
             if told is not None:
-                turn = _ended(machine, told, now_ms=self._clock.now_ms())
+                turn = tell_completion(machine, told, now_ms=self._clock.now_ms())
             elif given.timer is not None:
                 turn = machine.timer_rang(given.timer, now_ms=self._clock.now_ms())
                 self._totals.timers += 1
@@ -370,28 +368,6 @@ class Driver:
         reason = error_json(error)
         log.error("letter_unreadable", extra={"queue": lease.queue, "reason": str(error)})
         self._sinks.put_back(Settlement(lease=lease, outcome=Outcome.DEAD_LETTER, reason=reason))
-
-
-def _ended(machine: Machine, told: Completion, *, now_ms: int) -> Turn | None:
-    """Tell a machine of a completion."""
-    if told.outcome == "completed":
-        return machine.step_ended(
-            told.step,
-            status=StepStatus.COMPLETED,
-            output=orjson.dumps(told.value),
-            error=None,
-            attempts=told.attempts,
-            now_ms=now_ms,
-        )
-    error = told.error or {"error": told.outcome.capitalize(), "message": "", "types": []}
-    return machine.step_ended(
-        told.step,
-        status=StepStatus.FAILED,
-        output=None,
-        error=orjson.dumps(error),
-        attempts=told.attempts,
-        now_ms=now_ms,
-    )
 
 
 def _may_unblock(inputs: Iterable[Input]) -> bool:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import orjson
+
 from octoqueue.errors import EnvelopeError
 from octoqueue.workflows.letters import QUEUE_PREFIX, Completion, letter_from
+from octoqueue.workflows.states import StepStatus
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
     from octoqueue.primitives.messages import Lease
     from octoqueue.workflows.executions import ExecutionId
+    from octoqueue.workflows.journal import Turn
+    from octoqueue.workflows.machine import Machine
 
 _PREFIX_LENGTH = len(QUEUE_PREFIX)
 
@@ -64,3 +69,25 @@ def sorted_post(leases: Iterable[Lease], held: Container[int]) -> Post:
 def partition_of(queue: str) -> int:
     """Return the partition whose letters a queue holds."""
     return int(queue[_PREFIX_LENGTH:])
+
+
+def tell_completion(machine: Machine, told: Completion, *, now_ms: int) -> Turn | None:
+    """Tell a machine how the message of a step ended; return the turn that follows, if one does."""
+    if told.outcome == "completed":
+        return machine.step_ended(
+            told.step,
+            status=StepStatus.COMPLETED,
+            output=orjson.dumps(told.value),
+            error=None,
+            attempts=told.attempts,
+            now_ms=now_ms,
+        )
+    error = told.error or {"error": told.outcome.capitalize(), "message": "", "types": []}
+    return machine.step_ended(
+        told.step,
+        status=StepStatus.FAILED,
+        output=None,
+        error=orjson.dumps(error),
+        attempts=told.attempts,
+        now_ms=now_ms,
+    )

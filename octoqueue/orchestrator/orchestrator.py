@@ -14,9 +14,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from octoqueue.errors import StoreError
+from octoqueue.orchestrator.aftermath import Aftermath
 from octoqueue.orchestrator.claiming import LetterClaimer
 from octoqueue.orchestrator.driving import Driver
-from octoqueue.orchestrator.effects import effects_of
 from octoqueue.orchestrator.functions import Functions
 from octoqueue.orchestrator.inbox import Input, sorted_post
 from octoqueue.orchestrator.loaded import LoadedExecutions
@@ -28,22 +28,19 @@ from octoqueue.orchestrator.session import LetterSession
 from octoqueue.orchestrator.tasks import Tasks
 from octoqueue.orchestrator.timers import Timers
 from octoqueue.orchestrator.totals import OrchestratorTotals
-from octoqueue.orchestrator.writing import Entry, Group, Writer
+from octoqueue.orchestrator.writing import Entry, Writer
 from octoqueue.primitives.clock import Clock, SystemClock
 from octoqueue.primitives.ids import new_message_id, text_from_id
-from octoqueue.workflows.announcing import announcement_of
 from octoqueue.workflows.definitions import DEFINITIONS, Registry
-from octoqueue.workflows.failures import error_json
 from octoqueue.workflows.limits import Limits
 from octoqueue.workflows.protocol import Agent, AgentId
 from octoqueue.workflows.sharding import shards_of_partitions
-from octoqueue.workflows.states import FINAL_STATUSES, ExecutionStatus, StepStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from octoqueue.lanes.protocol import LaneStore
-    from octoqueue.orchestrator.effects import Effects, StepMessage
+    from octoqueue.orchestrator.effects import StepMessage
     from octoqueue.orchestrator.loaded import Resident
     from octoqueue.primitives.messages import Lease, Settlement
     from octoqueue.workflows.journal import Step, Turn
@@ -152,23 +149,6 @@ class Orchestrator:
             tasks=tasks,
             clock=clock,
         )
-        self._writers = tuple(
-            Writer(
-                store,
-                self.agent.agent_id,
-                epochs=epochs,
-                lease=options.lease,
-                written=self._written,
-                refused=self._driver.refused,
-                lost=self._membership.forget,
-                attend=self._membership.attend,
-                tasks=tasks,
-                totals=totals,
-                clock=clock,
-            )
-            for _ in range(options.shards)
-        )
-        self._shards = shards_of_partitions(options.partitions, options.shards)
         self._functions = Functions(
             concurrency=options.concurrency,
             ended=self._driver.step_ended,
@@ -176,7 +156,35 @@ class Orchestrator:
             totals=totals,
             clock=clock,
         )
-        self._orphans = Orphans(store, look=self._driver.take, tasks=tasks, clock=clock)
+        aftermath = Aftermath(
+            step_message=step_message,
+            driver=self._driver,
+            sender=self._sender,
+            functions=self._functions,
+            orphans=Orphans(store, look=self._driver.take, tasks=tasks, clock=clock),
+            loaded=self._loaded,
+            timers=self._timers,
+            totals=totals,
+            clock=clock,
+        )
+        self._shards = shards_of_partitions(options.partitions, options.shards)
+        self._writers = tuple(
+            Writer(
+                store,
+                self.agent.agent_id,
+                epochs=epochs,
+                lease=options.lease,
+                written=aftermath.written,
+                refused=self._driver.refused,
+                lost=self._membership.forget,
+                give_back=self._driver.release,
+                attend=self._membership.attend,
+                tasks=tasks,
+                totals=totals,
+                clock=clock,
+            )
+            for _ in range(options.shards)
+        )
         self._reconciler = Reconciler(
             store,
             lanes,
@@ -336,72 +344,6 @@ class Orchestrator:
     def to_run(self, resident: Resident, step: Step) -> None:
         """Take a function from the driver that a replayed execution waits for."""
         self._functions.start(resident, step)
-
-    def _written(self, group: Group) -> None:
-        """Do what follows from turns that are committed."""
-        effects = effects_of(group.entries, step_message=self._step_message)
-        acks = effects.acks
-        if group.done:
-            acks += [lease for lease, _ in group.done]
-        self.totals.sent += effects.sent
-        if acks or effects.settlements:
-            self._sender.end(acks, effects.settlements)
-        if effects.messages:
-            self._sender.send(effects.messages)
-        for resident, turn, _ in group.entries:
-            resident.unwritten -= 1
-            if turn.status is not None or turn.children:
-                self._moved(resident, turn)
-            if resident.machine is None and not resident.unwritten:
-                self._loaded.remove(resident.execution.execution_id)
-        self._follow(effects)
-        self._driver.trim()
-
-    def _moved(self, resident: Resident, turn: Turn) -> None:
-        """Look at those whom a turn concerns besides its own execution."""
-        execution = resident.execution
-        itself = Input(execution.execution_id, turn.partition)
-        for child in turn.children:
-            self._driver.begin_child(Input(child.execution_id, turn.partition), parent=itself)
-        if turn.status not in FINAL_STATUSES:
-            return
-        self.totals.ended += 1
-        self._loaded.remove(execution.execution_id)
-        resident.close()
-        if turn.continued is not None:
-            self._driver.take([Input(turn.continued.execution_id, turn.partition)])
-        elif execution.parent is not None and turn.status is not ExecutionStatus.CONTINUED:
-            self._driver.take([Input(execution.parent.execution_id, turn.partition)])
-
-    def _follow(self, effects: Effects) -> None:
-        for execution_id, key in effects.over:
-            self._timers.discard(execution_id, key)
-        if effects.timers:
-            self._timers.add(effects.timers, now_ms=self._clock.now_ms())
-        for resident, step in effects.runs:
-            self._functions.start(resident, step)
-        if effects.told:
-            now_ms = self._clock.now_ms()
-            told = [
-                announcement_of(resident.execution, turn, now_ms=now_ms)
-                for resident, turn in effects.told
-            ]
-            self._sender.tell(each for each in told if each is not None)
-        for resident, step, error in effects.impossible:
-            self._driver.step_ended(
-                resident, step.key, status=StepStatus.FAILED, error=error_json(error), attempts=0
-            )
-        self._give_up(effects)
-
-    def _give_up(self, effects: Effects) -> None:
-        """Stop what nobody waits for any more."""
-        for execution_id, key in effects.stops:
-            self._functions.stop(execution_id, key)
-        for step in effects.cancels:
-            if step.message_id is not None:
-                self._sender.cancel(step.message_id, queue=None)
-        if effects.orphans:
-            self._orphans.cancel(effects.orphans)
 
     async def _settled(self) -> None:
         """Return when what was taken in so far is written, and its effects are sent."""

@@ -19,7 +19,7 @@ from octoqueue.orchestrator.pauses import insisted
 from octoqueue.orchestrator.rounds import Rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
     from datetime import timedelta
 
     from octoqueue.orchestrator.loaded import Resident
@@ -64,7 +64,8 @@ class Writer:
         lease: timedelta,
         written: Callable[[Group], None],
         refused: Callable[[Resident, Exception, list[Lease]], Turn],
-        lost: Callable[[frozenset[int]], None],
+        lost: Callable[[Iterable[int]], None],
+        give_back: Callable[[Lease], None],
         attend: Callable[[], Awaitable[object]],
         tasks: Tasks,
         totals: OrchestratorTotals,
@@ -81,6 +82,7 @@ class Writer:
             refused: makes the turn of an execution whose turns the store does not take, and keeps
                 their letters.
             lost: is told of partitions that turned out to be held by somebody else.
+            give_back: lets the others have a letter whose turn was not written, or has no effects.
             attend: asks the store who holds what.
             tasks: where it writes.
             totals: counts.
@@ -93,6 +95,7 @@ class Writer:
         self._written = written
         self._refused = refused
         self._lost = lost
+        self._give_back = give_back
         self._attend = attend
         self._tasks = tasks
         self._totals = totals
@@ -188,11 +191,20 @@ class Writer:
 
     def _without(self, group: Group, lost: frozenset[int]) -> Group:
         """Return what of a group was written; give up what belongs to somebody else."""
-        kept = [entry for entry in group.entries if entry.turn.partition not in lost]
-        self._totals.lost += len(group.entries) - len(kept)
-        log.warning("partitions_lost", extra={"partitions": ",".join(map(str, sorted(lost)))})
+        kept = self._left(group.entries, lost)
         self._lost(lost)
         return Group(kept, [each for each in group.done if each[1] not in lost])
+
+    def _left(self, entries: list[Entry], lost: Container[int]) -> list[Entry]:
+        """Return the entries that are not of lost partitions; their letters are for the others."""
+        kept = [entry for entry in entries if entry.turn.partition not in lost]
+        if len(kept) < len(entries):
+            self._totals.lost += len(entries) - len(kept)
+            log.warning("turns_left_to_others", extra={"turns": len(entries) - len(kept)})
+            for entry in entries:
+                if entry.lease is not None and entry.turn.partition in lost:
+                    self._give_back(entry.lease)
+        return kept
 
     async def _write_apart(
         self, group: Group, epochs: Mapping[int, int], error: Exception
@@ -224,10 +236,5 @@ class Writer:
     async def _after_pause(self, group: Group, epochs: Mapping[int, int]) -> Group:
         """Ask who holds what; return what may be sent."""
         await insisted(self._attend, what="attendance", clock=self._clock)
-        held = {each for each, epoch in epochs.items() if self._epochs.get(each) == epoch}
-        kept = [entry for entry in group.entries if entry.turn.partition in held]
-        left = len(group.entries) - len(kept)
-        if left:
-            self._totals.lost += left
-            log.warning("effects_left_to_others", extra={"turns": left})
-        return Group(kept, group.done)
+        lost = {each for each, epoch in epochs.items() if self._epochs.get(each) != epoch}
+        return Group(self._left(group.entries, lost), group.done)
