@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from octoqueue.workflows.executions import ExecutionId
 from octoqueue.workflows.letters import OPTION, QUEUE_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from octoqueue.workflows.executions import ExecutionId
-
-_MUST = {"execution": "execution_id", "step": "step", "to": "to"}
-_MAY = {
-    "id": "workflow_id",
-    "complexity": "complexity",
-    "model": "model_tier",
-    "resources": "resource_class",
-}
-"""Names in the option, and fields of `StepPlace`."""
 
 
 class StepPlace(NamedTuple):
@@ -36,19 +26,35 @@ class StepPlace(NamedTuple):
 
 def option_of(place: StepPlace) -> dict[str, str]:
     """Return the option that says this."""
-    fields = {name: getattr(place, field) for name, field in (_MUST | _MAY).items()}
-    return {name: value for name, value in fields.items() if value is not None}
+    option: dict[str, str] = {"execution": place.execution_id, "step": place.step, "to": place.to}
+    if place.workflow_id is not None:
+        option["id"] = place.workflow_id
+    if place.complexity is not None:
+        option["complexity"] = place.complexity
+    if place.model_tier is not None:
+        option["model"] = place.model_tier
+    if place.resource_class is not None:
+        option["resources"] = place.resource_class
+    return option
 
 
 def step_place(options: Mapping[str, Any]) -> StepPlace | None:
     """Return whose step a message with these options is; None when it is none."""
     told: object = options.get(OPTION)
-    if not isinstance(told, dict):
+    if type(told) is not dict:
         return None
-    known = cast("dict[str, Any]", told)
-    if not all(isinstance(known.get(name), str) for name in _MUST):
+    get = cast("dict[str, Any]", told).get
+    execution, step, to = get("execution"), get("step"), get("to")
+    if type(execution) is not str or type(step) is not str or type(to) is not str:
         return None
-    if not known["to"].startswith(QUEUE_PREFIX):
+    if not to.startswith(QUEUE_PREFIX):
         return None
-    fields: dict[str, Any] = {field: known.get(name) for name, field in (_MUST | _MAY).items()}
-    return StepPlace(**fields)
+    return StepPlace(
+        ExecutionId(execution),
+        step,
+        to,
+        get("id"),
+        get("complexity"),
+        get("model"),
+        get("resources"),
+    )

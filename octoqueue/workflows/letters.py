@@ -65,7 +65,13 @@ def completion_message(
         PayloadNotSerializable: the value has no JSON form.
         EnvelopeTooLarge: it is over the limit.
     """
-    kwargs = {"value": told.value, "error": told.error, "attempts": told.attempts}
+    kwargs: dict[str, Any] = {}
+    if told.value is not None:
+        kwargs["value"] = told.value
+    if told.error is not None:
+        kwargs["error"] = told.error
+    if told.attempts != 1:
+        kwargs["attempts"] = told.attempts
     args = (told.execution_id, told.step, told.outcome)
     body = encode_fields(to, COMPLETION, args, kwargs, {}, now_ms, limit_bytes=limit_bytes)
     ident = new_message_id(beside=beside)
