@@ -9,8 +9,8 @@ worker. DBOS is one process that does all of it, in threads, and sends no messag
 - *overhead*: from when a step's body ended until the body of the next one began, of workflows that
   are started evenly, at 100 a second (300 steps), whatever became of those before.
 - *first step*: from when a workflow was due until its first step began, at the same rate.
-- *KiB waiting*: resident memory that the process has more when so many executions wait for a signal
-  as before, through their number. Measured once.
+- *MiB waiting*: resident memory that the process has more than before when 10,000 executions wait
+  for a signal; of DBOS 300 wait, and it is 10,000 times what one of them takes. Measured once.
 - *progressed*, *completed*: 1,000 executions have ended their first step and are in the second
   when the process that keeps them is killed (SIGKILL). A new one is started at once, and their
   second steps may end. Seconds from its start until all third steps have begun, and until all have
@@ -40,18 +40,19 @@ if TYPE_CHECKING:
 
 _STEPS = 3
 _PER_SECOND = 100
-_PACED = 150
+_PACED = 100
 _WARM = 100
+_WAITING_COUNT = 10_000
 _HELD = 1_000
 _LOOK_AGAIN_SECONDS = 0.02
 _PATIENCE_SECONDS = 60.0
 _NS_IN_MS = 1e6
 
 _SPEED, _CPU = "steps/s", "engine CPU µs"
-_POSTGRES_CPU, _REDIS_CPU = "PostgreSQL CPU µs", "Redis CPU µs"
+_POSTGRES_CPU, _REDIS_CPU = "Postgres CPU µs", "Redis CPU µs"
 _P50, _P95 = "overhead P50 ms", "overhead P95 ms"
-_FIRST = "first step P95 ms"
-_EACH, _WAITING = "KiB waiting", "MiB for 10,000"
+_FIRST = "first P95 ms"
+_WAITING = "MiB waiting"
 _PROGRESSED, _COMPLETED = "progressed s", "completed s"
 
 
@@ -66,8 +67,18 @@ class Contender(NamedTuple):
     """Executions that wait for signals."""
 
 
-OURS = Contender("octoqueue", lambda bench, db: our_engine(bench.server.url, db), 1_500, 10_000)
-DBOS = Contender("DBOS", lambda _bench, db: dbos_engine(db), 250, 1_000)
+OURS = Contender(
+    name="octoqueue",
+    make=lambda bench, database: our_engine(bench.server.url, database),
+    drains=1_500,
+    waits=_WAITING_COUNT,
+)
+DBOS = Contender(
+    name="DBOS",
+    make=lambda _bench, database: dbos_engine(database),
+    drains=150,
+    waits=300,
+)
 
 
 def side_of(contender: Contender) -> Side:
@@ -75,14 +86,18 @@ def side_of(contender: Contender) -> Side:
 
     async def run(bench: Bench) -> Mapping[str, float]:
         database = await bench.stage.keep("database", private_database)
+        once = await bench.stage.keep("measured once", _found_once)
         engine = await bench.stage.keep(contender.name, lambda: _warm(contender, bench, database))
-        once = await bench.stage.keep(
-            f"{contender.name} once", lambda: _once(engine, waits=contender.waits)
-        )
+        if contender.name not in once:  # the round that does not count
+            once[contender.name] = {
+                **await waiting(engine, contender.waits),
+                **await recovered(engine),
+            }
+            return once[contender.name]
         return {
             **await drained(bench, database, engine, contender.drains),
             **await paced(engine),
-            **once,
+            **once[contender.name],
         }
 
     return Side(contender.name, run)
@@ -96,8 +111,8 @@ async def _warm(contender: Contender, bench: Bench, database: Database) -> Async
 
 
 @asynccontextmanager
-async def _once(engine: Engine, *, waits: int) -> AsyncIterator[Mapping[str, float]]:
-    yield {**await waiting(engine, waits), **await recovered(engine)}
+async def _found_once() -> AsyncIterator[dict[str, Mapping[str, float]]]:
+    yield {}
 
 
 async def drained(
@@ -139,7 +154,7 @@ async def waiting(engine: Engine, count: int) -> Mapping[str, float]:
     await engine.do("wait", count=count, prefix="wait-")
     each = (engine.resident_bytes() - before) / count
     await engine.forget("wait-", count)
-    return {_EACH: each / 2**10, _WAITING: each * 10_000 / 2**20}
+    return {_WAITING: each * _WAITING_COUNT / 2**20}
 
 
 async def recovered(engine: Engine) -> Mapping[str, float]:
@@ -180,7 +195,6 @@ SCENARIO = Scenario(
         Figure(_P50, 1, better="less"),
         Figure(_P95, 1, better="less"),
         Figure(_FIRST, 1, better="less"),
-        Figure(_EACH, 1, better="less"),
         Figure(_WAITING, better="less"),
         Figure(_PROGRESSED, 1, better="less"),
         Figure(_COMPLETED, 1, better="less"),
