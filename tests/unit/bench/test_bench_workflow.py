@@ -103,5 +103,42 @@ async def test_a_dead_engine_that_does_not_recover_is_given_up(
         await workflow.recovered(cast("Engine", engine))
 
 
+class TellingEngine:
+    """Says what was prepared, and grows by a KiB with every execution that waits."""
+
+    def __init__(self, says: Mapping[str, Any]) -> None:
+        self._says = says
+        self._kib = 50_000
+        self.forgotten: list[tuple[str, int]] = []
+
+    async def do(self, what: str, **facts: object) -> Mapping[str, Any]:
+        if what == "wait":
+            self._kib += cast("int", facts["count"])
+        return self._says
+
+    async def forget(self, prefix: str, count: int) -> None:
+        self.forgotten.append((prefix, count))
+
+    def resident_bytes(self) -> int:
+        return self._kib * 1_024
+
+
+async def test_overheads_are_taken_over_the_steps_of_all_workflows() -> None:
+    ms = 1_000_000
+    quick = [[2 * ms, 3 * ms], [5 * ms, 6 * ms], [8 * ms, 9 * ms]]
+    slow = [[7 * ms, 8 * ms], [9 * ms, 50 * ms], [90 * ms, 91 * ms]]
+    engine = TellingEngine({"due_ns": [ms, ms], "notes": [quick, slow]})
+    found = await workflow.paced(cast("Engine", engine))
+    assert found == {"overhead P50 ms": 2.0, "overhead P95 ms": 40.0, "first P95 ms": 6.0}
+
+
+@pytest.mark.parametrize("count", [300, 10_000])
+async def test_what_waits_is_scaled_to_ten_thousand_executions(count: int) -> None:
+    engine = TellingEngine({})
+    found = await workflow.waiting(cast("Engine", engine), count)
+    assert found == {"MiB waiting": 10_000 / 1_024}
+    assert engine.forgotten == [("wait-", count)]
+
+
 def test_cpu_time_of_a_process_that_has_gone_is_nothing() -> None:
     assert cpu_seconds(2**22 + 1) == 0.0
