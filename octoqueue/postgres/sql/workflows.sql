@@ -1,4 +1,5 @@
--- What callers do with workflows. Owner: octoqueue.workflows.postgres_callers.
+-- What callers do with workflows, and reading. Owners: octoqueue.workflows.postgres_callers,
+-- postgres_reading and postgres_workflows (retries).
 -- Arrays stand for the calls of one tick; entry n of each array belongs to call n.
 
 -- name: start_workflows
@@ -86,6 +87,14 @@ with wanted as (
   where s.execution_id = found.execution_id and found.may_go
 )
 select execution_id::text from found where not may_go;
+
+-- name: get_refused_signals
+-- $1 uuid: the execution
+-- returns its signals that did not fit, with why, oldest first
+select s.signal_id::text, s.kind, s.name, s.value, s.sent_at_ms, s.error
+from workflow_signals s
+where s.execution_id = $1::uuid and s.state = 'refused'
+order by s.sent_at_ms, s.signal_id;
 
 -- name: signal_workflows
 -- Keeps signals for the newest executions. Each workflow is locked, so that its execution cannot end
