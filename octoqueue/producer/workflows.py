@@ -23,10 +23,20 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from typing import Protocol, TypedDict, Unpack
 
-    from octoqueue.postgres.pool import PooledConnection
     from octoqueue.workflows.context import Context
     from octoqueue.workflows.definitions import Definition, Registry
     from octoqueue.workflows.executions import Execution
+
+    class FetchingConnection(Protocol):
+        """What is needed of a connection; asyncpg's have it, those of its pools too."""
+
+        def fetch(self, query: str, *args: Any) -> Coroutine[Any, Any, Any]:  # noqa: ANN401
+            """Run one statement with positional arguments; return its rows."""
+            ...
+
+        def is_in_transaction(self) -> bool:
+            """Return whether a transaction is open."""
+            ...
 
     class StartOptions(TypedDict, total=False):
         """What a start may say; see `Workflow.start`."""
@@ -97,7 +107,7 @@ class Workflow(Generic[I_contra, O_co]):
     @overload
     async def start_in(
         self: Workflow[None, O],
-        connection: PooledConnection,
+        connection: FetchingConnection,
         input_: None = ...,
         /,
         **options: Unpack[StartOptions],
@@ -105,14 +115,14 @@ class Workflow(Generic[I_contra, O_co]):
     @overload
     async def start_in(
         self: Workflow[I, O],
-        connection: PooledConnection,
+        connection: FetchingConnection,
         input_: I,
         /,
         **options: Unpack[StartOptions],
     ) -> WorkflowHandle[O]: ...
     async def start_in(
         self: Workflow[Any, Any],
-        connection: PooledConnection,
+        connection: FetchingConnection,
         input_: Any = None,
         /,
         **options: Any,
@@ -125,17 +135,16 @@ class Workflow(Generic[I_contra, O_co]):
         Raises:
             DeclarationError: no transaction is open, or workflows are kept in several databases.
         """
-        is_open: Callable[[], bool] | None = getattr(connection, "is_in_transaction", None)
-        if is_open is not None and not is_open():
-            raise DeclarationError(
-                "start_in needs a connection with an open transaction: without one the start would "
-                "not be bound to anything; use `async with connection.transaction():`"
-            )
         client = await WorkflowClient.here()
         write: Any = getattr(client.store, "start_in", None)
         if write is None:
             raise DeclarationError(
                 "start_in needs workflows that are kept in one PostgreSQL database, without shards"
+            )
+        if not connection.is_in_transaction():
+            raise DeclarationError(
+                "start_in needs a connection with an open transaction: without one the start would "
+                "not be bound to anything; use `async with connection.transaction():`"
             )
         new = client.new_execution(self.definition, input_, StartWish(**options))
         (started,) = await write(connection, [new])
