@@ -90,6 +90,13 @@ def _lines(sight: Sight, now_ms: int) -> list[tuple[str, str]]:
     if execution.error is not None and execution.status is not ExecutionStatus.BLOCKED:
         lines.append(("error", failure_text(execution.error)))
     lines += [("waits for", _waiting(wait, now_ms)) for wait in waits_of(sight.loaded)]
+    lines += [
+        (
+            "refused",
+            f"signal {signal.name}, {_span(now_ms - signal.sent_at_ms)} ago: {failure_text(error)}",
+        )
+        for signal, error in sight.refused
+    ]
     untaken = ", ".join(signal.name for signal in sight.loaded.signals if signal.name)
     if untaken:
         lines.append(("not taken", f"signals {untaken}: the workflow has not asked for them yet"))

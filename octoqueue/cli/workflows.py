@@ -34,7 +34,7 @@ from octoqueue.workflows.executions import Execution
 from octoqueue.workflows.exports import history_document, history_json
 from octoqueue.workflows.finding import filter_from, find_history
 from octoqueue.workflows.protocol import Filter, Loaded, WorkflowStore
-from octoqueue.workflows.sights import Sight, sight_document
+from octoqueue.workflows.sights import Sight, sight_document, sight_of
 
 T = TypeVar("T")
 
@@ -139,13 +139,7 @@ def show(
     """Show an execution."""
 
     async def look(store: WorkflowStore) -> Sight:
-        loaded = await find_history(store, ident)
-        execution = loaded.execution
-        return Sight(
-            loaded=loaded,
-            holder=await store.holder(execution.partition),
-            newest=await store.newest(execution.workflow_id) or execution,
-        )
+        return await sight_of(store, ident)
 
     with failures(as_json=as_json):
         sight = run_async(_with_store(Settings.load(config), look))

@@ -100,6 +100,16 @@ class MemoryWorkflowStore:
         """Return an execution with its whole journal."""
         return self._rows.loaded(execution_id)
 
+    async def refused_signals(self, execution_id: ExecutionId) -> list[tuple[Signal, bytes]]:
+        """Return the signals that did not fit."""
+        rows = self._rows.signals.get(execution_id, {}).values()
+        refused = [
+            (row.signal, row.error)
+            for row in rows
+            if row.state == "refused" and row.error is not None
+        ]
+        return sorted(refused, key=lambda each: (each[0].sent_at_ms, each[0].signal_id))
+
     async def holder(self, partition: int) -> Agent | None:
         """Return the orchestrator that holds a partition."""
         return self._holds.holder(partition)

@@ -11,6 +11,7 @@ from octoqueue.workflows.executions import ExecutionId
 from octoqueue.workflows.postgres_rows import (
     EXECUTION_COLUMNS,
     execution_from,
+    signal_from,
     signals_from,
     step_from,
     steps_from,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from octoqueue.postgres.pool import PostgresPool
     from octoqueue.workflows.executions import Execution
-    from octoqueue.workflows.journal import Step
+    from octoqueue.workflows.journal import Signal, Step
     from octoqueue.workflows.protocol import Filter
 
 _FIRST = ExecutionId("00000000-0000-0000-0000-000000000000")
@@ -64,6 +65,11 @@ class PostgresReading:
             arguments = (status, name, before, limit)
         rows = await self._pool.fetch(self._sql[statement], *arguments)
         return [execution_from(tuple(row)) for row in rows]
+
+    async def refused_signals(self, execution_id: ExecutionId) -> list[tuple[Signal, bytes]]:
+        """Return the signals that did not fit, with why."""
+        rows = await self._pool.fetch(self._sql["get_refused_signals"], execution_id)
+        return [(signal_from(row[:-1]), row[-1].encode()) for row in map(tuple, rows)]
 
     async def open_executions(
         self, partition: int, after: ExecutionId | None, limit: int

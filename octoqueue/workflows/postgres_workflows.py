@@ -91,6 +91,10 @@ class PostgresWorkflowStore:
         """Return an execution with its whole journal."""
         return next(iter(await self._reading.load([execution_id])), None)
 
+    async def refused_signals(self, execution_id: ExecutionId) -> list[tuple[Signal, bytes]]:
+        """Return the signals that did not fit."""
+        return await self._reading.refused_signals(execution_id)
+
     async def holder(self, partition: int) -> Agent | None:
         """Return the orchestrator that holds a partition."""
         return await self._holds.holder(partition)

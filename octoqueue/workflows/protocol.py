@@ -145,6 +145,10 @@ class WorkflowStore(Protocol):
         """Return an execution with its whole journal, None when there is none (any more)."""
         ...
 
+    async def refused_signals(self, execution_id: ExecutionId) -> list[tuple[Signal, bytes]]:
+        """Return the signals that did not fit, each with the JSON of the error, oldest first."""
+        ...
+
     async def holder(self, partition: int) -> Agent | None:
         """Return the orchestrator that holds a partition, None when nobody (alive) does."""
         ...

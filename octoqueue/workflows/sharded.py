@@ -88,6 +88,10 @@ class ShardedWorkflowStore:
         """Return an execution with its whole journal."""
         return await self._of_execution(execution_id).history(execution_id)
 
+    async def refused_signals(self, execution_id: ExecutionId) -> list[tuple[Signal, bytes]]:
+        """Return the signals that did not fit."""
+        return await self._of_execution(execution_id).refused_signals(execution_id)
+
     async def holder(self, partition: int) -> Agent | None:
         """Return the orchestrator that holds a partition."""
         return await self._of(partition).holder(partition)

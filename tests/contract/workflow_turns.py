@@ -275,6 +275,8 @@ class WorkflowTurnsContract:
             )
         )
         assert (await loaded(store, new)).signals == (signals[2],)
+        refused = [(signals[1], b'{"error":"SignalInvalid"}')]
+        assert await store.refused_signals(new.execution_id) == refused
         assert await store.open_executions(new.partition) == [new.execution_id]
         await holder.wrote(turn(new, taken=(signals[2].signal_id,)))
         assert (await loaded(store, new)).signals == ()

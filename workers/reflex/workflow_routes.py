@@ -33,7 +33,7 @@ from octoqueue.workflows.exports import execution_document, history_json
 from octoqueue.workflows.finding import filter_from, find_execution, find_history
 from octoqueue.workflows.journal import Signal
 from octoqueue.workflows.protocol import WorkflowStore
-from octoqueue.workflows.sights import Sight, sight_document
+from octoqueue.workflows.sights import sight_document, sight_of
 from octoqueue.workflows.signals import cancel_for, signal_from_json
 from octoqueue.workflows.states import ExecutionStatus
 from workers.reflex.bodies import body_of
@@ -183,15 +183,7 @@ def workflow_router(desk: Callable[[], WorkflowDesk]) -> APIRouter:
         workflow_id: WorkflowIdPath,
     ) -> Response:
         """Show an execution: its state, what it waits for, who holds it."""
-        at = desk()
-        loaded = await find_history(at.store, workflow_id)
-        execution = loaded.execution
-        sight = Sight(
-            loaded=loaded,
-            holder=await at.store.holder(execution.partition),
-            newest=await at.store.newest(execution.workflow_id) or execution,
-        )
-        return _answer(sight_document(sight))
+        return _answer(sight_document(await sight_of(desk().store, workflow_id)))
 
     return router
 

@@ -89,6 +89,14 @@ class WaitState(BaseModel):
     """When it ends by itself."""
 
 
+class RefusedSignal(BaseModel):
+    """A signal that did not fit."""
+
+    name: str
+    sent_at_ms: int
+    why: str
+
+
 class WorkflowState(ExecutionState):
     """An execution, what it waits for and who holds it."""
 
@@ -101,6 +109,8 @@ class WorkflowState(ExecutionState):
     waits: list[WaitState]
     steps: dict[StepStatus, int]
     """How many steps are in each state."""
+    refused_signals: list[RefusedSignal]
+    """Signals whose values were not of the declared type."""
     untaken_signals: list[str]
     """Signals that it has not asked for."""
 

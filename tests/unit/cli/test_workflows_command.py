@@ -427,6 +427,20 @@ def test_what_cannot_be_retried_says_why(program: Program) -> None:
     assert "octoqueue workflows history" in told["message"]
 
 
+def test_a_signal_that_did_not_fit_is_seen_with_why(program: Program) -> None:
+    new = program.start("order-1")
+    signal = a_signal("approve", sent_at_ms=5)
+    asyncio.run(program.store.signal(new.workflow_id, signal))
+    why = b'{"error":"SignalInvalid","message":"by: Field required"}'
+    program.write(begins(new, a_step("1"), refused={signal.signal_id: why}))
+    told = fields_of(program.says("show", "order-1"))
+    assert told["refused"].startswith("signal approve, ")
+    assert told["refused"].endswith(" ago: SignalInvalid: by: Field required")
+    assert program.answer("show", "order-1")["refused_signals"] == [
+        {"name": "approve", "sent_at_ms": 5, "why": "SignalInvalid: by: Field required"}
+    ]
+
+
 def test_a_signal_nobody_has_asked_for_is_seen(program: Program) -> None:
     new = program.start("order-1")
     program.write(begins(new, a_step("1")))
