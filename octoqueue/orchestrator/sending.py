@@ -22,7 +22,7 @@ from octoqueue.primitives.ids import text_from_id
 from octoqueue.primitives.messages import Outcome, Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.orchestrator.tasks import Tasks
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST_AT_ONCE = 1_000
+_MOST_MESSAGES = 2_000
+"""Letters and what follows from them in one call, unless a single letter has more."""
 _FULL_SECONDS = 0.5
 """How long a message waits whose lane was full."""
 _CANCELS_AT_ONCE = 50
@@ -130,9 +132,12 @@ class Sender:
         try:
             while self._next:
                 batch, self._next = self._next, _Batch()
-                for start in range(0, max(len(batch.acks), len(batch.settlements)), _MOST_AT_ONCE):
-                    end = start + _MOST_AT_ONCE
-                    await self._commit(batch.acks[start:end], batch.settlements[start:end])
+                acks = batch.acks
+                for settlements in _portions(batch.settlements):
+                    await self._commit(acks[:_MOST_AT_ONCE], settlements)
+                    acks = acks[_MOST_AT_ONCE:]
+                for start in range(0, len(acks), _MOST_AT_ONCE):
+                    await self._commit(acks[start : start + _MOST_AT_ONCE], ())
                 for start in range(0, len(batch.messages), _MOST_AT_ONCE):
                     await self.enqueue(batch.messages[start : start + _MOST_AT_ONCE])
                 for start in range(0, len(batch.cancels), _CANCELS_AT_ONCE):
@@ -254,3 +259,17 @@ class Sender:
             await self._store.announce(announcements)
         except Exception as error:  # noqa: BLE001 - who waits reads the store now and then
             log.warning("telling_failed", extra={"reason": str(error)})
+
+
+def _portions(settlements: Sequence[Settlement]) -> Generator[list[Settlement]]:
+    """Divide settlements into what one call can carry, at least one each."""
+    portion: list[Settlement] = []
+    messages = 0
+    for settlement in settlements:
+        messages += 1 + len(settlement.follow_ups)
+        if portion and messages > _MOST_MESSAGES:
+            yield portion
+            portion, messages = [], 1 + len(settlement.follow_ups)
+        portion.append(settlement)
+    if portion:
+        yield portion
