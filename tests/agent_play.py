@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ import orjson
 
 from octoqueue.models.offline.model import OfflineModel
 from octoqueue.primitives.lane import Lane
-from octoqueue.settings.root import Settings
 from octoqueue.testing.memory_tasks import MemoryTaskStore
 from octoqueue.workflows.executions import Execution, WorkflowId, new_execution_id
 from octoqueue.workflows.journal import Signal, SignalId, Step
@@ -36,6 +36,7 @@ from workers.arms.judge import review
 from workers.arms.planner import make_plan
 from workers.arms.retriever import look_up
 from workers.forms import Check, Result
+from workers.knowledge.search import Index, shipped_documents
 from workers.orchestrator.agent import Goal, agent
 from workers.resources import LIBRARY, MODEL, TASKS
 
@@ -73,6 +74,11 @@ ARMS: Answers = {
 }
 
 
+@cache
+def _library() -> Index:
+    return Index(shipped_documents())
+
+
 @asynccontextmanager
 async def world() -> AsyncGenerator[MemoryTaskStore]:
     """What the arms and the rows stand on."""
@@ -80,7 +86,7 @@ async def world() -> AsyncGenerator[MemoryTaskStore]:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(TASKS.replaced_by(tasks))
         await stack.enter_async_context(MODEL.replaced_by(OfflineModel()))
-        await stack.enter_async_context(LIBRARY.lifespan(Settings()))
+        await stack.enter_async_context(LIBRARY.replaced_by(_library()))
         yield tasks
 
 
