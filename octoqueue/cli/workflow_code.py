@@ -169,8 +169,9 @@ def _replayed(loaded: Loaded) -> dict[str, Any]:
 
 def _extent(told: dict[str, Any]) -> str:
     steps: int = told["steps"]
-    counted = "1 step" if steps == 1 else f"{steps:,} steps"
-    return f"all of its {counted}" if steps else "which has begun no step"
+    if steps == 1:
+        return "its only step"
+    return f"all of its {steps:,} steps" if steps else "which has begun no step"
 
 
 def _history_in(file: Path) -> Loaded:
@@ -191,9 +192,9 @@ def _limits(settings: Settings) -> Limits:
 
 
 async def _start(settings: Settings, wish: _Wish) -> Started:
-    settings = await with_redis(settings)
     definition = DEFINITIONS.get(wish.name)
     value = definition.input_of(wish.text, workflow_id=wish.options.id or "")
+    settings = await with_redis(settings)
     async with (
         default_broker().connected(settings) as broker,
         opened_workflows(settings) as store,
