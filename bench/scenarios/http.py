@@ -2,9 +2,9 @@
 
 Everything that `octoqueue.yaml` starts: the edge, an orchestrator, six arms, admin, PostgreSQL that
 syncs every commit, Redis. Two hundred tasks a second are offered, evenly spaced in an open loop:
-each one POST, a durable workflow of eight steps, six of them messages for arms (offline: their answers
-are a matter of rules), and one GET of the result a second later. A result that is not there yet is
-asked for again.
+each one POST, a durable workflow of eight steps, six of them messages for arms (offline: their
+answers are a matter of rules), and one GET of the result a second later. A result that is not there
+yet is asked for again.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _offered(per_second: int) -> Side:
 
 SCENARIO = Scenario(
     name="http",
-    question="each task one POST, a workflow of eight steps, one GET of its result; all on this machine",
+    question="each task one POST, a workflow of eight steps, one GET; all on this machine",
     figures=(
         Figure(_OF_OFFERED, 3, better="more"),
         Figure("asked again", 3, better="less"),
