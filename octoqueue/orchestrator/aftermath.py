@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
+
 from octoqueue.orchestrator.effects import effects_of
 from octoqueue.orchestrator.inbox import Input
 from octoqueue.workflows.announcing import announcement_of
@@ -125,6 +127,7 @@ class Aftermath:
             self._functions.stop(execution_id, key)
         for step in effects.cancels:
             if step.message_id is not None:
-                self._sender.cancel(step.message_id, queue=None)
+                wanted: dict[str, str] = orjson.loads(step.input or b"{}")
+                self._sender.cancel(step.message_id, queue=wanted.get("queue"))
         if effects.orphans:
             self._orphans.cancel(effects.orphans)

@@ -162,25 +162,33 @@ class Reconciler:
 
     async def run(self) -> None:
         """Look now and then until cancelled."""
+        self._tasks.leave(self._now_and_then(OLD_SECONDS, self._resend_old))
+        await self._now_and_then(LOOK_SECONDS, self._look_around)
+
+    async def _now_and_then(
+        self, every_seconds: float, look: Callable[[list[int]], Awaitable[None]]
+    ) -> None:
+        """Have the partitions looked at that are not being looked through."""
         pauses = Pauses("reconciliation")
-        resends_at = self._clock.monotonic() + OLD_SECONDS
         while True:
-            await self._clock.sleep(LOOK_SECONDS)
+            await self._clock.sleep(every_seconds)
             try:
-                held = [each for each in self._epochs if each not in self._recovering]
-                await self.fetch_timers(held)
-                for partition in held:
-                    await self._look(partition, again=False)
-                if self._clock.monotonic() >= resends_at:
-                    resends_at = self._clock.monotonic() + OLD_SECONDS
-                    before_ms = self._clock.now_ms() - round(OLD_SECONDS * 1_000)
-                    for partition in held:
-                        await self._resend(partition, began_before_ms=before_ms)
+                await look([each for each in self._epochs if each not in self._recovering])
                 pauses.over()
             except StoreError as error:
                 await self._clock.sleep(pauses.after(error))
             except Exception:
                 log.exception("reconciliation_failed")
+
+    async def _look_around(self, partitions: list[int]) -> None:
+        await self.fetch_timers(partitions)
+        for partition in partitions:
+            await self._look(partition, again=False)
+
+    async def _resend_old(self, partitions: list[int]) -> None:
+        before_ms = self._clock.now_ms() - round(OLD_SECONDS * 1_000)
+        for partition in partitions:
+            await self._resend(partition, began_before_ms=before_ms)
 
     async def fetch_timers(self, partitions: list[int]) -> None:
         """Keep what is due within the horizon.
