@@ -5,7 +5,7 @@ It is for tests: nothing is durable and nothing is shared between processes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import orjson
@@ -25,23 +25,16 @@ from octoqueue.workflows.tasks import (
 )
 
 
-@dataclass(slots=True)
-class _Row:
-    task: Task
-    queued_at: datetime
-
-
 class MemoryTaskStore:
     """Implements `TaskStore` with a dictionary."""
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         """Start empty."""
         self._clock = clock or SystemClock()
-        self._rows: dict[TaskId, _Row] = {}
+        self._rows: dict[TaskId, Task] = {}
 
     async def add(self, task: NewTask) -> None:
         """Keep a new task, queued."""
-        now = self._now()
         queued = Task(
             task_id=task.task_id,
             goal=task.goal,
@@ -51,20 +44,19 @@ class MemoryTaskStore:
             result=None,
             error=None,
             attempts=0,
-            created_at=now,
+            created_at=self._now(),
             started_at=None,
             finished_at=None,
         )
-        self._rows.setdefault(task.task_id, _Row(queued, now))
+        self._rows.setdefault(task.task_id, queued)
 
     async def get(self, task_id: TaskId) -> Task | None:
         """Return the task, None when there is none."""
-        row = self._rows.get(task_id)
-        return None if row is None else row.task
+        return self._rows.get(task_id)
 
     async def queued(self) -> dict[Lane, int]:
         """Return how many tasks wait to be started, by lane."""
-        waiting = [row.task for row in self._rows.values() if row.task.status is TaskStatus.QUEUED]
+        waiting = [task for task in self._rows.values() if task.status is TaskStatus.QUEUED]
         return {lane: sum(task.lane is lane for task in waiting) for lane in Lane}
 
     async def start(self, task_id: TaskId, *, arm: str) -> Verdict:
@@ -93,18 +85,18 @@ class MemoryTaskStore:
 
     async def withdraw(self, task_id: TaskId) -> None:
         """Forget a queued task."""
-        row = self._rows.get(task_id)
-        if row is not None and row.task.status is TaskStatus.QUEUED:
+        task = self._rows.get(task_id)
+        if task is not None and task.status is TaskStatus.QUEUED:
             del self._rows[task_id]
 
     async def check(self) -> None:
         """Return at once."""
 
     def _move(self, task_id: TaskId, wanted: TaskStatus, **changes: object) -> Verdict:
-        row = self._rows.get(task_id)
-        verdict = verdict_on(None if row is None else row.task.status, wanted)
-        if row is not None and verdict is Verdict.MOVED:
-            row.task = replace(row.task, status=wanted, **changes)  # type: ignore[arg-type]
+        task = self._rows.get(task_id)
+        verdict = verdict_on(None if task is None else task.status, wanted)
+        if task is not None and verdict is Verdict.MOVED:
+            self._rows[task_id] = replace(task, status=wanted, **changes)  # type: ignore[arg-type]
         return verdict
 
     def _now(self) -> datetime:
