@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -131,6 +132,58 @@ async def test_functions_run_here_on_the_loop_and_in_threads_and_are_tried_again
     async with world.orchestrating() as orchestrator:
         assert await world.result(await world.start(local)) == 2
     assert orchestrator.totals.functions == 5
+
+
+async def test_a_cancel_stops_the_function_that_runs_and_the_one_that_waits_for_room() -> None:
+    begun: list[int] = []
+    stopped = asyncio.Event()
+
+    async def hang(number: int) -> None:
+        begun.append(number)
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            stopped.set()
+            raise
+
+    options = OrchestratorOptions(partitions=4, concurrency=1)
+    async with memory_world(options=options) as world:
+
+        @world.workflow()
+        async def local(ctx: Context, number: int) -> None:
+            await ctx.run(hang, number)
+
+        async with world.orchestrating():
+            running = await world.start(local, 1)
+            await until(lambda: begun == [1])
+            waiting = await world.start(local, 2)
+            await world.until(waiting, waits_for(StepKind.RUN))
+            for execution in (waiting, running):
+                await world.cancel(execution.workflow_id)
+                assert (await world.ended(execution)).status is ExecutionStatus.CANCELLED
+            await stopped.wait()
+    assert begun == [1]
+
+
+async def test_a_function_runs_again_where_its_orchestrator_died(world: WorkflowWorld) -> None:
+    begun: list[str] = []
+
+    async def once_more() -> int:
+        begun.append("begun")
+        if len(begun) == 1:
+            await asyncio.sleep(60)
+        return len(begun)
+
+    @world.workflow()
+    async def local(ctx: Context) -> int:
+        return await ctx.run(once_more)
+
+    world.options = replace(world.options, lease=timedelta(seconds=1))
+    async with world.mortal():
+        execution = await world.start(local)
+        await until(lambda: begun)
+    async with world.orchestrating():
+        assert await world.result(execution) == 2
 
 
 async def test_time_passes_and_a_deadline_ends_what_lasts_too_long(world: WorkflowWorld) -> None:
