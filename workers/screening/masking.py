@@ -1,7 +1,9 @@
 """Secrets in a result, masked before anybody outside sees it.
 
-Only what is certain by its form is masked: keys, tokens, cards and accounts with a checksum. What
-only looks like a password is reported and left, because a program may well hold such a line.
+Only what is certain by its form is masked: keys, tokens, cards and accounts with a checksum, and of
+these not what stands inside a longer name, for one in ten numbers of a file's name passes the
+checksum of cards. What only looks like a password is reported and left, because a program may well
+hold such a line.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ CERTAIN: Final = frozenset(
         "private_key",
     }
 )
+_CARD: Final = re.compile(r"3[47]\d{13}|(?:4\d|5[1-5]|2[2-7]|6[045])\d{14}")
+"""Digits of the cards there are: 15 or 16, by issuer."""
 _END_OF_KEY: Final = re.compile(r"-----END [A-Z ]{0,20}PRIVATE KEY-----")
 
 
@@ -59,7 +63,7 @@ def _masked_text(text: str) -> tuple[str, list[Finding]]:
     parts: list[str] = []
     at = 0
     for finding in findings:
-        if finding.rule not in CERTAIN or finding.start < at:
+        if finding.start < at or not _is_certain(finding, text):
             continue
         parts += (text[at : finding.start], f"[{finding.rule} masked]")
         at = finding.end
@@ -67,6 +71,20 @@ def _masked_text(text: str) -> tuple[str, list[Finding]]:
             end = _END_OF_KEY.search(text, at)
             at = len(text) if end is None else end.end()
     return ("".join(parts) + text[at:] if parts else text), findings
+
+
+def _is_certain(finding: Finding, text: str) -> bool:
+    """Return whether a finding is what it looks like."""
+    if finding.rule not in CERTAIN:
+        return False
+    found = text[finding.start : finding.end]
+    if finding.rule == "iban":
+        return found == found.upper()  # else it may be a hexadecimal name
+    if finding.rule != "payment_card":
+        return True
+    before, after = text[: finding.start][-1:], text[finding.end :][:2]
+    is_alone = not (before.isalnum() or before in {"_", "."}) and not re.match(r"\w|\.\w", after)
+    return is_alone and _CARD.fullmatch(re.sub(r"\D", "", found)) is not None
 
 
 def _joined(found: Sequence[list[Finding]]) -> list[Finding]:

@@ -24,6 +24,12 @@ json = st.recursive(
         ("sk-abcdefghijklmnopqrstuvwx", "[api_key masked]"),
         ("password = 'hunter2'", "password = 'hunter2'"),
         ("mail ada@example.org", "mail ada@example.org"),
+        ("It was 4111111111111111.", "It was [payment_card masked]."),
+        ("amex 378282246310005", "amex [payment_card masked]"),
+        ("python-build.20260509101115.210.log", "python-build.20260509101115.210.log"),
+        ("seen-a4111111111111111", "seen-a4111111111111111"),
+        ("DE89 3704 0044 0532 0130 00", "[iban masked]"),
+        ("de89370400440532013000", "de89370400440532013000"),
     ],
 )
 def test_what_is_certainly_a_secret_is_masked_and_the_rest_is_left(text: str, told: str) -> None:
