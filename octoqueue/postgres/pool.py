@@ -157,7 +157,7 @@ class PostgresPool:
             try:
                 async with connection.transaction():
                     yield connection
-            except (asyncio.CancelledError, TimeoutError):
+            except (asyncio.CancelledError, TimeoutError, asyncpg.InternalClientError):
                 connection.terminate()  # what is still on the wire belongs to nobody
                 raise
             finally:
@@ -205,6 +205,9 @@ async def _fetch(pool: _Pool, statement: Statement, arguments: tuple[Any, ...]) 
         # Out of time or cancelled: what is still on the wire belongs to nobody.
         connection.terminate()
         await pool.expire_connections()
+        raise
+    except asyncpg.InternalClientError:
+        connection.terminate()  # it waits for the end of an answer that will not come
         raise
     finally:
         await pool.release(connection)

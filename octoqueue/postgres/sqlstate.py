@@ -1,8 +1,9 @@
 """What the server or the socket says, as `octoqueue.errors`; the only place that reads a SQLSTATE.
 
     what happened                                          becomes
-    no connection, a broken one, shutdown, failover,
-    out of connections or disk, no answer in time          StoreUnavailable     retryable
+    no connection, a broken one, one that died in the
+    middle of an answer, shutdown, failover, out of
+    connections or disk, no answer in time                 StoreUnavailable     retryable
     serialization failure, deadlock, lock not available    StoreConflict        retryable
     a bad DSN or URL                                       ConfigError          fix the settings
     anything else the server refuses                       StoreRefused         fix the call
@@ -81,6 +82,9 @@ def error_from(exc: Exception, *, statement: str) -> OctoqueueError:
             return ConfigError(f"the PostgreSQL URL is wrong: {reason}", key="postgres.url")
         case asyncpg.exceptions.DataError():
             return StoreRefused(statement, sqlstate="22000", reason=reason)
+        case asyncpg.InternalClientError() if reason.startswith("cannot switch to state"):
+            # The server died, and the end of its last answer on this connection never came.
+            return StoreUnavailable(STORE, reason=f"{statement}: {reason}")
         case asyncpg.InternalClientError():
             return StoreProtocolError(f"{statement}: {reason}")
         case TimeoutError():

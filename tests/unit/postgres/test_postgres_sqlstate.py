@@ -36,6 +36,7 @@ def server_error(sqlstate: str, message: str = "no") -> asyncpg.PostgresError:
         (asyncpg.exceptions.DataError("invalid input"), StoreRefused),
         (asyncpg.exceptions.ClientConfigurationError("bad dsn"), ConfigError),
         (asyncpg.InternalClientError("bug"), StoreProtocolError),
+        (asyncpg.InternalClientError("cannot switch to state 12; another"), StoreUnavailable),
         (ConnectionRefusedError("refused"), StoreUnavailable),
         (FileNotFoundError("no socket"), StoreUnavailable),
         (TimeoutError(), StoreUnavailable),
