@@ -45,6 +45,8 @@ _UNAVAILABLE_STATES = frozenset(
         "57P05",  # idle_session_timeout
     }
 )
+_LEFT_ALONE = "cannot switch to state"
+"""How the message begins with which asyncpg refuses a connection that waits for an answer's end."""
 _CONFLICT_STATES = frozenset(
     {
         "40001",  # serialization_failure
@@ -82,15 +84,13 @@ def error_from(exc: Exception, *, statement: str) -> OctoqueueError:
             return ConfigError(f"the PostgreSQL URL is wrong: {reason}", key="postgres.url")
         case asyncpg.exceptions.DataError():
             return StoreRefused(statement, sqlstate="22000", reason=reason)
-        case asyncpg.InternalClientError() if reason.startswith("cannot switch to state"):
-            # The server died, and the end of its last answer on this connection never came.
-            return StoreUnavailable(STORE, reason=f"{statement}: {reason}")
-        case asyncpg.InternalClientError():
+        case asyncpg.InternalClientError() if not reason.startswith(_LEFT_ALONE):
             return StoreProtocolError(f"{statement}: {reason}")
         case TimeoutError():
             return StoreUnavailable(STORE, reason=f"{statement} got no answer in time")
         case _:
-            # A socket's error, or an InterfaceError: the connection or the pool was closed.
+            # A socket's error, or an InterfaceError: the connection or the pool was closed. Or the
+            # server died, and the end of its last answer on this connection never came.
             return StoreUnavailable(STORE, reason=f"{statement}: {reason}")
 
 
