@@ -49,7 +49,7 @@ class Aftermath:
             driver: looks at children and parents.
             sender: ends letters and sends messages.
             functions: runs RUN steps.
-            orphans: ends children nobody waits for.
+            orphans: looks at children nobody waits for.
             loaded: executions in memory.
             timers: what is due.
             totals: counts.
@@ -130,4 +130,4 @@ class Aftermath:
                 wanted: dict[str, str] = orjson.loads(step.input or b"{}")
                 self._sender.cancel(step.message_id, queue=wanted.get("queue"))
         if effects.orphans:
-            self._orphans.cancel(effects.orphans)
+            self._orphans.look_at(effects.orphans)

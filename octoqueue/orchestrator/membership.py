@@ -69,6 +69,7 @@ class Membership:
         self._giving_up = giving_up
         self._totals = totals
         self._clock = clock
+        self._alive_until = 0.0
         self.attended = asyncio.Event()
         """Set by the first look that was answered."""
 
@@ -110,7 +111,9 @@ class Membership:
         Raises:
             StoreError: the store is gone.
         """
+        began = self._clock.monotonic()
         roster = await self._store.attend(self._agent, lease=self._lease)
+        self._alive_until = began + self._lease.total_seconds()
         self.forget(
             each
             for each, epoch in tuple(self.epochs.items())
@@ -126,6 +129,11 @@ class Membership:
         if lost:
             log.warning("partitions_lost", extra={"partitions": _listed(lost)})
             self._lost(lost)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the others still take us for alive, by our own clock."""
+        return self._clock.monotonic() < self._alive_until
 
     async def _take(self, partitions: Sequence[int]) -> None:
         got = await self._store.take(self._agent.agent_id, partitions)

@@ -173,7 +173,7 @@ class Orchestrator:
                 store,
                 self.agent.agent_id,
                 epochs=epochs,
-                lease=options.lease,
+                is_alive=lambda: self._membership.is_alive,
                 written=aftermath.written,
                 refused=self._driver.refused,
                 lost=self._membership.forget,

@@ -1,7 +1,7 @@
-"""`Orphans`: children nobody waits for any more are asked to end.
+"""`Orphans`: children nobody waits for any more are looked at.
 
-The turn that gave them up is committed before they are asked. When the process dies in between,
-they go on for nothing: nobody is told how they end.
+The write that gave them up has asked them to end. When the process dies before they are looked at,
+whoever holds their partition next finds them as it finds all that have signals.
 """
 
 from __future__ import annotations
@@ -9,14 +9,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-import orjson
-
-from octoqueue.errors import NotThere, WorkflowError
+from octoqueue.errors import OctoqueueError
 from octoqueue.orchestrator.inbox import Input
 from octoqueue.orchestrator.pauses import insisted
-from octoqueue.primitives.ids import new_message_id, text_from_id
-from octoqueue.workflows.journal import Signal, SignalId
-from octoqueue.workflows.states import SignalKind
 
 if TYPE_CHECKING:
     import asyncio
@@ -28,11 +23,9 @@ if TYPE_CHECKING:
     from octoqueue.workflows.journal import Step
     from octoqueue.workflows.protocol import WorkflowStore
 
-_REASON = orjson.dumps("its parent has gone on without it")
-
 
 class Orphans:
-    """Cancels executions one after the other."""
+    """Looks at executions one after the other."""
 
     def __init__(
         self,
@@ -50,30 +43,27 @@ class Orphans:
         self._waiting: deque[ExecutionId] = deque()
         self._task: asyncio.Task[None] | None = None
 
-    def cancel(self, steps: Iterable[Step]) -> None:
-        """Ask the children of some steps to end."""
+    def look_at(self, steps: Iterable[Step]) -> None:
+        """Look at the children of some steps; they have been asked to end."""
         self._waiting.extend(step.child_id for step in steps if step.child_id is not None)
         if self._waiting and self._task is None:
-            self._task = self._tasks.begin(self._cancel_all())
+            self._task = self._tasks.begin(self._look_at_all())
 
-    async def _cancel_all(self) -> None:
+    async def _look_at_all(self) -> None:
         try:
             while self._waiting:
-                await self._cancel(self._waiting.popleft())
+                await self._look_at(self._waiting.popleft())
         finally:
             self._task = None
 
-    async def _cancel(self, child_id: ExecutionId) -> None:
-        signal_id = SignalId(text_from_id(new_message_id()))
-        signal = Signal(signal_id, SignalKind.CANCEL, "", _REASON, self._clock.now_ms())
-
-        async def tell() -> Execution | None:
+    async def _look_at(self, child_id: ExecutionId) -> None:
+        async def found() -> Execution | None:
             child = await self._store.execution(child_id)
-            return None if child is None else await self._store.signal(child.workflow_id, signal)
+            return None if child is None else await self._store.newest(child.workflow_id)
 
         try:
-            told = await insisted(tell, what="cancel_of_child", clock=self._clock)
-        except (WorkflowError, NotThere):  # it has ended, or is not kept any more
+            child = await insisted(found, what="orphaned_child", clock=self._clock)
+        except OctoqueueError:  # it is found later
             return
-        if told is not None:
-            self._look([Input(told.execution_id, told.partition)])
+        if child is not None and not child.is_final:
+            self._look([Input(child.execution_id, child.partition)])

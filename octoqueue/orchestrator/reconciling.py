@@ -56,6 +56,8 @@ OLD_SECONDS = 60.0
 """How old a pending step is whose message is looked after, and how often."""
 PATIENCE_SECONDS = 10.0
 """How long messages wait for the queue of letters to be empty."""
+STARTING_MS = 2_000
+"""How long a start may be withdrawn that was not accepted; until then it is begun by its nudge."""
 _POLL_SECONDS = 0.1
 _AGAIN_SECONDS = 30.0
 """How long an execution in memory that wants attention and was read is left alone."""
@@ -208,8 +210,11 @@ class Reconciler:
         old = self._clock.monotonic() - _AGAIN_SECONDS
         while partition in self._epochs:
             page = await self._store.open_executions(partition, after=after, limit=PAGE)
+            now_ms = self._clock.now_ms()
             self._driver.take(
-                Input(ident, partition) for ident in page if again or self._wants_look(ident, old)
+                Input(ident, partition)
+                for ident in page
+                if not _is_just_starting(ident, now_ms) and (again or self._wants_look(ident, old))
             )
             if len(page) < PAGE:
                 return
@@ -312,3 +317,8 @@ class Reconciler:
         if resident is None or resident.machine is None:
             return True
         return key in resident.machine.pending
+
+
+def _is_just_starting(ident: ExecutionId, now_ms: int) -> bool:
+    """Whether a start may not have been accepted yet; its id says when it was made."""
+    return 0 <= now_ms - int(ident[:8] + ident[9:13], 16) < STARTING_MS

@@ -5,7 +5,7 @@ was lost is made again with the same turns, which changes nothing that was writt
 the store refuses is written execution by execution, so that the guilty one holds up no other.
 
 A process that was stopped for longer than its lease may have been replaced between its write and
-what follows. So when a write took that long, it is asked who holds what before anything is sent.
+what follows. So when its last sign of life is that old, it asks who holds what before it sends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from octoqueue.orchestrator.rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
-    from datetime import timedelta
 
     from octoqueue.orchestrator.loaded import Resident
     from octoqueue.orchestrator.tasks import Tasks
@@ -61,7 +60,7 @@ class Writer:
         agent_id: AgentId,
         *,
         epochs: Mapping[int, int],
-        lease: timedelta,
+        is_alive: Callable[[], bool],
         written: Callable[[Group], None],
         refused: Callable[[Resident, Exception, list[Lease]], Turn],
         lost: Callable[[Iterable[int]], None],
@@ -77,7 +76,7 @@ class Writer:
             store: where turns are written.
             agent_id: who writes.
             epochs: the partitions that are held; it is read, and others change it.
-            lease: after how long without a sign of life they are not.
+            is_alive: whether the others still leave them to us.
             written: takes what is committed.
             refused: makes the turn of an execution whose turns the store does not take, and keeps
                 their letters.
@@ -91,7 +90,7 @@ class Writer:
         self._store = store
         self._agent_id = agent_id
         self._epochs = epochs
-        self._lease_seconds = lease.total_seconds()
+        self._is_alive = is_alive
         self._written = written
         self._refused = refused
         self._lost = lost
@@ -150,10 +149,10 @@ class Writer:
         try:
             while self._next.entries or self._next.done:
                 group, self._next = self._taken()
-                began, epochs = self._clock.monotonic(), dict(self._epochs)
+                epochs = dict(self._epochs)
                 if group.entries:
                     group = await self._write(group, epochs)
-                    if self._clock.monotonic() - began > self._lease_seconds:
+                    if not self._is_alive():
                         group = await self._after_pause(group, epochs)
                 self._written(group)
                 self._rounds.over()
