@@ -564,6 +564,25 @@ begin
       due_at_ms = excluded.due_at_ms, ended_at_ms = excluded.ended_at_ms,
       attempts = excluded.attempts
     where kept.status = 'pending';
+
+    -- Children given up are asked to end, wherever they have continued; once, by the parent's id.
+    if 'cancelled' = any(s_status) then
+      insert into workflow_signals (
+        execution_id, signal_id, partition, kind, name, value, sent_at_ms
+      )
+      select
+        newest.execution_id, e_id[s.turn], newest.partition, 'cancel', '',
+        '"its parent has gone on without it"', now_ms
+      from unnest(s_turn, s_key, s_kind, s_status, s_child_id)
+        as s (turn, key, kind, status, child_id)
+        join workflow_executions child on child.execution_id = s.child_id
+        join workflows w on w.workflow_id = child.workflow_id
+        join workflow_executions newest on newest.execution_id = w.execution_id
+      where applied[s.turn] and s.kind = 'child' and s.status = 'cancelled'
+        and newest.parent_execution_id = e_id[s.turn] and newest.parent_step = s.key
+        and newest.finished_at is null
+      on conflict (execution_id, signal_id) do nothing;
+    end if;
   end if;
 
   if cardinality(t_turn) > 0 then

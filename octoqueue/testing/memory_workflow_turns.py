@@ -6,10 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from octoqueue.testing.memory_workflow_rows import SignalRow
+from octoqueue.workflows.executions import Parent
 from octoqueue.workflows.journal import Signal, SignalId
 from octoqueue.workflows.protocol import Timer
-from octoqueue.workflows.states import FINAL_STATUSES, ExecutionStatus, SignalKind, StepStatus
+from octoqueue.workflows.states import (
+    FINAL_STATUSES,
+    ExecutionStatus,
+    SignalKind,
+    StepKind,
+    StepStatus,
+)
 from octoqueue.workflows.turns import (
+    GIVEN_UP,
     rounds_of,
     step_after,
     stops_timer,
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from octoqueue.testing.memory_workflow_rows import WorkflowRows
-    from octoqueue.workflows.executions import ExecutionId, NewExecution, Parent
+    from octoqueue.workflows.executions import ExecutionId, NewExecution
     from octoqueue.workflows.journal import Step, Turn
     from octoqueue.workflows.turns import Entry
 
@@ -30,7 +38,7 @@ def write_turns(rows: WorkflowRows, turns: Iterable[Turn]) -> None:
     """Write turns whose partitions are held."""
     for entries in rounds_of(turns):
         legal = [each for each in entries if _is_legal(rows, each)]
-        for phase in (_move, _begin, _journal, _tell_parent, _mark_signals, _end):
+        for phase in (_move, _begin, _journal, _give_up, _tell_parent, _mark_signals, _end):
             for entry in legal:
                 phase(rows, entry)
 
@@ -76,6 +84,21 @@ def _journal(rows: WorkflowRows, entry: Entry) -> None:
     for step in entry.steps.values():
         kept[step.key] = step_after(kept.get(step.key), step)
         _set_timer(rows, entry, kept[step.key])
+
+
+def _give_up(rows: WorkflowRows, entry: Entry) -> None:
+    """Ask children to end that the execution waits for no more."""
+    for step in entry.steps.values():
+        child = None if step.child_id is None else rows.executions.get(step.child_id)
+        if child is None or (step.kind, step.status) != (StepKind.CHILD, StepStatus.CANCELLED):
+            continue
+        by = Parent(execution_id=entry.execution_id, step=step.key)
+        newest = rows.newest_of(child.workflow_id)
+        if newest is None or newest.is_final or newest.parent != by:
+            continue
+        ident = SignalId(entry.execution_id)
+        signal = Signal(ident, SignalKind.CANCEL, "", GIVEN_UP, rows.clock.now_ms())
+        rows.signals[newest.execution_id].setdefault(ident, SignalRow(signal))
 
 
 def _tell_parent(rows: WorkflowRows, entry: Entry) -> None:

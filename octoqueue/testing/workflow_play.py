@@ -25,7 +25,6 @@ from octoqueue.testing.workflow_runs import Called
 from octoqueue.workflows.failures import error_json
 from octoqueue.workflows.machine import Machine
 from octoqueue.workflows.protocol import Agent, AgentId, Filter
-from octoqueue.workflows.signals import cancel_for
 from octoqueue.workflows.states import FINAL_STATUSES, StepKind, StepStatus
 from octoqueue.workflows.values import plain_json
 
@@ -257,10 +256,7 @@ class Play:
             if step.status is StepStatus.PENDING and step.kind in _DONE_HERE:
                 self._to_do.append((ident, step))
             elif step.status is StepStatus.CANCELLED and step.child_id is not None:
-                child = await self._store.execution(step.child_id)
-                if child is not None:
-                    wish = cancel_for("its parent gave it up", now_ms=self._clock.now_ms())
-                    await self._send(child.workflow_id, wish)
+                self._is_stale = True  # the store has asked the child to end
 
     async def _histories(self) -> list[Loaded]:
         executions = await self._store.executions(Filter(), limit=MOST_TURNS)

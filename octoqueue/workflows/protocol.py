@@ -217,6 +217,9 @@ class WorkflowStore(Protocol):
 
         A child whose workflow id has ended and had the same parent workflow is its next execution.
         When the id belongs to anybody else, the parent gets the signal CHILD with that as an error.
+
+        A child whose step is CANCELLED is asked to end: unless it has ended, it keeps a signal
+        CANCEL, wherever it has continued.
         """
         ...
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 BEGUN = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.BLOCKED})
 """Where an execution must be for a turn that does not change its status."""
 NULL = b"null"
+GIVEN_UP = b'"its parent has gone on without it"'
+"""Why a child is asked to end by the write that gives it up: the value of its signal CANCEL."""
 _TIMED = frozenset({StepKind.SLEEP, StepKind.SIGNAL})
 
 

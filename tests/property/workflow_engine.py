@@ -421,16 +421,19 @@ class Engine:
             case StepKind.CALL, StepStatus.CANCELLED:
                 self.world.cancel((ident, step.key))
             case StepKind.CHILD, StepStatus.CANCELLED:
-                self.cancel_child(step)
+                self.look_at_child(step)
             case _:
                 pass
 
-    def cancel_child(self, step: Step) -> None:
+    def look_at_child(self, step: Step) -> None:
+        """The write that gave it up has asked it to end."""
         assert step.child_id is not None
         child = at_once(self.world.store.execution(step.child_id))
         if child is not None:
             self.world.orphaned.add(child.workflow_id)
-            self.world.cancel_workflow(child.workflow_id)
+            newest = at_once(self.world.store.newest(child.workflow_id))
+            assert newest is not None
+            self.world.nudged[newest.execution_id] = newest.partition
 
     def call(self, ident: ExecutionId, step: Step) -> Call:
         message = orjson.loads(step.input or b"")
