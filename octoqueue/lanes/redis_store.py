@@ -57,6 +57,10 @@ MANY_QUEUES = 8
 """One claim covers so many queues, all partitions and lanes of them; of more, those with marks."""
 SOME_QUEUES = 4
 """So many of those: the first mostly have enough, and each adds to what a call costs."""
+MOST_QUEUES = 10
+"""So many for who has room for hundreds: four hardly have enough then, and each call costs a round
+trip. An orchestrator claims the letters of ten partitions at once."""
+_ROOM_EACH = 50
 _ALL_LANES = "7"
 
 
@@ -141,8 +145,9 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
         around = turn // max(1, len(marked))
         leases: list[Lease] = []
         first = heard
+        most = min(MOST_QUEUES, max(SOME_QUEUES, limit // _ROOM_EACH))
         while marked and len(leases) < limit:
-            some, marked = next_some(marked, first=first, most=SOME_QUEUES, turn=turn)
+            some, marked = next_some(marked, first=first, most=most, turn=turn)
             left, rotation = limit - len(leases), around * len(some.queues)
             leases += await self._claim_in(
                 scope, session, some.queues, left, rotation=rotation, some=some
