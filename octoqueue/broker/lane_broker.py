@@ -39,7 +39,7 @@ from octoqueue.primitives.retry import RetryPolicy
 from octoqueue.settings.root import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 
     import dramatiq
     from dramatiq.message import Message
@@ -174,6 +174,14 @@ class LaneBroker(AnsweringBroker):
     async def aclose(self) -> None:
         """Close the store of the running loop. Idempotent."""
         await self._stores.aclose()
+
+    def run_blocking(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """Run a coroutine where synchronous calls run, and return its result.
+
+        Raises:
+            concurrent.futures.CancelledError: the broker was closed meanwhile.
+        """
+        return self._portal.run(coroutine)
 
     def close(self) -> None:
         """Close what synchronous calls opened. Idempotent."""

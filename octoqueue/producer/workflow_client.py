@@ -126,51 +126,57 @@ class WorkflowClient:
         cls, stack: AsyncExitStack, settings: Settings | None, broker: LaneBroker | None
     ) -> WorkflowClient:
         # asyncpg is loaded by those who start workflows, not by those who only declare them.
-        from octoqueue.workflows.database import opened_workflow_store_of  # noqa: PLC0415
+        from octoqueue.workflows.database import workflow_store_in  # noqa: PLC0415
 
         if settings is None:
             settings = await asyncio.to_thread(Settings.load)
-        opening = opened_workflow_store_of(settings, application_name=_NAME)
-        store = await stack.enter_async_context(opening)
+        store = await workflow_store_in(stack, settings, application_name=_NAME)
         return cls(store, broker or default_broker(), settings=settings)
 
     @contextmanager
     def in_use(self) -> Generator[WorkflowClient]:
         """Make this the client of the running loop for the time of the block."""
         loop = asyncio.get_running_loop()
-        before = _clients.get(loop)
-        _clients[loop] = self
+        _clients.setdefault(loop, []).append(self)
         try:
             yield self
         finally:
-            if before is None:
-                del _clients[loop]
-            else:
-                _clients[loop] = before
+            _let_go(loop, self)
 
     @classmethod
     async def here(cls) -> WorkflowClient:
-        """Return the client of the running loop, opening one that stays until `close_here`."""
+        """Return the client of the running loop, opening one that stays.
+
+        It is closed by `close_here`, or when `asyncio.run` ends the loop.
+        """
         loop = asyncio.get_running_loop()
-        found = _clients.get(loop)
-        if found is not None:
-            return found
+        if found := _clients.get(loop):
+            return found[-1]
         async with _opening.setdefault(loop, asyncio.Lock()):
-            found = _clients.get(loop)
-            if found is None:
-                stack = AsyncExitStack()
-                found = await cls._opened(stack, None, None)
-                _clients[loop], _lent[loop] = found, stack
-            return found
+            if found := _clients.get(loop):
+                return found[-1]
+            _forget_closed_loops()
+            keeping = cls._kept()
+            client = await anext(keeping)
+            _keeping[loop] = keeping
+            return client
+
+    @classmethod
+    async def _kept(cls) -> AsyncGenerator[WorkflowClient]:
+        """Give a client, and keep it until this is closed: a loop that ends does so."""
+        async with AsyncExitStack() as stack:
+            client = await cls._opened(stack, None, None)
+            loop = asyncio.get_running_loop()
+            _clients.setdefault(loop, []).append(client)
+            stack.callback(_let_go, loop, client)
+            yield client
 
     @staticmethod
     async def close_here() -> None:
         """Close what `here` has opened on the running loop. Idempotent."""
-        loop = asyncio.get_running_loop()
-        stack = _lent.pop(loop, None)
-        if stack is not None:
-            _clients.pop(loop, None)
-            await stack.aclose()
+        keeping = _keeping.pop(asyncio.get_running_loop(), None)
+        if keeping is not None:
+            await keeping.aclose()
 
     async def lanes(self) -> LaneStore:
         """Return the broker's lanes."""
@@ -281,15 +287,37 @@ class WorkflowClient:
             )
 
 
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, WorkflowClient] = WeakKeyDictionary()
-_lent: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncExitStack] = WeakKeyDictionary()
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, list[WorkflowClient]] = WeakKeyDictionary()
+"""Those in use, the one that was taken last at the end."""
+_keeping: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[WorkflowClient]]
+_keeping = WeakKeyDictionary()
+"""What keeps those that `here` has opened."""
 _opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+_inherited: list[object] = []
+"""What belongs to the parent of a forked child: never used, and never let go of."""
+
+
+def _let_go(loop: asyncio.AbstractEventLoop, client: WorkflowClient) -> None:
+    """Use a client no more."""
+    known = _clients.get(loop, [])
+    if client in known:
+        known.remove(client)
+    if not known:
+        _clients.pop(loop, None)
+
+
+def _forget_closed_loops() -> None:
+    """A loop that was closed by hand has left its client behind, and the client holds the loop."""
+    for place in (_clients, _keeping, _opening):
+        for loop in [loop for loop in place if loop.is_closed()]:
+            del place[loop]
 
 
 def _leave_clients() -> None:
     """A child of a fork must not use the connections of its parent."""
-    _clients.clear()
-    _lent.clear()
+    global _clients, _keeping, _opening  # clearing them would close what they hold
+    _inherited.extend((_clients, _keeping, _opening))
+    _clients, _keeping, _opening = WeakKeyDictionary(), WeakKeyDictionary(), WeakKeyDictionary()
 
 
 if hasattr(os, "register_at_fork"):

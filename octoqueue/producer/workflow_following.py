@@ -1,7 +1,9 @@
 """Following what an execution tells: the journal first, then announcements, nothing twice.
 
-Whenever nothing was announced for a while, or something may have been missed, the journal is read
-again: it has all that was told, and in which order.
+Whenever nothing was announced for a while, or something may have been missed, and once more at the
+end, the journal is read again: it has all that was told.
+
+Weakness: an event whose announcement was lost comes late, after others with greater numbers.
 """
 
 from __future__ import annotations
@@ -16,14 +18,15 @@ from octoqueue.workflows.announcing import event_from_announced, events_in
 from octoqueue.workflows.executions import message_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.primitives.clock import Clock
     from octoqueue.primitives.events import Event
+    from octoqueue.producer.workflow_client import WorkflowClient
     from octoqueue.workflows.announcing import WorkflowEvent
     from octoqueue.workflows.executions import Execution
-    from octoqueue.workflows.protocol import Loaded, WorkflowStore
+    from octoqueue.workflows.protocol import Loaded
 
 LOOK_EVERY: Final = timedelta(seconds=5)
 """How often a waiting caller looks into PostgreSQL, in case an announcement was lost."""
@@ -32,28 +35,28 @@ AGAIN_SECONDS: Final = 0.5
 
 
 async def followed(
-    store: WorkflowStore, lanes: LaneStore, loaded: Loaded, *, clock: Clock
+    opened: Callable[[], Awaitable[tuple[WorkflowClient, Loaded]]], *, since: int
 ) -> AsyncGenerator[WorkflowEvent]:
-    """Give the events of an execution up to its end.
+    """Give the events of an execution after a number, up to its end.
 
     Raises:
         WorkflowUnknown: it is not kept any more.
     """
-    follower = _Follower(lanes, loaded.execution, clock)
+    client, loaded = await opened()
+    execution_id = loaded.execution.execution_id
+    follower = _Follower(await client.lanes(), loaded.execution, client.clock, since)
     try:
         while True:
             for event in follower.fresh(events_in(loaded.execution, loaded.steps)):
                 yield event
                 if event.is_end:
                     return
-            while (told := await follower.heard()) is not None:
+            while (told := await follower.heard()) is not None and not told.is_end:
                 for event in follower.fresh([told]):
                     yield event
-                    if event.is_end:
-                        return
-            again = await store.history(loaded.execution.execution_id)
+            again = await client.store.history(execution_id)
             if again is None:
-                raise WorkflowUnknown(loaded.execution.execution_id)
+                raise WorkflowUnknown(execution_id)
             loaded = again
     finally:
         await follower.aclose()
@@ -62,19 +65,20 @@ async def followed(
 class _Follower:
     """Listens for the announcements of one execution."""
 
-    def __init__(self, lanes: LaneStore, execution: Execution, clock: Clock) -> None:
+    def __init__(self, lanes: LaneStore, execution: Execution, clock: Clock, since: int) -> None:
         self._lanes = lanes
         self._clock = clock
         self._ident = message_id_of(execution.execution_id)
         self._following = lanes.events(self._ident)
         self._next: asyncio.Task[Event] | None = None
-        self._seen = 0
+        self._since = since
+        self._given: set[int] = set()
 
     def fresh(self, events: Iterable[WorkflowEvent]) -> Iterator[WorkflowEvent]:
         """Give those that were not given before."""
         for event in events:
-            if event.number > self._seen:
-                self._seen = event.number
+            if event.number > self._since and event.number not in self._given:
+                self._given.add(event.number)
                 yield event
 
     async def heard(self) -> WorkflowEvent | None:

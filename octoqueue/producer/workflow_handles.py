@@ -6,7 +6,6 @@ absent Redis makes waiting slower, never wrong.
 
 from __future__ import annotations
 
-import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
@@ -83,12 +82,16 @@ class WorkflowHandle(Generic[O_co]):
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────
 
-    async def status(self) -> Execution:
-        """Return the newest execution as it stands.
+    async def status(self) -> ExecutionStatus:
+        """Return where the newest execution stands.
 
         Raises:
             WorkflowUnknown: there is none of this id (any more).
         """
+        return (await self.execution()).status
+
+    async def execution(self) -> Execution:
+        """Return the newest execution as it stands; raises like `status`."""
         return await self._newest(await self._speaker())
 
     async def history(self) -> Loaded:
@@ -130,21 +133,18 @@ class WorkflowHandle(Generic[O_co]):
             if heard is not None and heard.status is not ExecutionStatus.CONTINUED:
                 return self._outcome(client, execution, heard)
 
-    async def events(self) -> AsyncGenerator[WorkflowEvent]:
+    def events(self, *, since: int = 0) -> AsyncGenerator[WorkflowEvent]:
         """Follow what the newest execution tells: what it has told first, then what comes.
 
         The last one says how it ended; one that continued ended so, and the next is another.
 
+        Args:
+            since: the `number` of the last event that is known, to go on after it.
+
         Raises:
             WorkflowUnknown: there is none of this id (any more).
         """
-        client = await self._speaker()
-        loaded = await self.history()
-        lanes = await client.lanes()
-        following = followed(client.store, lanes, loaded, clock=client.clock)
-        async with contextlib.aclosing(following):
-            async for event in following:
-                yield event
+        return followed(self._opened, since=since)
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────
 
@@ -196,6 +196,9 @@ class WorkflowHandle(Generic[O_co]):
 
     async def _speaker(self) -> WorkflowClient:
         return self._client or await WorkflowClient.here()
+
+    async def _opened(self) -> tuple[WorkflowClient, Loaded]:
+        return await self._speaker(), await self.history()
 
     async def _newest(self, client: WorkflowClient) -> Execution:
         execution = await client.store.newest(self.workflow_id)

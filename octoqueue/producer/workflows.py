@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from octoqueue.broker.default import default_broker
 from octoqueue.errors import DeclarationError, InvalidMessage
 from octoqueue.primitives.lane import Lane, lane_from
 from octoqueue.producer.workflow_client import StartWish, WorkflowClient
@@ -103,6 +104,24 @@ class Workflow(Generic[I_contra, O_co]):
         client = await WorkflowClient.here()
         started = await client.start(self.definition, input_, StartWish(**options))
         return self._handle_of(client, started.execution)
+
+    @overload
+    def send(
+        self: Workflow[None, O], input_: None = ..., /, **options: Unpack[StartOptions]
+    ) -> WorkflowHandle[O]: ...
+    @overload
+    def send(
+        self: Workflow[I, O], input_: I, /, **options: Unpack[StartOptions]
+    ) -> WorkflowHandle[O]: ...
+    def send(
+        self: Workflow[Any, Any], input_: Any = None, /, **options: Any
+    ) -> WorkflowHandle[Any]:
+        """Start it from synchronous code; blocks until it is kept. Takes and raises as `start`.
+
+        It goes by the configuration of the process, whatever client the caller's loop has.
+        """
+        starting: Coroutine[Any, Any, WorkflowHandle[Any]] = self.start(input_, **options)
+        return default_broker().run_blocking(starting)
 
     @overload
     async def start_in(

@@ -50,17 +50,7 @@ async def opened_database(
         SchemaMismatch: the database's migrations are not ours.
         StoreUnavailable: the database was not there within `START_TIMEOUT`.
     """
-    postgres = settings.postgres
-    pool = PostgresPool(
-        await database_url(settings) if url is None else url,
-        application_name=application_name,
-        min_size=postgres.pool_min,
-        max_size=postgres.pool_max,
-        query_timeout=postgres.statement_timeout,
-        connect_timeout=postgres.connect_timeout,
-        idle_lifetime=postgres.idle_timeout,
-    )
-    async with pool:
+    async with await _pool_of(settings, application_name, url) as pool:
         await _migrate(pool)
         yield pool
 
@@ -74,16 +64,27 @@ async def opened_workflow_store_of(
     Raises like `opened_database`.
     """
     async with AsyncExitStack() as stack:
-        stores: list[WorkflowStore] = []
-        for url in settings.workflows.shards or (None,):
-            opening = opened_database(settings, application_name=application_name, url=url)
-            store = PostgresWorkflowStore(await stack.enter_async_context(opening))
-            stack.push_async_callback(store.aclose)
-            stores.append(store)
-        if len(stores) == 1:
-            yield stores[0]
-        else:
-            yield ShardedWorkflowStore(stores, PartitionMap(settings.workflows.partitions))
+        yield await workflow_store_in(stack, settings, application_name=application_name)
+
+
+async def workflow_store_in(
+    stack: AsyncExitStack, settings: Settings, *, application_name: str
+) -> WorkflowStore:
+    """Return what `opened_workflow_store_of` lends, for as long as a stack is open.
+
+    No generator is left open by it: a loop that ends closes all of its generators at once, and then
+    none can close another.
+    """
+    stores: list[WorkflowStore] = []
+    for url in settings.workflows.shards or (None,):
+        pool = await stack.enter_async_context(await _pool_of(settings, application_name, url))
+        await _migrate(pool)
+        store = PostgresWorkflowStore(pool)
+        stack.push_async_callback(store.aclose)
+        stores.append(store)
+    if len(stores) == 1:
+        return stores[0]
+    return ShardedWorkflowStore(stores, PartitionMap(settings.workflows.partitions))
 
 
 async def database_url(settings: Settings) -> str:
@@ -101,6 +102,20 @@ async def database_url(settings: Settings) -> str:
     )
     # Joined, not owned: it goes on for whoever else uses it.
     return await EmbeddedServices(state_dir).start_postgres()
+
+
+async def _pool_of(settings: Settings, application_name: str, url: str | None) -> PostgresPool:
+    """Return a pool that is not open yet."""
+    postgres = settings.postgres
+    return PostgresPool(
+        await database_url(settings) if url is None else url,
+        application_name=application_name,
+        min_size=postgres.pool_min,
+        max_size=postgres.pool_max,
+        query_timeout=postgres.statement_timeout,
+        connect_timeout=postgres.connect_timeout,
+        idle_lifetime=postgres.idle_timeout,
+    )
 
 
 async def _migrate(pool: PostgresPool) -> None:

@@ -126,12 +126,12 @@ async def test_a_workflow_is_started_signalled_and_its_result_comes_typed(
     order = ordering(world)
     async with world.orchestrating():
         started = await order.start(Order(17), id="order-17", tenant="acme", lane="high")
-        assert (await started.status()).tenant == "acme"
+        assert (await started.execution()).tenant == "acme"
         await started.signal("approve", True)  # noqa: FBT003 - a value
         assert await started.result(timeout=SHORTLY) == "ada gets 17"
         again = order.handle_of("order-17")
         assert await again.result(timeout=SHORTLY) == "ada gets 17"
-        assert (await again.status()).status is ExecutionStatus.COMPLETED
+        assert await again.status() is ExecutionStatus.COMPLETED
         assert [step.name for step in (await again.history()).steps if step.name == "approve"]
 
 
@@ -256,8 +256,8 @@ async def test_a_start_is_written_and_nudged_and_the_same_start_again_changes_no
     order = ordering(quiet)
     first = await order.start(Order(1), id="order-1")
     second = await order.start(Order(1), id="order-1")
-    execution = await first.status()
-    assert (await second.status()).execution_id == execution.execution_id
+    execution = await first.execution()
+    assert (await second.execution()).execution_id == execution.execution_id
     assert execution.status is ExecutionStatus.QUEUED
     assert set(await nudges(quiet, "order-1")) == {execution.execution_id}
 
@@ -268,7 +268,7 @@ async def test_what_a_start_says_holds_instead_of_what_was_declared(quiet: Workf
     )
     async def plain(ctx: octoqueue.WorkflowContext) -> None: ...
 
-    declared = await (await plain.start()).status()
+    declared = await (await plain.start()).execution()
     assert (declared.lane, declared.complexity, declared.name) == (
         Lane.LOW,
         Complexity.HIGH,
@@ -278,7 +278,7 @@ async def test_what_a_start_says_holds_instead_of_what_was_declared(quiet: Workf
     moment = datetime.now(UTC) + timedelta(hours=1)
     own = await (
         await plain.start(lane="high", complexity="low", deadline=moment, tenant="acme")
-    ).status()
+    ).execution()
     assert (own.lane, own.complexity, own.tenant) == (Lane.HIGH, Complexity.LOW, "acme")
     assert own.deadline_at_ms == round(moment.timestamp() * 1000)
 
@@ -342,7 +342,7 @@ async def test_a_full_lane_takes_the_start_back() -> None:
             with pytest.raises(WorkflowUnknown):
                 await order.handle_of(same_partition[0]).status()
             kept = await order.start(Order(1), id="order-1")
-            assert (await kept.status()).status is ExecutionStatus.QUEUED
+            assert await kept.status() is ExecutionStatus.QUEUED
 
 
 async def test_a_start_stands_when_redis_cannot_be_reached() -> None:
@@ -354,7 +354,7 @@ async def test_a_start_stands_when_redis_cannot_be_reached() -> None:
         )
         with client.in_use():
             started = await ordering(world).start(Order(1))
-            assert (await started.status()).status is ExecutionStatus.QUEUED
+            assert await started.status() is ExecutionStatus.QUEUED
 
 
 async def test_a_signal_is_checked_where_the_workflow_is_known(quiet: WorkflowWorld) -> None:
@@ -459,7 +459,7 @@ async def test_a_client_is_opened_by_the_configuration_alone(configured: Setting
     ):
         started = await plain.start(id="first")
         assert await WorkflowClient.here() is client
-        assert (await started.status()).status is ExecutionStatus.QUEUED
+        assert await started.status() is ExecutionStatus.QUEUED
         assert await broker.store().queues() == [
             queue_of(partition_of(WorkflowId("first"), PartitionMap(10)))
         ]
@@ -478,7 +478,7 @@ async def test_shards_keep_workflows_together(postgres_dsn: str, configured: Set
         async with WorkflowClient.connected(settings, broker=broker):
             started = [await plain.start(id=f"w-{number}") for number in range(10)]
             for number, handle in enumerate(started):
-                assert (await handle.status()).workflow_id == f"w-{number}"
+                assert (await handle.execution()).workflow_id == f"w-{number}"
             connection: Any = object()
             with pytest.raises(DeclarationError, match="without shards"):
                 await plain.start_in(connection)
@@ -506,6 +506,6 @@ async def test_a_start_in_a_transaction_is_there_if_that_commits(configured: Set
                 await order.start_in(connection, 3, id="other")
         finally:
             await connection.close()
-        assert (await kept.status()).input == b"1"
+        assert (await kept.execution()).input == b"1"
         with pytest.raises(WorkflowUnknown):
             await lost.status()

@@ -10,6 +10,7 @@ import octoqueue
 from octoqueue.workflows.announcing import WorkflowEvent
 from octoqueue.workflows.executions import Execution
 from octoqueue.workflows.protocol import Loaded
+from octoqueue.workflows.states import ExecutionStatus
 
 MINUTE = timedelta(minutes=1)
 
@@ -67,7 +68,9 @@ async def caller() -> None:
     started = await order.start(Order(1), id="order-1", lane="high", tenant="acme")
     assert_type(started, octoqueue.WorkflowHandle[str])
     assert_type(await started.result(timeout=MINUTE), str)
-    assert_type(await started.status(), Execution)
+    assert_type(await started.status(), ExecutionStatus)
+    assert_type(await started.execution(), Execution)
+    assert_type(report.send(1, id="reports"), octoqueue.WorkflowHandle[int])
     assert_type(await started.history(), Loaded)
     await started.signal("approve", True)  # noqa: FBT003 - a value
     await started.cancel("enough")
