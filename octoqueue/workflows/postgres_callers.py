@@ -101,6 +101,7 @@ class PostgresCallers:
         """Forget queued executions."""
         rows = await fetch(self._sql["withdraw_executions"], ids)
         there = {row[0] for row in rows}
+        await fetch(self._sql["forget_signals"], [each for each in ids if each not in there])
         return [each not in there for each in ids]
 
     async def _withdraw_many(self, ids: Sequence[ExecutionId]) -> list[bool]:

@@ -251,6 +251,8 @@ class PostgresWorkflowStore:
                 new.deadline_at_ms,
                 [step.key for step in kept],
             )
+        if not rows:
+            return None  # it was forgotten meanwhile
         return queued_from(new, created_at=rows[0][0])
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from octoqueue.errors import StoreRefused, WorkflowFinished, WorkflowIdTaken
+from octoqueue.errors import StoreRefused, WorkflowFinished, WorkflowIdTaken, WorkflowUnknown
 from octoqueue.postgres.migrator import Migrator, known_migrations
 from octoqueue.postgres.pool import PostgresPool
 from octoqueue.postgres.statements import Statement, load_statements
@@ -31,6 +31,7 @@ from tests.contract.workflow_values import (
     begins,
     completes,
     ended,
+    fails,
     loaded,
     read,
     started,
@@ -50,6 +51,8 @@ WAITING = """
 select count(*) from pg_stat_activity
 where datname = current_database() and wait_event_type = 'Lock'
 """
+
+DEADLOCKS = "select deadlocks from pg_stat_database where datname = current_database()"
 
 
 @pytest.fixture
@@ -97,6 +100,14 @@ async def forsaken(store: PostgresWorkflowStore, pool: PostgresPool) -> tuple[Ho
     successor = an_agent()
     await store.attend(Agent(agent_id=successor), lease=LEASE)
     return holder, Holder(store, successor, {})
+
+
+async def signal_in(connection: PooledConnection, new: NewExecution) -> None:
+    """Signal in a transaction of the test's."""
+    text, signal = load_statements("workflows")["signal_workflows"].text, a_signal()
+    await connection.fetch(
+        text, [new.workflow_id], [signal.signal_id], ["sent"], ["go"], ["1"], [signal.sent_at_ms]
+    )
 
 
 def next_of(new: NewExecution) -> NewExecution:
@@ -222,6 +233,69 @@ async def test_a_start_that_begins_while_it_is_withdrawn_leaves_nothing(
     assert await store.load([new.execution_id]) == []
     assert await store.timers(ALL, until_ms=10) == []
     assert await count(pool, "workflow_steps") == 0
+
+
+async def test_a_signal_sent_while_its_execution_is_withdrawn_leaves_nothing(
+    store: PostgresWorkflowStore, pool: PostgresPool
+) -> None:
+    new = await started(store)
+    async with pool.transaction(purpose="test") as connection:
+        await signal_in(connection, new)
+        withdrawing = asyncio.create_task(store.withdraw(new.execution_id))
+        await somebody_waits(pool)
+    assert await withdrawing
+    assert await count(pool, "workflow_signals") == 0
+    assert await store.open_executions(new.partition) == []
+
+
+async def test_pruning_waits_for_nobody_and_comes_back(
+    store: PostgresWorkflowStore, pool: PostgresPool
+) -> None:
+    holder, new = await Holder.of(store, lease=LEASE), await started(store)
+    await holder.wrote(completes(new))
+    async with pool.transaction(purpose="test") as connection:
+        await signal_in(connection, new)
+        assert await store.prune(older_than=timedelta()) == 0
+    assert await store.prune(older_than=timedelta()) == 1
+    assert await store.newest(new.workflow_id) is None
+
+
+async def test_a_retry_of_what_is_forgotten_meanwhile_says_that_it_is_not_there(
+    store: PostgresWorkflowStore, pool: PostgresPool
+) -> None:
+    holder, new = await Holder.of(store, lease=LEASE), await started(store)
+    await holder.wrote(fails(new, a_step("1")))
+    await holder.wrote(fails(await store.retry_from(new.execution_id, "1")))
+    async with pool.transaction(purpose="test") as connection:
+        await connection.execute("select from workflows for update")
+        retrying = asyncio.create_task(store.retry_from(new.execution_id, "1"))
+        await somebody_waits(pool)
+        forget = "delete from workflow_executions where execution_id = $1::uuid"
+        await connection.execute(forget, new.execution_id)
+    with pytest.raises(WorkflowUnknown, match=new.execution_id):
+        await retrying
+
+
+async def test_signals_withdrawals_and_pruning_of_the_same_workflows_never_deadlock(
+    store: PostgresWorkflowStore, pool: PostgresPool
+) -> None:
+    other, holder = PostgresWorkflowStore(pool), await Holder.of(store, lease=LEASE)
+    for _ in range(5):
+        news = [await started(store) for _ in range(30)]
+        await holder.wrote(*map(completes, news[::2]))
+        answers = await asyncio.gather(
+            *(other.signal(each.workflow_id, a_signal()) for each in reversed(news)),
+            *(store.withdraw(each.execution_id) for each in news[1::2]),
+            other.prune(older_than=timedelta()),
+            return_exceptions=True,
+        )
+        refused = (each for each in answers if isinstance(each, BaseException))
+        assert all(isinstance(each, WorkflowFinished | WorkflowUnknown) for each in refused)
+    await store.prune(older_than=timedelta())
+    assert await count(pool, "workflow_signals") == 0
+    found = await pool.fetch(Statement(name="count_deadlocks", text=DEADLOCKS, parameters=0))
+    assert found[0][0] == 0
+    await other.aclose()
 
 
 async def test_signals_and_writes_of_the_same_workflows_never_deadlock(

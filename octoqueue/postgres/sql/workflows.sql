@@ -73,20 +73,32 @@ with wanted as (
   from wanted join workflow_executions e on e.execution_id = wanted.id
   order by e.execution_id
   for update of e
+), locked as materialized (
+  -- in the order in which whoever signals many locks them
+  select w.workflow_id
+  from found join workflows w on w.workflow_id = found.workflow_id
+  where w.execution_id = found.execution_id and found.may_go
+  order by w.workflow_id
+  for update of w
 ), gone as (
   delete from workflow_executions e using found
   where e.execution_id = found.execution_id and found.may_go
 ), gone_workflows as (
-  delete from workflows w using found
-  where w.workflow_id = found.workflow_id and w.execution_id = found.execution_id and found.may_go
+  delete from workflows w using locked where w.workflow_id = locked.workflow_id
 ), gone_timers as (
   delete from workflow_timers t using found
   where t.execution_id = found.execution_id and found.may_go
-), gone_signals as (
-  delete from workflow_signals s using found
-  where s.execution_id = found.execution_id and found.may_go
 )
 select execution_id::text from found where not may_go;
+
+-- name: forget_signals
+-- Deletes the signals of executions that were withdrawn. A statement of its own, because it has to
+-- see those that were sent while the withdrawal waited for their senders.
+-- $1 uuid[]: which executions; those that are there keep theirs
+-- returns nothing
+delete from workflow_signals s using unnest($1::uuid[]) as w (id)
+where s.execution_id = w.id
+  and not exists (select from workflow_executions e where e.execution_id = w.id);
 
 -- name: get_refused_signals
 -- $1 uuid: the execution

@@ -63,16 +63,31 @@ from gone;
 select octoqueue_drop_workflow_month_v1($1);
 
 -- name: delete_ended_executions
--- Deletes executions that ended long enough ago, and all of theirs, the oldest first.
+-- Deletes executions that ended long enough ago, and all of theirs, the oldest first. It waits for
+-- nobody: what somebody signals or retries is left for the next time.
 -- $1 timestamptz: ended before when
 -- $2 int4: how many at most
 -- returns one row: how many there were
-with gone as materialized (
+with old as materialized (
   select execution_id, workflow_id from workflow_executions
   -- ids are made by other clocks, which may be a day ahead
   where finished_at < $1 and execution_id < octoqueue_uuid_of_v1($1::timestamptz + interval '1 day')
   order by execution_id
   limit $2
+), newest as materialized (
+  select w.workflow_id, w.execution_id
+  from old join workflows w on w.workflow_id = old.workflow_id
+  where w.execution_id = old.execution_id
+), locked as materialized (
+  select w.execution_id
+  from newest join workflows w on w.workflow_id = newest.workflow_id
+  where w.execution_id = newest.execution_id
+  for update of w skip locked
+), gone as materialized (
+  select old.execution_id, old.workflow_id
+  from old
+  where old.execution_id not in (select execution_id from newest)
+    or old.execution_id in (select execution_id from locked)
 ), gone_steps as (
   delete from workflow_steps s using gone where s.execution_id = gone.execution_id
 ), gone_signals as (
