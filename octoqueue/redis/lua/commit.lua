@@ -102,6 +102,42 @@ local MOST_UNITS, MOST_TTL_MS = 2 ^ 32 - 1, 1e17
 local COUNTED = { 'acked', 'retried', 'dead', 'released', 'snoozed', 'cancelled', 'expired' }
 local packed_now, known_lines = struct.pack('>I8', now), {}
 
+-- Nobody else comes in between, so what many settlements would do again is done once a call.
+local counted, rung, marked, capped = {}, {}, {}, {}
+
+local function count_one(stats, field)
+  local counts = counted[stats]
+  if not counts then
+    counts = {}
+    counted[stats] = counts
+  end
+  counts[field] = (counts[field] or 0) + 1
+end
+
+local function ring_once(bell)
+  if bell and not rung[bell] then
+    rung[bell] = true
+    ring(bell)
+  end
+end
+
+local function mark_once(lane, stats)
+  local lanes = marked[stats]
+  if not lanes then
+    lanes = {}
+    marked[stats] = lanes
+  end
+  if not lanes[lane] then
+    lanes[lane] = true
+    mark(marks, lane, stats)
+  end
+end
+
+local function has_cap(stats)
+  if capped[stats] == nil then capped[stats] = redis.call('HEXISTS', stats, 'cap') == 1 end
+  return capped[stats]
+end
+
 -- Made only when there is something to give back.
 local function prepare_giving_back()
 --#include gates
@@ -150,11 +186,11 @@ end
 
 local function enqueue(list, delayed, stats, bell, lines, delay, payload)
   if delay == 0 then
-    mark(marks, lane_of(payload) - 1, stats)
+    mark_once(lane_of(payload) - 1, stats)
     place(lines, list, ready_from(payload, packed_now))
-    ring(bell)
+    ring_once(bell)
   elseif delay_until(delayed, now + delay, payload) then
-    ring(bell)
+    ring_once(bell)
   end
 end
 
@@ -217,14 +253,14 @@ for _ = 1, take_number() do
     if has_tombstones then
       outcome, result_ttl, result = ending_of(payload, outcome, result_ttl, result)
     end
-    redis.call('HINCRBY', stats, COUNTED[outcome], 1)
-    if bell and redis.call('HEXISTS', stats, 'cap') == 1 then ring(bell) end
+    count_one(stats, COUNTED[outcome])
+    if bell and has_cap(stats) then ring_once(bell) end
     local is_over = outcome == ACK or outcome == DEAD_LETTER or outcome >= CANCEL
     if is_over and is_extended(payload) then release_key(locks, payload, UNTIL_DONE) end
     local extension = lines and gates_of(payload)
     if extension then
       giving_back = giving_back or prepare_giving_back()
-      if giving_back(lines, extension, token, used, outcome == ACK, now) then ring(bell) end
+      if giving_back(lines, extension, token, used, outcome == ACK, now) then ring_once(bell) end
     end
     if outcome == RETRY then
       enqueue(list, delayed, stats, bell, lines, delay, counted_as(payload, 0, attempt_of(payload) + 1))
@@ -236,8 +272,8 @@ for _ = 1, take_number() do
       redis.call('HSET', dead_hash, id, struct.pack('>I4', #payload) .. payload .. reason)
     elseif outcome == RELEASE then
       place(lines, list, payload, true)
-      mark(marks, lane_of(payload) - 1, stats)
-      ring(bell)
+      mark_once(lane_of(payload) - 1, stats)
+      ring_once(bell)
     end
     if result_key and result_ttl ~= '-1' then
       -- SET refuses a ttl below 1, above what it can add up, and fractions; an error here would lose
@@ -256,15 +292,18 @@ for _ = 1, take_number() do
       local extension = extension_of(message)
       local unique = extension and extension.unique
       if unique and holder_of(locks, unique[2], now) then
-        redis.call('HINCRBY', to_stats, 'duplicates', 1)
+        count_one(to_stats, 'duplicates')
       else
         if unique then lock_key(locks, locks_end, unique, id_of(message), now) end
         enqueue(to, later, to_stats, to_bell, to_lines, wait, message)
-        redis.call('HINCRBY', to_stats, 'enqueued', 1)
+        count_one(to_stats, 'enqueued')
       end
     end
   end
   remember(payload and outcome)
   tell(payload, outcome == CANCEL)
+end
+for stats, counts in pairs(counted) do
+  for field, count in pairs(counts) do redis.call('HINCRBY', stats, field, count) end
 end
 return { refused_acks, refused }
