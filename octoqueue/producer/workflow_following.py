@@ -34,6 +34,15 @@ AGAIN_SECONDS: Final = 0.5
 """How long it waits when Redis cannot be reached."""
 
 
+def until_next_look(clock: Clock) -> float:
+    """Return how many seconds there are until a waiting caller looks into PostgreSQL.
+
+    All that wait in a process look at the same moments, so that they are read together.
+    """
+    every = LOOK_EVERY.total_seconds()
+    return every - clock.monotonic() % every
+
+
 async def followed(
     opened: Callable[[], Awaitable[tuple[WorkflowClient, Loaded]]], *, since: int
 ) -> AsyncGenerator[WorkflowEvent]:
@@ -49,12 +58,18 @@ async def followed(
         while True:
             for event in follower.fresh(events_in(loaded.execution, loaded.steps)):
                 yield event
-                if event.is_end:
-                    return
+            if loaded.execution.is_final:
+                return
             while (told := await follower.heard()) is not None and not told.is_end:
                 for event in follower.fresh([told]):
                     yield event
-            again = await client.store.history(execution_id)
+            try:
+                again = await client.store.history(execution_id)
+            except StoreError as error:
+                if not error.retryable:
+                    raise
+                await client.clock.sleep(AGAIN_SECONDS)
+                continue
             if again is None:
                 raise WorkflowUnknown(execution_id)
             loaded = again
@@ -85,7 +100,7 @@ class _Follower:
         """Wait for what is announced next; None when it is time to look into the journal."""
         if self._next is None:
             self._next = asyncio.ensure_future(anext(self._following))
-        pause = asyncio.ensure_future(self._clock.sleep(LOOK_EVERY.total_seconds()))
+        pause = asyncio.ensure_future(self._clock.sleep(until_next_look(self._clock)))
         try:
             await asyncio.wait((self._next, pause), return_when=asyncio.FIRST_COMPLETED)
         finally:

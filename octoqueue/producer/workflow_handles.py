@@ -20,7 +20,7 @@ from octoqueue.errors import (
 )
 from octoqueue.primitives.ids import new_message_id, text_from_id
 from octoqueue.producer.workflow_client import WorkflowClient
-from octoqueue.producer.workflow_following import AGAIN_SECONDS, LOOK_EVERY, followed
+from octoqueue.producer.workflow_following import AGAIN_SECONDS, followed, until_next_look
 from octoqueue.workflows.announcing import Ended, ended_from
 from octoqueue.workflows.executions import message_id_of, workflow_id_from
 from octoqueue.workflows.journal import Signal, SignalId
@@ -111,24 +111,33 @@ class WorkflowHandle(Generic[O_co]):
             WorkflowUnknown: there is none of this id (any more).
             ResultTimeout: it has not ended within `timeout`; it goes on.
             InputInvalid: what it returned is not of the declared type.
+            StoreUnavailable: nobody could be asked up to the end of `timeout`.
         """
         client = await self._speaker()
         until = client.clock.monotonic() + timeout.total_seconds()
         while True:
-            execution = self._known_to_run(client) or await self._newest(client)
+            left = until - client.clock.monotonic()
+            try:
+                execution = self._known_to_run(client) or await self._newest(client)
+            except StoreError as error:
+                if left <= 0 or not error.retryable:
+                    raise
+                await client.clock.sleep(min(left, AGAIN_SECONDS))
+                continue
             if execution.is_final and execution.status is not ExecutionStatus.CONTINUED:
                 ended = Ended(
                     status=execution.status, output=execution.output, error=execution.error
                 )
                 return self._outcome(client, execution, ended)
-            left = until - client.clock.monotonic()
             if left <= 0:
                 raise ResultTimeout(
                     f"workflow {self.workflow_id!r} has not ended within {timeout}: it is "
                     f"{execution.status} (execution {execution.execution_id})",
                     message_id=execution.execution_id,
                 )
-            heard = await self._heard_of(client, execution, min(left, LOOK_EVERY.total_seconds()))
+            heard = await self._heard_of(
+                client, execution, min(left, until_next_look(client.clock))
+            )
             self._execution = None
             if heard is not None and heard.status is not ExecutionStatus.CONTINUED:
                 return self._outcome(client, execution, heard)
