@@ -4,6 +4,9 @@ A function begins after the turn that began its step is committed, and its end i
 it runs at least once, and its result is used once. A plain function runs in a thread, which cannot
 be stopped; what it gives when nobody waits for it any more is thrown away. Attempts that fail are
 made again here, as its retry policy says; whoever takes the partition over begins to count anew.
+
+Whatever a function raises is how its attempt ended, also what would end a process: one that calls
+`sys.exit` must not take the executions of everybody else with it, again after each restart.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from inspect import isawaitable, iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
-from octoqueue.workflows.failures import error_json
+from octoqueue.workflows.failures import error_json, text_of
 from octoqueue.workflows.states import StepStatus
 
 if TYPE_CHECKING:
@@ -83,7 +86,8 @@ class Functions:
         self._clock = clock
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._free = concurrency
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix=FUNCTION_THREADS)
+        self._concurrency = concurrency
+        self._threads = self._new_threads()
         self._waiting: deque[tuple[Resident, Step]] = deque()
         self._known: dict[_Place, asyncio.Task[None] | None] = {}
         """What waits or runs, with its task."""
@@ -155,7 +159,9 @@ class Functions:
                 self._totals.functions += 1
                 try:
                     output = function.encoded(await self._called(function))
-                except Exception as error:  # noqa: BLE001 - it is how the attempt ended
+                except BaseException as error:
+                    if _is_meant_for_all(error):
+                        raise
                     retry = function.retry
                     if retry is None or not retry.allows(attempt):
                         self._tell(resident, step, attempts=attempt + 1, error=error_json(error))
@@ -192,14 +198,43 @@ class Functions:
     async def _called(self, function: StepFunction) -> Any:  # noqa: ANN401 - what it returns
         if iscoroutinefunction(function.function):
             return await function()
-        loop = asyncio.get_running_loop()
-        value = await loop.run_in_executor(self._threads, function)
+        threads = self._threads
+        in_thread = asyncio.get_running_loop().run_in_executor(threads, _tried, function)
+        try:
+            value, error = await in_thread
+        except asyncio.CancelledError:
+            if threads is self._threads:
+                # Its thread runs on, perhaps for ever, and must not take the room of another.
+                self._threads = self._new_threads()
+                threads.shutdown(wait=False)
+            raise
+        if error is not None:
+            raise error
         return await value if isawaitable(value) else value
 
+    def _new_threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._concurrency, thread_name_prefix=FUNCTION_THREADS)
 
-def _facts(resident: Resident, step: Step, error: Exception) -> dict[str, str]:
+
+def _tried(function: StepFunction) -> tuple[Any, BaseException | None]:
+    """Return what a function gives or raises: a future does not take all that may be raised."""
+    try:
+        return function(), None
+    except BaseException as error:  # noqa: BLE001 - it is how the attempt ended
+        return None, error
+
+
+def _is_meant_for_all(error: BaseException) -> bool:
+    """Return whether an error ends more than the function: this task is stopped, or Ctrl-C."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+    return isinstance(error, KeyboardInterrupt)
+
+
+def _facts(resident: Resident, step: Step, error: BaseException) -> dict[str, str]:
     return {
         "execution_id": resident.execution.execution_id,
         "step": step.key,
-        "reason": f"{type(error).__name__}: {error}",
+        "reason": f"{type(error).__name__}: {text_of(error)}",
     }

@@ -16,11 +16,19 @@ _MOST_CHARACTERS = 10_000
 _UNTOLD = b'{"error":"Unknown","message":"nothing was told about it","types":[]}'
 
 
+def text_of(error: BaseException) -> str:
+    """Return what an error says of itself, also when that raises."""
+    try:
+        return str(error)
+    except Exception as again:  # noqa: BLE001 - the class of the first one says more
+        return f"it cannot be shown: its text raised {type(again).__name__}"
+
+
 def error_json(error: BaseException) -> bytes:
     """Return an error as `{"error": class, "message": …, "types": […]}`."""
     told = {
         "error": type(error).__name__,
-        "message": str(error)[:_MOST_CHARACTERS].encode(errors="replace").decode(),
+        "message": text_of(error)[:_MOST_CHARACTERS].encode(errors="replace").decode(),
         "types": [each.__name__ for each in type(error).__mro__[:-1]],
     }
     return orjson.dumps(told)
