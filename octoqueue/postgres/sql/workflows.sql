@@ -94,11 +94,9 @@ select execution_id::text from found where not may_go;
 -- name: forget_signals
 -- Deletes the signals of executions that were withdrawn. A statement of its own, because it has to
 -- see those that were sent while the withdrawal waited for their senders.
--- $1 uuid[]: which executions; those that are there keep theirs
+-- $1 uuid[]: the executions, which are not there any more
 -- returns nothing
-delete from workflow_signals s using unnest($1::uuid[]) as w (id)
-where s.execution_id = w.id
-  and not exists (select from workflow_executions e where e.execution_id = w.id);
+delete from workflow_signals s using unnest($1::uuid[]) as w (id) where s.execution_id = w.id;
 
 -- name: get_refused_signals
 -- $1 uuid: the execution
