@@ -45,7 +45,7 @@ from tests.program import ROOT, Program
 from tests.servers import DEADLINE
 from tests.workflow_model import SILENT, Grower, Node, number_sent
 from tests.workflow_program import input_of
-from tests.workflow_watch import check_end
+from tests.workflow_watch import check_end, orphans_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -240,13 +240,7 @@ class Platform:
         histories = await self.histories()
         roots = {each.execution.workflow_id for each in histories}
         assert {f"w{number}" for number in range(self.started)} <= roots
-        orphaned = {
-            f"{each.execution.workflow_id}/{step.key}"
-            for each in histories
-            for step in each.steps
-            if step.kind is StepKind.CHILD and step.status is StepStatus.CANCELLED
-        }
-        check_end(histories, orphaned=orphaned)
+        check_end(histories, orphaned=orphans_in(histories))
         self._judge_effects(histories, exactly_once=exactly_once)
         return histories
 

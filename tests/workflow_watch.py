@@ -93,6 +93,18 @@ def check_end(
             assert orjson.loads(after.input) == orjson.loads(_goes_on(loaded))
 
 
+def orphans_in(histories: Sequence[Loaded]) -> set[str]:
+    """Return the children that their parents did not wait for any more."""
+    names = {each.execution.execution_id: each.execution.workflow_id for each in histories}
+    return {
+        name
+        for each in histories
+        for step in each.steps
+        if step.status is StepStatus.CANCELLED and step.child_id is not None
+        if (name := names.get(step.child_id)) is not None
+    }
+
+
 def check_result(loaded: Loaded) -> None:
     """Judge an execution that nobody has stopped against the model."""
     execution = loaded.execution

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from octoqueue.primitives.ids import text_from_id
-from octoqueue.workflows.states import StepKind, StepStatus
+from octoqueue.workflows.states import StepStatus
 from tests.property.workflow_fleet import Fleet, Kind, Mishap
 from tests.virtual_time import run_in_virtual_time
 from tests.workflow_model import Grower, Node
-from tests.workflow_watch import check_end
-
-if TYPE_CHECKING:
-    from octoqueue.workflows.protocol import Loaded
+from tests.workflow_watch import check_end, orphans_in
 
 EXAMPLES = settings().max_examples // 2
 LONGEST_MS = 20_000
@@ -29,16 +24,6 @@ def programs(draw: st.DrawFn) -> Node:
 
 
 mishaps = st.builds(Mishap, st.integers(1, 40), st.sampled_from(Kind), st.booleans())
-
-
-def orphans_in(histories: list[Loaded]) -> set[str]:
-    """Return the children that their parents did not wait for any more."""
-    return {
-        f"{each.execution.workflow_id}/{step.key}"
-        for each in histories
-        for step in each.steps
-        if step.kind is StepKind.CHILD and step.status is StepStatus.CANCELLED
-    }
 
 
 def play(nodes: list[Node], mishaps: list[Mishap]) -> None:

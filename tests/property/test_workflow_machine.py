@@ -14,7 +14,7 @@ from tests.property.workflow_performing import perform
 from tests.running import broker_on
 from tests.workflow_model import Grower, Node
 from tests.workflow_program import Interpreter, declare_actors
-from tests.workflow_watch import check_end
+from tests.workflow_watch import check_end, orphans_in
 
 EXAMPLES = 3 * settings().max_examples
 """Some seconds; with `--hypothesis-profile=octoqueue-long --timeout=0` a hundred times as many."""
@@ -47,7 +47,7 @@ def play(nodes: list[Node], numbers: list[int], *, cancels: bool) -> None:
     history.play(numbers)
     history.finish()
     loaded = [world.loaded(ident) for ident in world.executions]
-    check_end(loaded, cancelled=world.cancelled, orphaned=world.orphaned)
+    check_end(loaded, cancelled=world.cancelled, orphaned=orphans_in(loaded))
     for each in loaded:
         for step in each.steps:
             if step.kind in (StepKind.CALL, StepKind.RUN) and step.status is StepStatus.COMPLETED:

@@ -100,7 +100,6 @@ class World:
         self.executions: dict[ExecutionId, int] = {}
         """All there are, with their partitions, in the order in which they came."""
         self.cancelled: set[WorkflowId] = set()
-        self.orphaned: set[WorkflowId] = set()
         self.sent: set[tuple[WorkflowId, str]] = set()
         self.early: list[tuple[WorkflowId, str]] = []
         """Signals that may be sent before somebody waits for them."""
@@ -430,7 +429,6 @@ class Engine:
         assert step.child_id is not None
         child = at_once(self.world.store.execution(step.child_id))
         if child is not None:
-            self.world.orphaned.add(child.workflow_id)
             newest = at_once(self.world.store.newest(child.workflow_id))
             assert newest is not None
             self.world.nudged[newest.execution_id] = newest.partition

@@ -248,8 +248,10 @@ class Fleet:
     async def send_signals(self) -> None:
         """End every wait that somebody is to end, once."""
         while True:
-            for loaded in await self.histories():
-                await self._send_signals_to(loaded)
+            histories = {each.execution.execution_id: each for each in await self.histories()}
+            for loaded in histories.values():
+                if is_wanted(loaded, histories):
+                    await self._send_signals_to(loaded)
             await asyncio.sleep(MOMENT_SECONDS)
 
     async def _send_signals_to(self, loaded: Loaded) -> None:
@@ -386,6 +388,15 @@ class Fleet:
         found = {queue: await self.lanes.stats(queue) for queue in _QUEUES}
         counts = {q: stats.waiting + stats.in_flight + stats.delayed for q, stats in found.items()}
         return {queue: count for queue, count in counts.items() if count}
+
+
+def is_wanted(loaded: Loaded, histories: Mapping[ExecutionId, Loaded]) -> bool:
+    """Return whether anybody waits for an execution; who is not wanted must be asked to end."""
+    parent = loaded.execution.parent
+    if parent is None:
+        return True
+    steps = histories[parent.execution_id].steps
+    return any(step.key == parent.step and step.status is StepStatus.PENDING for step in steps)
 
 
 class WatchedWorkflows(MemoryWorkflowStore):
