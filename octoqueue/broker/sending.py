@@ -11,6 +11,7 @@ from octoqueue.broker.expiring import require_time_left, with_moments
 from octoqueue.broker.sending_clock import SENDING_CLOCK
 from octoqueue.errors import InvalidMessage
 from octoqueue.primitives.ids import id_from_text
+from octoqueue.primitives.told_time import TOLD_MS
 from octoqueue.workflows.states import Complexity
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class SendOptions:
         named = {"tenant": self.tenant, "unique": self.unique}
         tenant_of(named)
         unique_key_of(None, "", (), {}, named)
-        now_ms = _clock.now_ms()
+        now_ms = _now_ms()
         if isinstance(self.expires, (int, float)):  # a number means milliseconds in dramatiq only
             raise InvalidMessage(
                 "expires", f"{self.expires!r} is neither a timedelta nor an aware datetime"
@@ -97,8 +98,13 @@ class SendOptions:
             options["time_limit"] = self.time_limit // _MILLISECOND
         if self.expires is not None or self.deadline is not None:
             options["expires"], options["deadline"] = self.expires, self.deadline
-            return with_moments(options, now_ms=_clock.now_ms())
+            return with_moments(options, now_ms=_now_ms())
         return options
+
+
+def _now_ms() -> int:
+    told_ms = TOLD_MS.get()
+    return _clock.now_ms() if told_ms is None else told_ms
 
 
 def _require_count(field: str, value: object) -> None:

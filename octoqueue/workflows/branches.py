@@ -11,8 +11,7 @@ have: after the first failure the others are told so by `Cancelled`, and may cle
 from __future__ import annotations
 
 from collections import deque
-from contextlib import suppress
-from inspect import iscoroutine
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from octoqueue.errors import Cancelled, WorkflowMisused
@@ -30,6 +29,10 @@ _FOREIGN = (
     "of asyncio.timeout, and do all other waiting in actors or in ctx.run"
 )
 _TWICE = "a step of ctx was awaited twice: each await needs a call of its own"
+_SHARED = "a coroutine was given to ctx.gather twice: each branch needs a call of its own"
+_IN_VAIN = "a workflow function goes round and round without waiting for anything"
+_MOST_IN_VAIN = 100_000
+"""How often one branch may wait for nothing, or for what cannot be, before that is not meant."""
 _SWALLOWED = (
     "a workflow function went on after ctx.continue_as_new: let what it raises pass through "
     "'except BaseException', bare 'except' and 'finally' blocks that wait or return"
@@ -82,6 +85,7 @@ class Branch:
     __slots__ = (
         "count",
         "error",
+        "has_begun",
         "has_strayed",
         "is_done",
         "is_ready",
@@ -113,6 +117,7 @@ class Branch:
         self.error: BaseException | None = None
         self.is_ready = False
         self.is_done = False
+        self.has_begun = False
         self.has_strayed = False
         """Whether it has waited for something foreign."""
         self.random: Random | None = None
@@ -266,9 +271,7 @@ class Branches:
             self._drives.give_up(branch)
         before, self.current = self.current, None
         try:
-            # It may wait in a 'finally'; there is nobody to wait for it any more.
-            with suppress(Exception):
-                branch.routine.close()
+            _close(branch.routine)
         finally:
             self.current = before
 
@@ -276,7 +279,12 @@ class Branches:
         value, error = branch.value, branch.error
         branch.value = branch.error = None
         routine = branch.routine
-        while True:
+        if not branch.has_begun:
+            branch.has_begun = True
+            if iscoroutine(routine) and getcoroutinestate(routine) != CORO_CREATED:
+                self._ended(branch, None, WorkflowMisused(_SHARED))
+                return
+        for _ in range(_MOST_IN_VAIN):
             try:
                 wait = routine.send(value) if error is None else routine.throw(error)
             except StopIteration as end:
@@ -297,6 +305,7 @@ class Branches:
                 if branch.wait is not None:
                     return
                 value = []  # a gathering of nothing
+        raise HardEnd(WorkflowMisused(_IN_VAIN))
 
     def _begin(self, branch: Branch, yielded: object) -> Exception | None:
         """Begin what a branch has yielded; return what is to be thrown into it."""
@@ -342,6 +351,15 @@ class Branches:
         self._fill(gathering)
         if not gathering.active and gathering.waiter is not None:
             self.resume(gathering.waiter, gathering.results, gathering.failure)
+
+
+def _close(routine: Any) -> None:  # noqa: ANN401 - a coroutine
+    try:
+        routine.close()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001, S110 - it waits or raises, and nobody listens any more
+        pass
 
 
 def _raising(error: Exception) -> Any:  # noqa: ANN401 - a coroutine

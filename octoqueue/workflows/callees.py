@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 from octoqueue.workflows.values import resolved, why_unusable
 
@@ -64,9 +64,25 @@ def returned_type(callee: object) -> Any:  # noqa: ANN401 - any type form there 
     return Any if function is None else _returned_by(function)
 
 
-@lru_cache(maxsize=4096)
+# Functions made inside of workflow functions come and go; their types must not keep them.
+_known: WeakKeyDictionary[Callable[..., Any], Any] = WeakKeyDictionary()
+
+
 def _returned_by(function: Callable[..., Any]) -> Any:  # noqa: ANN401
-    written = getattr(function, "__annotations__", {}).get("return", Any)
+    function = getattr(function, "__func__", function)
+    annotations: dict[str, Any] = getattr(function, "__annotations__", {})
+    if "return" not in annotations:
+        return Any
+    try:
+        found = _known.get(function)
+        if found is None:
+            found = _known[function] = _resolved(function, annotations["return"])
+    except TypeError:  # it cannot be a key
+        return _resolved(function, annotations["return"])
+    return found
+
+
+def _resolved(function: Callable[..., Any], written: object) -> Any:  # noqa: ANN401
     try:
         found = resolved(function, {"return": written})["return"]
     except (NameError, TypeError, AttributeError, SyntaxError, KeyError):

@@ -271,6 +271,10 @@ class Context(Facts):
 
         Compensations run one after the other, the last registered first. One that fails is kept in
         the history, and the others run nevertheless.
+
+        Raises:
+            InputInvalid: an argument has no JSON form.
+            InputTooLarge: the arguments are over the limit.
         """
         self._engine.on_failure(CallWait(self._engine, actor, args, kwargs))
 

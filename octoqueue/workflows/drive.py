@@ -7,8 +7,8 @@ closed. When it has failed or was stopped, its compensations run, the last one f
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from octoqueue.errors import (
@@ -16,7 +16,6 @@ from octoqueue.errors import (
     InputTooLarge,
     StepFailed,
     WorkflowError,
-    WorkflowMisused,
 )
 from octoqueue.workflows.branches import Branch, Branches, ContinueAsNew, HardEnd
 from octoqueue.workflows.context import Context
@@ -24,6 +23,7 @@ from octoqueue.workflows.failures import error_json, failure_of
 from octoqueue.workflows.ledger import Ledger
 from octoqueue.workflows.states import ExecutionStatus, StepKind, StepStatus
 from octoqueue.workflows.stops import CANCEL, HISTORY, stop_error
+from octoqueue.workflows.surroundings import Surroundings, misuse_behind
 from octoqueue.workflows.values import NULL
 from octoqueue.workflows.waits import Plan, digest_of
 
@@ -38,13 +38,8 @@ if TYPE_CHECKING:
     from octoqueue.workflows.waits import CallWait, StepWait
 
 _NO_DIGEST = digest_of()
-_NO_LOOP = "no running event loop"
-_USE_CTX = (
-    "a workflow function used asyncio: use ctx.sleep instead of asyncio.sleep, ctx.gather instead "
-    "of asyncio.gather and tasks, and do all other waiting in actors or in ctx.run"
-)
-_OWN_CTX = "a workflow function used the ctx of another execution; each has its own"
-_loops: Any = asyncio  # the pair of functions that event loops use to say that they run
+_MOST_INSISTING = 1_000
+"""How often a function that is closed may catch that and wait again."""
 
 
 class Outcome(NamedTuple):
@@ -66,6 +61,7 @@ class Drive:
         "_compensations",
         "_error_in_ctx",
         "_failure",
+        "_insisted",
         "_is_full",
         "_is_undoing",
         "_limits",
@@ -73,6 +69,7 @@ class Drive:
         "_patches",
         "_seed",
         "_stops",
+        "_surroundings",
         "_trunk",
         "definition",
         "execution",
@@ -98,6 +95,8 @@ class Drive:
         """When what begins now begins; in the turn that begins a retry not the time it is told."""
         self.outcome: Outcome | None = None
         self._limits = limits
+        self._surroundings = Surroundings()
+        self._insisted = 0
         self._branches = Branches(self)
         self._trunk: Branch | None = None
         """The branch that nothing has gathered: the function, later its compensations."""
@@ -136,14 +135,7 @@ class Drive:
         Raises:
             WorkflowChanged: the function does not do what its journal says.
         """
-        # What asyncio has to offer must not be used; without a loop it says so by itself.
-        loop = _loops._get_running_loop()  # noqa: SLF001
-        _loops._set_running_loop(None)  # noqa: SLF001
-        try:
-            while self._went_on():
-                pass
-        finally:
-            _loops._set_running_loop(loop)  # noqa: SLF001
+        self._surroundings.run(self._go_on, told_ms=self.now_ms)
 
     def tell(self, step: Step) -> None:
         """Give the function what a step that has ended gave."""
@@ -184,14 +176,14 @@ class Drive:
         elif len(stops) == 1:
             self._branches.stop(self._trunk, error)
         else:
-            self._branches.close(self._trunk)
+            self._close_trunk()
             self._fail(error)
 
     def close(self) -> None:
         """Let go of the function; it is not asked."""
         if self._trunk is not None and self.outcome is None:
             self.outcome = Outcome(self.execution.status)
-            self._branches.close(self._trunk)
+            self._close_trunk()
 
     # ── for branches ─────────────────────────────────────────────────────────────────────────────
 
@@ -260,6 +252,11 @@ class Drive:
         """Whether the function runs right now."""
         return self._branches.current is not None
 
+    def may_insist(self) -> bool:
+        """Return whether a wait that cannot be is told so once more, not left hanging."""
+        self._insisted += 1
+        return self._insisted <= _MOST_INSISTING
+
     @property
     def is_replaying(self) -> bool:
         """Whether a journal is being followed."""
@@ -305,8 +302,14 @@ class Drive:
         return known
 
     def on_failure(self, wait: CallWait[Any]) -> None:
-        """Keep a compensation."""
+        """Keep a compensation.
+
+        Raises:
+            InputInvalid: it could never be called.
+            InputTooLarge: likewise.
+        """
         self._running()
+        wait.plan("compensate")
         self._compensations = self._compensations or []
         self._compensations.append(wait)
 
@@ -345,13 +348,21 @@ class Drive:
             return ledger.stops_at_limit()
         return ledger.begun >= self._limits.max_steps
 
+    def _close_trunk(self) -> None:
+        if self._trunk is not None:
+            close = partial(self._branches.close, self._trunk)
+            self._surroundings.run(close, told_ms=self.now_ms)
+
+    def _go_on(self) -> None:
+        while self._went_on():
+            pass
+
     def _went_on(self) -> bool:
         """Run what can run; return whether there may be more."""
         try:
             self._branches.run()
         except HardEnd as end:
-            if self._trunk is not None:
-                self._branches.close(self._trunk)
+            self._close_trunk()
             self._fail(end.error)
             return True
         if self._is_full and self.may_be_stopped and not self.ledger.is_replaying:
@@ -366,15 +377,7 @@ class Drive:
             return
         self._next_input = None
         self._is_full = False
-        said = None
-        if isinstance(error, RuntimeError) and _NO_LOOP in str(error):
-            said = _USE_CTX
-        elif isinstance(error, GeneratorExit):
-            said = _OWN_CTX
-        if said is not None:
-            misuse = WorkflowMisused(said)
-            misuse.__cause__, error = error, misuse
-        self._failure = error
+        self._failure = misuse_behind(error) or error
         if not self._compensations:
             self._end_failed()
             return

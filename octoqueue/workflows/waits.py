@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 import orjson
 
 from octoqueue.errors import InputInvalid, SignalUnknown
+from octoqueue.primitives.told_time import TOLD_MS
 from octoqueue.workflows.callees import returned_type
 from octoqueue.workflows.executions import (
     CHILD_MARK,
@@ -56,6 +57,10 @@ class Host(Protocol):
         """Whether the function runs right now."""
         ...
 
+    def may_insist(self) -> bool:
+        """Return whether a wait that cannot be is told so once more, not left hanging."""
+        ...
+
     @property
     def starts_at_ms(self) -> int:
         """When what begins now begins; in a replay not the time the function is told."""
@@ -96,7 +101,8 @@ class Wait(Generic[T]):
     def __await__(self) -> Generator[Wait[T], Any, T]:
         if not self.host.is_driving:  # the function is being closed and wants to wait once more
             self.forget()
-            raise GeneratorExit
+            if self.host.may_insist():
+                raise GeneratorExit
         value: T = yield self
         return value
 
@@ -140,7 +146,11 @@ class CallWait(StepWait[T]):
 
     def plan(self, key: str) -> Plan:
         """Build the message."""
-        built = self._callee.message(*self._args, **self._kwargs)
+        told = TOLD_MS.set(self.host.starts_at_ms)
+        try:
+            built = self._callee.message(*self._args, **self._kwargs)
+        finally:
+            TOLD_MS.reset(told)
         name = built.actor_name
         args = self._json(built.args, key, name)
         kwargs = self._json(dict(sorted(built.kwargs.items())), key, name)
