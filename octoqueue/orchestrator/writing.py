@@ -191,6 +191,9 @@ class Writer:
     def _without(self, group: Group, lost: frozenset[int]) -> Group:
         """Return what of a group was written; give up what belongs to somebody else."""
         kept = self._left(group.entries, lost)
+        for lease, partition in group.done:
+            if partition in lost:
+                self._give_back(lease)
         self._lost(lost)
         return Group(kept, [each for each in group.done if each[1] not in lost])
 
