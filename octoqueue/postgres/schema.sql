@@ -209,6 +209,8 @@ create index workflow_executions_open
   on workflow_executions (partition, status, execution_id) where finished_at is null;
 create index workflow_executions_unwell
   on workflow_executions (status, execution_id) where status in ('failed', 'cancelled', 'blocked');
+create index workflow_executions_by_user
+  on workflow_executions (user_id, execution_id) where user_id is not null;
 create table workflow_steps (
   execution_id uuid not null,
   key text collate "C" not null,

@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from octoqueue.workflows.protocol import Filter
 
 _FIRST = ExecutionId("00000000-0000-0000-0000-000000000000")
-_UNWELL = frozenset({ExecutionStatus.FAILED, ExecutionStatus.CANCELLED, ExecutionStatus.BLOCKED})
+# Of what most executions are there is a page everywhere; of these there may be few among millions.
+_LISTS = {
+    ExecutionStatus.QUEUED: "list_unfinished_executions",
+    ExecutionStatus.RUNNING: "list_unfinished_executions",
+    ExecutionStatus.COMPLETED: "list_executions",
+    ExecutionStatus.CONTINUED: "list_executions",
+    ExecutionStatus.FAILED: "list_unwell_executions",
+    ExecutionStatus.CANCELLED: "list_unwell_executions",
+    ExecutionStatus.BLOCKED: "list_unwell_executions",
+}
 _ROWS_A_LOAD = 500
 
 
@@ -54,14 +63,14 @@ class PostgresReading:
         """Return executions, newest first."""
         status, name, before = which.status, which.name, which.before
         arguments: tuple[object, ...]
-        if which.tenant is not None:
-            statement = "list_executions_of_user"
-            arguments = (which.tenant, which.workflow_id, status, name, before, limit)
-        elif which.workflow_id is not None:
+        if which.workflow_id is not None:
             statement = "list_executions_of_workflow"
-            arguments = (which.workflow_id, status, name, before, limit)
+            arguments = (which.workflow_id, which.tenant, status, name, before, limit)
+        elif which.tenant is not None:
+            statement = "list_executions_of_user"
+            arguments = (which.tenant, status, name, before, limit)
         else:
-            statement = "list_unwell_executions" if status in _UNWELL else "list_executions"
+            statement = "list_executions" if status is None else _LISTS[status]
             arguments = (status, name, before, limit)
         rows = await self._pool.fetch(self._sql[statement], *arguments)
         return [execution_from(tuple(row)) for row in rows]

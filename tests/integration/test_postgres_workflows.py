@@ -456,8 +456,9 @@ async def test_what_orchestrators_and_callers_ask_is_answered_by_indexes_of_the_
             "get_newest": ([new.workflow_id],),
             "withdraw_executions": (ids,),
             "list_unwell_executions": ("failed", None, None, 10),
-            "list_executions_of_workflow": (new.workflow_id, None, None, None, 10),
-            "list_executions_of_user": ("a", None, None, None, None, 10),
+            "list_unfinished_executions": ("queued", None, None, 10),
+            "list_executions_of_workflow": (new.workflow_id, None, None, None, None, 10),
+            "list_executions_of_user": ("a", None, None, None, 10),
             "list_executions": (None, None, None, 10),
         },
         "workflows_running": {

@@ -105,6 +105,10 @@ create index workflow_executions_open
 create index workflow_executions_unwell
   on workflow_executions (status, execution_id) where status in ('failed', 'cancelled', 'blocked');
 
+-- Pages of what one tenant has started, however much that is.
+create index workflow_executions_by_user
+  on workflow_executions (user_id, execution_id) where user_id is not null;
+
 -- The journal: what an execution has begun, and how it ended.
 create table workflow_steps (
   execution_id uuid not null,

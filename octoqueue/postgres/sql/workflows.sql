@@ -212,27 +212,31 @@ where e.status = $1 and e.status in ('failed', 'cancelled', 'blocked')
 order by e.execution_id desc
 limit $4;
 
--- name: list_executions_of_user
--- $1 text: the tenant
--- $2 text: the workflow's id, null for any
--- $3 text: the status, null for any
--- $4 text: the name of the function, null for any
--- $5 uuid: only older ones than this, null for all
--- $6 int4: how many at most
+-- name: list_unfinished_executions
+-- The same for the statuses in which nothing has ended: there are as many as are under way, wherever
+-- they are among all the others, so they are looked up first and put in order then.
+-- $1 text: queued or running
+-- $2 text: the name of the function, null for any
+-- $3 uuid: only older ones than this, null for all
+-- $4 int4: how many at most
 -- returns a row for each, newest first
+with unfinished as materialized (
+  select execution_id from workflow_executions
+  where status = $1 and finished_at is null and ($2::text is null or name = $2)
+    and execution_id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+), page as materialized (
+  select execution_id from unfinished order by execution_id desc limit $4
+)
 select
   e.execution_id::text, e.workflow_id, e.partition, e.name, e.version, e.run, e.status, e.input,
   e.output, e.error, e.lane, e.user_id, e.complexity, e.signals, e.deadline_at_ms,
   e.parent_execution_id::text, e.parent_step, e.created_at, e.started_at, e.finished_at
-from workflows w join workflow_executions e on e.workflow_id = w.workflow_id
-where w.user_id = $1 and e.user_id = $1 and ($2::text is null or w.workflow_id = $2)
-  and ($3::text is null or e.status = $3) and ($4::text is null or e.name = $4)
-  and e.execution_id < coalesce($5::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-order by e.execution_id desc
-limit $6;
+from page join workflow_executions e on e.execution_id = page.execution_id
+where e.status = $1
+order by e.execution_id desc;
 
--- name: list_executions_of_workflow
--- $1 text: the workflow's id
+-- name: list_executions_of_user
+-- $1 text: the tenant
 -- $2 text: the status, null for any
 -- $3 text: the name of the function, null for any
 -- $4 uuid: only older ones than this, null for all
@@ -243,11 +247,30 @@ select
   e.output, e.error, e.lane, e.user_id, e.complexity, e.signals, e.deadline_at_ms,
   e.parent_execution_id::text, e.parent_step, e.created_at, e.started_at, e.finished_at
 from workflow_executions e
-where e.workflow_id = $1
+where e.user_id = $1
   and ($2::text is null or e.status = $2) and ($3::text is null or e.name = $3)
   and e.execution_id < coalesce($4::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 order by e.execution_id desc
 limit $5;
+
+-- name: list_executions_of_workflow
+-- $1 text: the workflow's id
+-- $2 text: the tenant, null for any
+-- $3 text: the status, null for any
+-- $4 text: the name of the function, null for any
+-- $5 uuid: only older ones than this, null for all
+-- $6 int4: how many at most
+-- returns a row for each, newest first
+select
+  e.execution_id::text, e.workflow_id, e.partition, e.name, e.version, e.run, e.status, e.input,
+  e.output, e.error, e.lane, e.user_id, e.complexity, e.signals, e.deadline_at_ms,
+  e.parent_execution_id::text, e.parent_step, e.created_at, e.started_at, e.finished_at
+from workflow_executions e
+where e.workflow_id = $1 and ($2::text is null or e.user_id = $2)
+  and ($3::text is null or e.status = $3) and ($4::text is null or e.name = $4)
+  and e.execution_id < coalesce($5::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+order by e.execution_id desc
+limit $6;
 
 -- name: lock_workflow
 -- Keeps everybody else from beginning an execution of it, until the end of the transaction.
