@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -40,13 +41,18 @@ class OurEngine:
 
     async def do(self, what: str, **facts: object) -> Mapping[str, Any]:
         """Let the client do something."""
+        await self._client.expect("ready")
+        self._client.go_on(what=what, **facts)
+        doing = asyncio.create_task(self._client.expect("done"))
+        ends = [asyncio.create_task(each.ended()) for each in (self._orchestrator, self._worker)]
+        await asyncio.wait((doing, *ends), return_when=asyncio.FIRST_COMPLETED)
+        for task in (doing, *ends):
+            task.cancel()
         try:
-            await self._client.expect("ready")
-            self._client.go_on(what=what, **facts)
-            return await self._client.expect("done")
-        except (TimeoutError, RuntimeError) as error:
+            return await doing
+        except (TimeoutError, RuntimeError, asyncio.CancelledError) as error:
             logs = f"{self._orchestrator.log()}\n{self._worker.log()}"
-            raise RuntimeError(f"{what}: {error}\n{logs}") from error
+            raise RuntimeError(f"{what}: {error!r}\n{logs}") from error
 
     async def completed(self, prefix: str) -> int:
         """Return how many have completed."""

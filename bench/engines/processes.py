@@ -43,6 +43,11 @@ class Process:
         """Return the memory of the process that is in RAM."""
         return resident_bytes(self.pid)
 
+    async def ended(self) -> None:
+        """Return when it has ended."""
+        assert self._process is not None
+        await self._process.wait()
+
     def log(self) -> str:
         """Return the end of what it has logged."""
         self._log.seek(0)
