@@ -105,6 +105,8 @@ class Driver:
         self._clock = clock
         self._parents: dict[ExecutionId, Input] = {}
         """Who is to be looked at when a child turns out not to be there."""
+        self._told_of: set[tuple[str, int, str]] = set()
+        """Workflow functions, and what blocked executions of them: each is told once."""
 
     # ── inputs ───────────────────────────────────────────────────────────────────────────────────
 
@@ -161,6 +163,7 @@ class Driver:
     def drop(self, partition: int) -> None:
         """Forget all about a partition; its letters are for whoever holds it now."""
         for given in self.reader.drop(partition):
+            self._parents.pop(given.execution_id, None)
             self.release(given.lease)
         self._timers.drop(partition)
         for resident in self._loaded.drop(partition):
@@ -235,6 +238,7 @@ class Driver:
     def _give_signals(self, resident: Resident, loaded: Loaded, leases: list[Lease]) -> None:
         """Give a machine the signals it does not know; a letter goes with each turn this makes."""
         machine, seen = resident.machine, resident.seen
+        seen.intersection_update([signal.signal_id for signal in loaded.signals])
         for signal in loaded.signals:
             if machine is None or machine.is_final or signal.signal_id in seen:
                 continue
@@ -338,13 +342,18 @@ class Driver:
         return parked(resident.execution, error)
 
     def _tell_parked(self, execution: Execution, error: Exception) -> None:
+        """Log it: of many that the same befell, the first."""
         self._totals.blocked += 1
+        facts = _facts(execution, error)
+        what = (execution.name, execution.version, type(error).__name__)
+        if what in self._told_of:
+            log.debug("execution_blocked", extra=facts)
+            return
+        self._told_of.add(what)
+        if isinstance(error, WorkflowNotDeclared):
+            facts["hint"] = "every orchestrator must import all workflows"
         known = isinstance(error, (WorkflowNotDeclared, WorkflowChanged))
-        log.warning(
-            "execution_blocked",
-            extra=_facts(execution, error),
-            exc_info=None if known else error,
-        )
+        log.warning("execution_blocked", extra=facts, exc_info=None if known else error)
 
     def _put_off(self, given: Input) -> None:
         """Keep a completion for later; a nudge has nothing to keep."""

@@ -347,7 +347,7 @@ class Orchestrator:
 
     async def _settled(self) -> None:
         """Return when what was taken in so far is written, and its effects are sent."""
-        await self._driver.reader.idle()
+        await self._driver.reader.caught_up()
         for writer in self._writers:
             await writer.caught_up()
 

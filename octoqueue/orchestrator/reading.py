@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from octoqueue.orchestrator.pauses import insisted
+from octoqueue.orchestrator.rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,9 @@ class Reader:
         self._waiting: dict[ExecutionId, list[Input]] = {}
         self._read: dict[ExecutionId, list[Input]] = {}
         """What the read under way will give."""
+        self._wanted = 0
+        """Executions that were to be read, since the beginning."""
+        self._rounds = Rounds()
         self._task: asyncio.Task[None] | None = None
 
     def __contains__(self, execution_id: ExecutionId) -> bool:
@@ -58,7 +62,11 @@ class Reader:
         if not given.needs_read and (under_way := self._read.get(given.execution_id)) is not None:
             under_way.append(given)
             return
-        self._waiting.setdefault(given.execution_id, []).append(given)
+        inputs = self._waiting.get(given.execution_id)
+        if inputs is None:
+            inputs = self._waiting[given.execution_id] = []
+            self._wanted += 1
+        inputs.append(given)
         if self._task is None:
             self._task = self._tasks.begin(self._fetch())
 
@@ -82,17 +90,20 @@ class Reader:
                     inputs = self._read.pop(ident, None)
                     if inputs is not None:  # its partition may have been dropped meanwhile
                         self._arrived(ident, found.get(ident), inputs)
+                self._rounds.over()
                 await _turn()
         finally:
             self._task = None
+            self._rounds.over()
 
     async def _load(self, batch: list[ExecutionId]) -> list[Loaded]:
         return await insisted(lambda: self._store.load(batch), what="reading", clock=self._clock)
 
-    async def idle(self) -> None:
-        """Return when nothing is to be read."""
-        while self._task is not None:
-            await asyncio.shield(self._task)
+    async def caught_up(self) -> None:
+        """Return when all has been read that was to be read when this was called."""
+        until = self._wanted
+        while self._task is not None and self._wanted - len(self) < until:
+            await self._rounds.end()
 
 
 async def _turn() -> None:

@@ -5,15 +5,15 @@
     a function that was running                 among the pending steps; it runs again
     the message of a step                       among the pending steps; it is sent again
     a timer                                     in the list of timers
-    code that is missing or does not fit        tried again, when somebody takes the partition
+    code that is missing or does not fit        tried again, see `blocked`
 
 It looks through a partition when it is taken, through all when Redis has lost its memory, for
 executions every few seconds, and for steps that are older than a minute once a minute.
 
 A message that is sent again while the first one waits or runs changes nothing: they have the same
-unique key. One whose step has ended already would run for nothing; its letter may still wait. So
-only steps are sent again that were pending before and after the queue of letters was seen empty, or
-ten seconds had passed.
+unique key. One whose step has ended already would run for nothing, and be paid for; its letter may
+still wait. So only steps are sent again that were pending before and after every letter was taken
+in that was there in between, however long that takes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from octoqueue.errors import StoreError
+from octoqueue.orchestrator.blocked import BlockedExecutions
 from octoqueue.orchestrator.inbox import Input
 from octoqueue.orchestrator.pauses import Pauses
 from octoqueue.workflows.letters import queue_of
 from octoqueue.workflows.states import StepKind
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.orchestrator.driving import Driver
@@ -45,17 +46,17 @@ if TYPE_CHECKING:
     from octoqueue.workflows.journal import Step
     from octoqueue.workflows.protocol import WorkflowStore
 
-    PendingCalls = dict[tuple[ExecutionId, str], tuple[Execution, Step]]
-
 log = logging.getLogger(__name__)
 
 PAGE = 500
+CALLS_PAGE = 200
+"""Steps in one read: with each comes the input of its execution."""
 LOOK_SECONDS = 5.0
 """How often executions are looked for that want attention."""
 OLD_SECONDS = 60.0
 """How old a pending step is whose message is looked after, and how often."""
 PATIENCE_SECONDS = 10.0
-"""How long messages wait for the queue of letters to be empty."""
+"""How long letters may be leased to who died: more than a lease, and a look of the reclaimer."""
 STARTING_MS = 2_000
 """How long a start may be withdrawn that was not accepted; until then it is begun by its nudge."""
 _POLL_SECONDS = 0.1
@@ -112,7 +113,9 @@ class Reconciler:
         self._in_hand = in_hand
         self._settled = settled
         self._step_message = step_message
-        self._names = names
+        self._blocked = BlockedExecutions(
+            store, epochs=epochs, driver=driver, settled=settled, names=names, clock=clock
+        )
         self._tasks = tasks
         self._totals = totals
         self._clock = clock
@@ -128,6 +131,7 @@ class Reconciler:
 
     def drop(self, partition: int) -> None:
         """Look through a partition no further."""
+        self._blocked.drop(partition)
         task = self._recovering.pop(partition, None)
         if task is not None:
             task.cancel()
@@ -156,7 +160,7 @@ class Reconciler:
     async def _look_through(self, partition: int) -> None:
         await self.fetch_timers([partition])
         await self._look(partition, again=True)
-        await self._unblock(partition)
+        await self._blocked.try_all(partition)
         await self._run_functions(partition)
         await self._resend(partition, began_before_ms=None)
 
@@ -170,12 +174,12 @@ class Reconciler:
     async def _now_and_then(
         self, every_seconds: float, look: Callable[[list[int]], Awaitable[None]]
     ) -> None:
-        """Have the partitions looked at that are not being looked through."""
+        """Have the partitions looked at that are held."""
         pauses = Pauses("reconciliation")
         while True:
             await self._clock.sleep(every_seconds)
             try:
-                await look([each for each in self._epochs if each not in self._recovering])
+                await look(list(self._epochs))
                 pauses.over()
             except StoreError as error:
                 await self._clock.sleep(pauses.after(error))
@@ -186,11 +190,13 @@ class Reconciler:
         await self.fetch_timers(partitions)
         for partition in partitions:
             await self._look(partition, again=False)
+        await self._blocked.try_some(partitions)
 
     async def _resend_old(self, partitions: list[int]) -> None:
         before_ms = self._clock.now_ms() - round(OLD_SECONDS * 1_000)
         for partition in partitions:
-            await self._resend(partition, began_before_ms=before_ms)
+            if partition not in self._recovering:
+                await self._resend(partition, began_before_ms=before_ms)
 
     async def fetch_timers(self, partitions: list[int]) -> None:
         """Keep what is due within the horizon.
@@ -225,31 +231,18 @@ class Reconciler:
         resident = self._loaded.get(ident)
         return resident is None or (resident.looked_at < old and not resident.reads)
 
-    async def _unblock(self, partition: int) -> None:
-        """Try executions again whose code was missing or did not fit."""
-        after: ExecutionId | None = None
-        while partition in self._epochs:
-            page = await self._store.blocked(
-                partition, names=self._names(), after=after, limit=PAGE
-            )
-            self._driver.take(Input(ident, partition) for ident in page)
-            if len(page) < PAGE:
-                return
-            after = page[-1]
-            await self._settled()
-
     async def _run_functions(self, partition: int) -> None:
         """Bring executions into memory whose functions are to be run."""
         after: tuple[ExecutionId, str] | None = None
         while partition in self._epochs:
-            page = await self._store.pending_calls(partition, after=after, limit=PAGE)
+            page = await self._store.pending_calls(partition, after=after, limit=CALLS_PAGE)
             idents = {
                 execution.execution_id for execution, step in page if step.kind is StepKind.RUN
             }
             self._driver.take(
                 Input(ident, partition) for ident in idents if self._loaded.get(ident) is None
             )
-            if len(page) < PAGE:
+            if len(page) < CALLS_PAGE:
                 return
             after = page[-1][0].execution_id, page[-1][1].key
             await self._settled()
@@ -258,43 +251,50 @@ class Reconciler:
 
     async def _resend(self, partition: int, *, began_before_ms: int | None) -> None:
         """Send the messages of pending steps again, unless what ends them has arrived."""
-        seen = await self._pending(partition, began_before_ms)
+        seen = {
+            (execution.execution_id, step.key)
+            async for page in self._pending(partition, began_before_ms)
+            for execution, step in page
+        }
         if not seen:
             return
         await self._letters_are_in(partition)
-        calls = [
-            (execution, step)
-            for (execution_id, key), (execution, step) in (
-                await self._pending(partition, began_before_ms)
-            ).items()
-            if (execution_id, key) in seen and self._is_pending(execution_id, key)
-        ]
-        for start in range(0, len(calls), PAGE):
-            await self._send(partition, calls[start : start + PAGE])
+        async for page in self._pending(partition, began_before_ms):
+            calls = [
+                (execution, step)
+                for execution, step in page
+                if (execution.execution_id, step.key) in seen
+            ]
+            await self._send(partition, calls)
 
-    async def _pending(self, partition: int, began_before_ms: int | None) -> PendingCalls:
-        """Return the calls of a partition that are pending in the store."""
-        found: PendingCalls = {}
+    async def _pending(
+        self, partition: int, began_before_ms: int | None
+    ) -> AsyncGenerator[list[tuple[Execution, Step]]]:
+        """Give the calls of a partition that are pending in the store, page by page."""
         after: tuple[ExecutionId, str] | None = None
         while partition in self._epochs:
-            page = await self._store.pending_calls(partition, after=after, limit=PAGE)
-            for execution, step in page:
-                is_old = began_before_ms is None or step.began_at_ms < began_before_ms
-                if step.kind is StepKind.CALL and is_old:
-                    found[execution.execution_id, step.key] = execution, step
-            if len(page) < PAGE:
+            page = await self._store.pending_calls(partition, after=after, limit=CALLS_PAGE)
+            yield [
+                (execution, step)
+                for execution, step in page
+                if step.kind is StepKind.CALL
+                and (began_before_ms is None or step.began_at_ms < began_before_ms)
+            ]
+            if len(page) < CALLS_PAGE:
                 break
             after = page[-1][0].execution_id, page[-1][1].key
-        return found
 
     async def _letters_are_in(self, partition: int) -> None:
-        """Return when every letter there was has been taken in, or after a while."""
+        """Return when every letter has been taken in that is there when this is called."""
         queue = queue_of(partition)
-        until = self._clock.monotonic() + PATIENCE_SECONDS
-        while self._clock.monotonic() < until:
+        began = self._clock.monotonic()
+        while partition in self._epochs:
+            waited = self._clock.monotonic() - began
             stats = await self._lanes.stats(queue)
             ours = sum(each == queue for each in self._in_hand.values())
-            if not stats.waiting and stats.in_flight <= ours:
+            are_claimed = not stats.waiting or stats.oldest_age_seconds < waited
+            are_ours = stats.in_flight <= ours or waited > PATIENCE_SECONDS
+            if are_claimed and are_ours:
                 break
             await self._clock.sleep(_POLL_SECONDS)
         await self._settled()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import octoqueue
 from octoqueue.testing.fake_clock import FakeClock
 from octoqueue.workflows.context import Context  # noqa: TC001 - types of workflows are read at run time
+from octoqueue.workflows.definitions import Registry, define
+from octoqueue.workflows.executions import message_id_of
+from octoqueue.workflows.letters import Completion, completion_message, queue_of
 from octoqueue.workflows.states import ExecutionStatus
+from tests.running import WatchedStore
 from tests.workflow_world import memory_world
 
 if TYPE_CHECKING:
@@ -48,6 +52,10 @@ async def has(
 ) -> bool:
     found = await world.store.execution(execution.execution_id)
     return found is not None and fact(found)
+
+
+def blocked(execution: Execution) -> bool:
+    return execution.status is ExecutionStatus.BLOCKED
 
 
 def completed(execution: Execution) -> bool:
@@ -117,3 +125,76 @@ async def test_a_message_that_was_dropped_is_sent_again_after_a_minute(
         await passes(clock, timedelta(seconds=130))
         assert (await world.lanes.stats("default")).waiting == 1
         assert orchestrator.totals.resent == 1
+
+
+async def test_what_ended_while_nobody_was_there_is_not_sent_again_however_long_its_letter_waits(
+    world: WorkflowWorld, clock: FakeClock
+) -> None:
+    @octoqueue.actor(broker=world.broker)
+    async def step() -> int:
+        """Ran once, and costs."""
+        return 5
+
+    @world.workflow()
+    async def calls(ctx: Context) -> int:
+        return await ctx.call(step)
+
+    async with world.mortal():
+        execution = await world.start(calls)
+        await passes(clock, timedelta(seconds=1))
+    await world.lanes.flush("default")
+    letter = completion_message(
+        Completion(execution.execution_id, "1", "completed", 5),
+        to=queue_of(execution.partition),
+        lane=execution.lane,
+        beside=message_id_of(execution.execution_id),
+        now_ms=clock.now_ms(),
+        limit_bytes=1_000,
+    )
+    await world.lanes.enqueue([[letter]])
+    lanes: Any = WatchedStore(world.lanes)
+    is_read = asyncio.Event()
+    lanes.before["claim"] = lanes.before["claim_when_rung"] = is_read.wait
+    async with world.mortal(lanes=lanes) as (orchestrator, _):
+        await passes(clock, timedelta(minutes=5))
+        assert orchestrator.totals.resent == 0
+        is_read.set()
+        await passes(clock, timedelta(seconds=5))
+        assert await has(world, execution, completed)
+    assert orchestrator.totals.resent == 0
+
+
+async def test_what_was_blocked_goes_on_within_a_minute_of_its_code_being_there(
+    world: WorkflowWorld, clock: FakeClock
+) -> None:
+    @world.workflow()
+    async def nothing(ctx: Context) -> None:
+        return None
+
+    registry = Registry()
+    async with world.orchestrating(registry=registry):
+        execution = await world.start(nothing)
+        await passes(clock, timedelta(seconds=2))
+        assert await has(world, execution, blocked)
+        define(nothing.function, name="nothing", registry=registry)
+        await passes(clock, timedelta(minutes=1))
+        assert await has(world, execution, completed)
+
+
+async def test_many_executions_without_code_are_one_line_of_the_log(
+    world: WorkflowWorld, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    @world.workflow()
+    async def nothing(ctx: Context) -> None:
+        return None
+
+    async with world.orchestrating(registry=Registry()) as orchestrator:
+        for _ in range(20):
+            await world.start(nothing)
+        await passes(clock, timedelta(minutes=5))
+    told = [record for record in caplog.records if record.message == "execution_blocked"]
+    warnings = [record for record in told if record.levelname == "WARNING"]
+    assert [vars(record)["hint"] for record in warnings] == [
+        "every orchestrator must import all workflows"
+    ]
+    assert orchestrator.totals.blocked == 20
