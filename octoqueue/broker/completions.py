@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from octoqueue.broker.encoding import opened
 from octoqueue.broker.records import reason_of, types_of
-from octoqueue.broker.step_places import step_place
+from octoqueue.broker.step_places import proven_place
 from octoqueue.errors import (
     EnvelopeError,
     EnvelopeTooLarge,
-    OctoqueueError,
     PayloadNotSerializable,
     ResultTooLarge,
 )
@@ -49,7 +47,7 @@ def is_step(call: Call) -> bool:
 
 
 def completed(
-    call: Call, header: Header, value: Json, *, now_ms: int, limit_bytes: int
+    call: Call, payload: bytes, value: Json, *, now_ms: int, limit_bytes: int
 ) -> tuple[Enqueue, ...]:
     """Return what is told when an attempt succeeded; nothing when the message is no step.
 
@@ -57,9 +55,10 @@ def completed(
         PayloadNotSerializable: the value has no JSON form that all readers agree on.
         ResultTooLarge: it is over the limit.
     """
-    place = step_place(call.options)
+    place = proven_place(call.options, payload)
     if place is None:
         return ()
+    header = unpack_header(payload)
     told = Completion(
         place.execution_id, place.step, "completed", value=value, attempts=header.attempt + 1
     )
@@ -85,7 +84,7 @@ def completed(
 
 def ended(
     call: Call,
-    header: Header,
+    payload: bytes,
     outcome: Outcome,
     record: Mapping[str, Any],
     *,
@@ -98,9 +97,10 @@ def ended(
     """
     if outcome not in _OUTCOMES:
         return ()
-    place = step_place(call.options)
+    place = proven_place(call.options, payload)
     if place is None:
         return ()
+    header = unpack_header(payload)
     error = {
         "error": record["error"],
         "message": record["message"],
@@ -119,12 +119,12 @@ def ended(
 def died_of(lease: Lease, error: BaseException, *, now_ms: int) -> tuple[Enqueue, ...]:
     """Return what is told of a lease that ends as a dead letter because of `error`."""
     try:
-        header, call = unpack_header(lease.payload), decode_body(lease.payload)
-        call = opened(call)
-    except (EnvelopeError, OctoqueueError):
+        unpack_header(lease.payload)
+        call = decode_body(lease.payload)
+    except EnvelopeError:
         return ()
     record: dict[str, Any] = {**reason_of(error), "types": types_of(error)}
-    return ended(call, header, Outcome.DEAD_LETTER, record, now_ms=now_ms)
+    return ended(call, lease.payload, Outcome.DEAD_LETTER, record, now_ms=now_ms)
 
 
 def _letter(

@@ -3,7 +3,8 @@
 `dramatiq.set_encoder` holds here as it does on dramatiq's brokers. Which encoder reads a message is
 what the reading process has set, never what the message says: a process that has not chosen
 `PickleEncoder` unpickles nothing, whoever wrote into Redis. Queue and actor stay readable, so that
-every tool can still tell what a message is.
+every tool can still tell what a message is, and whose step of a workflow it is, so that one that
+nobody can decode ends that step.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dramatiq.message import get_encoder
 
 from octoqueue.errors import EnvelopeError, PayloadNotSerializable
 from octoqueue.primitives.envelope import Call, Encoded
+from octoqueue.workflows.letters import OPTION
 
 
 def own_encoder() -> Encoder | None:
@@ -46,7 +48,8 @@ def sealed(call: Call, message_id: str) -> Call:
         data = bytes(encoder.encode(fields))
     except Exception as error:
         raise PayloadNotSerializable(call.actor, reason=f"{name} failed: {error!r}") from error
-    return call._replace(args=[], kwargs={}, options={}, encoded=Encoded(name, data))
+    shown = {OPTION: call.options[OPTION]} if OPTION in call.options else {}
+    return call._replace(args=[], kwargs={}, options=shown, encoded=Encoded(name, data))
 
 
 def opened(call: Call) -> Call:

@@ -102,7 +102,7 @@ class Lanes(Middleware):
         try:
             message.letters = completed(
                 message.call,
-                message.header,
+                message.lease.payload,
                 result,
                 now_ms=SENDING_CLOCK.now_ms(),
                 limit_bytes=registry.defaults.max_value_bytes,

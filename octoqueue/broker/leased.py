@@ -98,9 +98,11 @@ class LeasedMessage(MessageProxy):
                 MessageExpired() if outcome is Outcome.EXPIRE else MessageRejected()
             )
             record: dict[str, Any] = {**reason_of(error), "types": types_of(error)}
-            return ended(self.call, self.header, outcome, record, now_ms=now_ms)
+            return ended(self.call, self.lease.payload, outcome, record, now_ms=now_ms)
         if any(again.message_id == self.header.message_id for again in self.follow_ups):
             return ()
         if self.letters is not None:
             return self.letters
-        return completed(self.call, self.header, None, now_ms=now_ms, limit_bytes=sys.maxsize)
+        return completed(
+            self.call, self.lease.payload, None, now_ms=now_ms, limit_bytes=sys.maxsize
+        )

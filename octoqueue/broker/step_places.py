@@ -1,9 +1,18 @@
-"""Whose step of a workflow a message is, as an option of the message says it. Pure."""
+"""Whose step of a workflow a message is, as an option of the message says it. Pure.
+
+Options are copied with messages, and whoever sends a message may write any. So an option is
+believed only of a message that holds the step's unique key, which none but the step's own is given.
+
+Weakness: who writes into Redis himself can write that key, too, or the letter right away.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from octoqueue.errors import EnvelopeError
+from octoqueue.primitives.envelope import extension_of
+from octoqueue.primitives.extension import UniqueKey, UniqueMode, unique_digest
 from octoqueue.workflows.executions import ExecutionId
 from octoqueue.workflows.letters import OPTION, QUEUE_PREFIX
 
@@ -58,3 +67,21 @@ def step_place(options: Mapping[str, Any]) -> StepPlace | None:
         get("model"),
         get("resources"),
     )
+
+
+def unique_key_of_step(execution_id: ExecutionId, step: str) -> UniqueKey:
+    """Return the key that a step's message holds until it is done."""
+    return UniqueKey(UniqueMode.DONE, unique_digest(f"step\0{execution_id}\0{step}"))
+
+
+def proven_place(options: Mapping[str, Any], payload: bytes) -> StepPlace | None:
+    """Return whose step a message is; None when it is none, or only says so."""
+    place = step_place(options)
+    if place is None:
+        return None
+    try:
+        held = extension_of(payload).unique
+    except EnvelopeError:
+        return None
+    is_proven = held == unique_key_of_step(place.execution_id, place.step)
+    return place if is_proven else None

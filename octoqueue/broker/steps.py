@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from octoqueue.broker.admission import tenant_of
 from octoqueue.broker.expiring import MOMENTS, moment_in
 from octoqueue.broker.handles import new_handle
-from octoqueue.broker.step_places import StepPlace, option_of
+from octoqueue.broker.step_places import StepPlace, option_of, unique_key_of_step
 from octoqueue.errors import InvalidMessage
 from octoqueue.primitives.body_json import value_from
-from octoqueue.primitives.extension import UniqueKey, UniqueMode, unique_digest
 from octoqueue.primitives.ids import text_from_id
 from octoqueue.primitives.lane import lane_from
 from octoqueue.workflows.letters import OPTION, queue_of
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from octoqueue.broker.lane_broker import LaneBroker
     from octoqueue.primitives.messages import Enqueue
     from octoqueue.settings.workflows import ComplexityTable
-    from octoqueue.workflows.executions import Execution, ExecutionId
+    from octoqueue.workflows.executions import Execution
     from octoqueue.workflows.journal import Step
 
 _DEADLINE = MOMENTS["deadline"]
@@ -103,11 +102,6 @@ def step_message(
         unique=unique_key_of_step(execution.execution_id, step.key),
         delay_ms=max(0, began_ms + _delay_ms(own) - now_ms),
     )
-
-
-def unique_key_of_step(execution_id: ExecutionId, step: str) -> UniqueKey:
-    """Return the key that a step's message holds until it is done."""
-    return UniqueKey(UniqueMode.DONE, unique_digest(f"step\0{execution_id}\0{step}"))
 
 
 def _complexity_of(options: Mapping[str, Any], execution: Execution) -> Complexity:

@@ -114,7 +114,7 @@ class Endings:
             return ()
         limit_bytes, now_ms = self._broker.defaults.max_value_bytes, self._clock.now_ms()
         return completed(
-            attempt.call, attempt.header, value, now_ms=now_ms, limit_bytes=limit_bytes
+            attempt.call, attempt.lease.payload, value, now_ms=now_ms, limit_bytes=limit_bytes
         )
 
     def _verdict(self, attempt: Attempt, error: BaseException) -> Verdict:
@@ -253,7 +253,7 @@ class Endings:
             lease=lease,
             outcome=outcome,
             result=_failed(header, options, record),
-            follow_ups=self._letters(header, call, outcome, record, never_ran=never_ran),
+            follow_ups=self._letters(lease, header, call, outcome, record, never_ran=never_ran),
         )
 
     def _dead_letter(
@@ -274,7 +274,7 @@ class Endings:
             if options is not None:
                 follow_ups += self._last_words(options, header, call, record)
             dead = Outcome.DEAD_LETTER
-            follow_ups += self._letters(header, call, dead, record, never_ran=never_ran)
+            follow_ups += self._letters(lease, header, call, dead, record, never_ran=never_ran)
         return Settlement(
             lease=lease,
             outcome=Outcome.DEAD_LETTER,
@@ -285,6 +285,7 @@ class Endings:
 
     def _letters(
         self,
+        lease: Lease,
         header: Header,
         call: Call | None,
         outcome: Outcome,
@@ -297,7 +298,7 @@ class Endings:
             return ()
         attempts = header.attempt + header.deliveries if never_ran else header.attempt + 1
         now_ms = self._clock.now_ms()
-        return ended(call, header, outcome, record, now_ms=now_ms, attempts=attempts)
+        return ended(call, lease.payload, outcome, record, now_ms=now_ms, attempts=attempts)
 
     def _last_words(
         self, options: ActorOptions, header: Header, call: Call, record: dict[str, Any]

@@ -165,10 +165,13 @@ class Fleet:
     """The world of one history."""
 
     mishaps: list[Mishap]
+    deadline_ms: int | None = None
+    """How long every execution may last."""
     clock: LoopClock = field(default_factory=LoopClock)
     effects: Counter[str] = field(default_factory=Counter[str])
     cancelled: set[WorkflowId] = field(default_factory=set[WorkflowId])
     sent: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    retried: list[ExecutionId] = field(default_factory=list[ExecutionId])
     calls: int = 0
     deaths: int = 0
 
@@ -229,10 +232,29 @@ class Fleet:
                 partition=partition_of(ident, PartitionMap(PARTITIONS)),
                 name="program",
                 input=self.definition.input_from(input_of(node, number)),
+                deadline_at_ms=self._deadline(),
             )
             started = await self.store.start(new)
             if number % 2 == 0:
                 await nudge(self.lanes, started.execution, now_ms=self.clock.now_ms())
+
+    def _deadline(self) -> int | None:
+        return None if self.deadline_ms is None else self.clock.now_ms() + self.deadline_ms
+
+    async def retry_cancelled(self, choices: Sequence[int]) -> None:
+        """Begin what was cancelled again from a step, each time that of the next choice."""
+        self.roots = []  # nobody cancels any more
+        stopped = [
+            each
+            for each in await self.histories()
+            if each.execution.status == "cancelled" and each.execution.parent is None
+        ]
+        for loaded, choice in zip(stopped, choices, strict=False):
+            if loaded.steps:
+                step = loaded.steps[choice % len(loaded.steps)]
+                again = await self.store.retry_from(loaded.execution.execution_id, step.key)
+                self.retried.append(again.execution_id)
+                await nudge(self.lanes, again, now_ms=self.clock.now_ms())
 
     async def signal(self, workflow_id: WorkflowId, name: str, kind: SignalKind) -> None:
         ident = SignalId(text_from_id(new_message_id()))
@@ -329,9 +351,9 @@ class Fleet:
         except ValueError as error:
             outcome = Outcome.DEAD_LETTER
             record = {"error": "ValueError", "message": str(error), "types": ["ValueError"]}
-            told = ended(call, header, outcome, record, now_ms=now_ms)
+            told = ended(call, lease.payload, outcome, record, now_ms=now_ms)
             return Settlement(lease=lease, outcome=outcome, reason=b"{}", follow_ups=told)
-        told = completed(call, header, value, now_ms=now_ms, limit_bytes=1 << 20)
+        told = completed(call, lease.payload, value, now_ms=now_ms, limit_bytes=1 << 20)
         return Settlement(lease=lease, outcome=Outcome.ACK, follow_ups=told)
 
     async def keep_tidy(self) -> None:
@@ -343,18 +365,19 @@ class Fleet:
 
     # ── all together ─────────────────────────────────────────────────────────────────────────────
 
-    async def run(self, nodes: list[Node], *, orchestrators: int = 2) -> list[Loaded]:
-        """Run programs to their end; return what is kept of them."""
+    async def run(self, nodes: list[Node], *, retries: Sequence[int] = ()) -> list[Loaded]:
+        """Run programs to their end, and what was cancelled again; return what is kept of them."""
         await self.start(nodes)
         running = [
-            *(self.live(self.orchestrate) for _ in range(orchestrators)),
+            self.live(self.orchestrate),
+            self.live(self.orchestrate),
             self.live(self.work),
             self.live(self.work),
             self.keep_tidy(),
             self.send_signals(),
         ]
         tasks = [asyncio.create_task(each) for each in running]
-        ending = asyncio.create_task(self.all_ended())
+        ending = asyncio.create_task(self._all_ended_twice(retries))
         try:
             await asyncio.wait([*tasks, ending], return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
@@ -366,6 +389,11 @@ class Fleet:
                 task.cancel()
             await asyncio.gather(*tasks, ending, return_exceptions=True)
         return await self.histories()
+
+    async def _all_ended_twice(self, retries: Sequence[int]) -> None:
+        await self.all_ended()
+        await self.retry_cancelled(retries)
+        await self.all_ended()
 
     async def all_ended(self) -> None:
         """Return when every execution has ended, and nothing is left of them in the lanes."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import dramatiq
 import pytest
 
 import octoqueue
@@ -16,7 +17,7 @@ from octoqueue.broker.options import Defaults
 from octoqueue.errors import PoisonMessage
 from octoqueue.lanes.answers import CancelOutcome
 from octoqueue.lanes.options import LaneOptions
-from octoqueue.primitives.envelope import pack_header, unpack_header
+from octoqueue.primitives.envelope import decode_body, pack_header, unpack_header
 from octoqueue.primitives.messages import Enqueue, SessionId
 from tests.running import SHORTLY, Gate, WatchedStore, broker_on, running, until
 from tests.steps import a_call, an_execution, completions, no_completion, send_step, sent
@@ -180,6 +181,50 @@ async def test_a_step_of_an_unknown_actor_fails_with_the_reason(broker: LaneBrok
         (told,) = await completions(broker)
     assert told.error is not None
     assert (told.outcome, told.error["error"], told.attempts) == ("failed", "ActorUnknown", 0)
+
+
+async def test_a_step_that_no_worker_can_decode_fails_with_the_reason(broker: LaneBroker) -> None:
+    @octoqueue.actor(broker=broker)
+    async def add(one: int) -> int:
+        return one
+
+    execution, before = an_execution(), dramatiq.get_encoder()
+    dramatiq.set_encoder(dramatiq.PickleEncoder())
+    try:
+        await send_step(broker, execution, add, 1)
+    finally:
+        dramatiq.set_encoder(before)
+    async with running(broker):
+        (told,) = await completions(broker)
+    assert told.error is not None
+    assert (told.outcome, told.error["error"]) == ("failed", "EnvelopeError")
+
+
+async def test_a_copy_of_a_step_s_message_ends_nobody_s_step(broker: LaneBroker) -> None:
+    @octoqueue.actor(broker=broker)
+    async def answer(number: int) -> int:
+        return number
+
+    @octoqueue.actor(broker=broker, max_retries=0)
+    async def fail() -> int:
+        raise ValueError
+
+    done: list[int] = []
+
+    @octoqueue.actor(broker=broker)
+    async def note() -> None:
+        done.append(1)
+
+    execution = an_execution()
+    stolen = decode_body(sent(broker, execution, a_call(execution, answer, 1)).payload).options
+    async with running(broker):
+        for actor, args in ((answer, (2,)), (fail, ())):
+            await broker.aenqueue(actor.message_with_options(args=args, **stolen))
+        await note.asend()
+        await until(lambda: done)
+        await send_step(broker, execution, answer, 3)
+        (told,) = await completions(broker)
+    assert told.value == 3
 
 
 async def test_a_poisonous_step_fails_instead_of_taking_down_another_worker() -> None:
