@@ -11,6 +11,7 @@ from octoqueue.errors import DeclarationError, InputInvalid
 from octoqueue.workflows.branches import ContinueAsNew, Gathering
 from octoqueue.workflows.definitions import Definition
 from octoqueue.workflows.facts import EPOCH, Facts
+from octoqueue.workflows.finding import printable
 from octoqueue.workflows.values import plain_json
 from octoqueue.workflows.waits import (
     CallWait,
@@ -114,8 +115,11 @@ class Context(Facts):
             name: what the journal calls it; the function's own name by default.
 
         Raises:
+            InvalidMessage: the name holds characters that cannot be printed, or too many.
             StepFailed: it raised.
         """
+        if name is not None:
+            printable("the name of a step", name)
         return RunWait(self._engine, function, args, retry=retry, name=name)
 
     def sleep(self, length: timedelta) -> Wait[None]:
@@ -158,12 +162,13 @@ class Context(Facts):
             timeout: how long to wait; for ever by default.
 
         Raises:
+            InvalidMessage: the name holds characters that cannot be printed, or too many.
             SignalTimeout: none came in time.
             SignalUnknown: the workflow declares its signals, and this is none of them.
         """
         if type_ is None:
             type_ = (self._engine.definition.signals or {}).get(name, Any)
-        return SignalWait(self._engine, name, type_, timeout)
+        return SignalWait(self._engine, printable("the name of a signal", name), type_, timeout)
 
     def child(
         self,
@@ -297,8 +302,11 @@ class Context(Facts):
 
         True for executions that come here for the first time now, and in all their replays; False
         for those that were here, or further, before the change was deployed.
+
+        Raises:
+            InvalidMessage: the name holds characters that cannot be printed, or too many.
         """
-        return self._engine.patched(name)
+        return self._engine.patched(printable("the name of a patch", name))
 
     # ── what may differ, made equal in every replay ──────────────────────────────────────────────
 

@@ -19,6 +19,7 @@ from octoqueue.errors import (
     WorkflowNotDeclared,
 )
 from octoqueue.primitives.lane import Lane
+from octoqueue.workflows.finding import MOST_NAME_CHARACTERS
 from octoqueue.workflows.states import Complexity
 from octoqueue.workflows.values import NULL, decode, encode, resolved, why_unusable
 
@@ -189,6 +190,12 @@ def define(
     """
     named = name or str(getattr(function, "__name__", function))
     owner = f"workflow {named!r}"
+    for what, text in [("its name", named), *(("a signal", each) for each in signals or ())]:
+        if not (text.isprintable() and 1 <= len(text) <= MOST_NAME_CHARACTERS):
+            raise DeclarationError(
+                f"{owner}: {what}, {text[:MOST_NAME_CHARACTERS]!r}, must have 1 to "
+                f"{MOST_NAME_CHARACTERS} characters that can be printed"
+            )
     _check_function(function, owner=owner)
     if version < 1:
         raise DeclarationError(f"{owner}: version is {version}, it must be 1 or more")

@@ -67,16 +67,20 @@ def signal_of(
     """Return a signal with a Python value.
 
     Raises:
+        InvalidMessage: the name cannot be one.
         SignalUnknown: the workflow declares its signals, and this is none of them.
         SignalInvalid: the value is not of the declared type.
     """
+    printable("name", name)
     text = definition.signal_from(name, value, workflow_id=workflow_id)
     return Signal(_new_id(), SignalKind.SENT, name, text, now_ms)
 
 
 def cancel_for(reason: str, *, now_ms: int) -> Signal:
     """Return the wish that an execution ends."""
-    return Signal(_new_id(), SignalKind.CANCEL, "", plain_json(reason), now_ms)
+    # A reason from a command line may hold bytes that are no characters.
+    kept = plain_json(reason.encode(errors="replace").decode())
+    return Signal(_new_id(), SignalKind.CANCEL, "", kept, now_ms)
 
 
 def _definition_of(execution: Execution, definitions: Registry) -> Definition | None:

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from octoqueue.errors import SignalTimeout, SignalUnknown, StepFailed
+from octoqueue.errors import InvalidMessage, SignalTimeout, SignalUnknown, StepFailed
 from octoqueue.primitives.lane import Lane
 from octoqueue.workflows.definitions import Registry, define
-from octoqueue.workflows.states import Complexity, ExecutionStatus, StepKind, StepStatus
+from octoqueue.workflows.journal import Signal, SignalId
+from octoqueue.workflows.states import (
+    Complexity,
+    ExecutionStatus,
+    SignalKind,
+    StepKind,
+    StepStatus,
+)
 from tests.workflow_desk import BEGAN_MS, WORKFLOW, Actor, Desk
 
 if TYPE_CHECKING:
@@ -23,6 +30,37 @@ A, UNDO = Actor("a"), Actor("undo")
 @dataclass
 class Answer:
     yes: bool
+
+
+# ── names and messages that no store can keep ────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "a\ud800", "a" * 201], ids=ascii)
+def test_a_name_that_cannot_be_kept_is_refused_where_it_is_used(name: str) -> None:
+    async def f(ctx: Context) -> list[str]:
+        refused: list[str] = []
+        for use in (
+            lambda: ctx.signal(name),
+            lambda: ctx.patched(name),
+            lambda: ctx.run(int, name=name),
+        ):
+            try:
+                use()
+            except InvalidMessage as error:
+                refused.append(error.field)
+        return refused
+
+    desk = Desk(f)
+    assert desk.begin().steps == ()
+    assert desk.output == ["the name of a signal", "the name of a patch", "the name of a step"]
+
+
+def test_a_message_with_half_a_character_or_nul_is_kept_as_json() -> None:
+    async def f(ctx: Context) -> None:
+        raise ValueError("odd \0 \ud800 end")
+
+    turn = Desk(f).begin()
+    assert orjson.loads(turn.error or b"")["message"] == "odd \0 ? end"
 
 
 # ── time ─────────────────────────────────────────────────────────────────────────────────────────
@@ -175,6 +213,30 @@ def test_a_child_is_begun_with_the_turn_and_gives_its_output() -> None:
     assert desk.journal["1"].child_id == child.execution_id
     desk.child_ends("1", 8)
     assert desk.output == 8
+
+
+def test_a_long_number_of_a_child_is_told_as_it_is() -> None:
+    @dataclass
+    class Long:
+        number: int
+
+    async def inner(ctx: Context) -> Long:
+        return Long(2**70)
+
+    registry = Registry()
+    definition = define(inner, registry=registry)
+
+    async def f(ctx: Context) -> bool:
+        return (await ctx.child(definition)).number == 2**70
+
+    desk = Desk(f, registry=registry)
+    desk.begin()
+    told = b'{"status":"completed","output":{"number":%d},"error":null}' % 2**70
+    turn = desk.machine.signal_came(
+        Signal(SignalId("1"), SignalKind.CHILD, "1", told), now_ms=desk.now_ms
+    )
+    assert turn is not None
+    assert turn.output == b"true"
 
 
 def test_a_child_that_failed_is_a_failed_step() -> None:

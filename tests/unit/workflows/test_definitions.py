@@ -132,6 +132,15 @@ def test_a_function_that_cannot_be_a_workflow_is_refused_by_name(
     assert "workflow 'it'" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"name": "a\0b"}, {"name": "a\ud800"}, {"name": "a" * 201}, {"signals": {"a\0b": int}}],
+)
+def test_names_that_no_store_can_keep_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(DeclarationError, match="characters that can be printed"):
+        define(bare, registry=Registry(), **options)
+
+
 @pytest.mark.parametrize("options", [{"version": 0}, {"deadline": timedelta(0)}])
 def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(DeclarationError, match=next(iter(options))):

@@ -77,3 +77,7 @@ def test_a_cancel_carries_its_reason() -> None:
     assert (signal.kind, signal.value, signal.sent_at_ms) == (
         SignalKind.CANCEL, b'"ordered \\"twice\\""', 9,
     )  # fmt: skip
+
+
+def test_a_reason_with_half_a_character_is_kept_without_it() -> None:
+    assert cancel_for("odd \ud800 \0", now_ms=7).value == b'"odd ? \\u0000"'
