@@ -9,6 +9,8 @@ value. There is no task, no loop and no clock in here.
 
 from __future__ import annotations
 
+import json
+import re
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from octoqueue.workflows.waits import SignalWait, StepFunction
 
 _SHOWN_CHARACTERS = 200
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _ENDED_ELSEWHERE = frozenset({StepKind.CALL, StepKind.RUN})
 
 
@@ -246,9 +249,14 @@ class Machine:
         step = self.pending.get(signal.name)
         if step is None or step.kind is not StepKind.CHILD:
             return
-        told: dict[str, Any] = orjson.loads(signal.value)
-        if told.get("status") == ExecutionStatus.COMPLETED:
+        told: dict[str, Any]
+        if _LONG_NUMBER.search(signal.value):  # orjson would read it as a float
+            told = json.loads(signal.value)
+            output = json.dumps(told.get("output"), separators=(",", ":")).encode()
+        else:
+            told = orjson.loads(signal.value)
             output = orjson.dumps(told.get("output"))
+        if told.get("status") == ExecutionStatus.COMPLETED:
             self._end(step.key, StepStatus.COMPLETED, output=output)
         else:
             error = told.get("error")

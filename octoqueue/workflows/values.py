@@ -7,8 +7,10 @@ it. A value is checked against its type when it is written and when it is read.
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, cast, get_type_hints
+from weakref import WeakKeyDictionary
 
 import orjson
 
@@ -143,9 +145,51 @@ def _kinds_of(type_: Any) -> tuple[type, ...] | None:  # noqa: ANN401 - any type
 def _encoded_by_adapter(value: object, type_: Any) -> bytes:  # noqa: ANN401
     adapter = _adapter(type_)
     try:
-        return adapter.dump_json(adapter.validate_python(value))
+        known = adapter.validate_python(value)
+        try:
+            return _read_back(adapter, known, by_alias=True)
+        except ValueError as refusal:
+            try:  # fields may be read by other names than they are written by
+                return _read_back(adapter, known, by_alias=False)
+            except ValueError:
+                raise refusal from None
     except ValueError as error:
         raise ValueError(_reason(error)) from None
+
+
+def _read_back(adapter: TypeAdapter[Any], value: object, *, by_alias: bool) -> bytes:
+    """Return a value as JSON from which it can be read; not every type sees to that."""
+    text = adapter.dump_json(value, by_alias=by_alias)
+    if _schema_has_sets(adapter):
+        tree = adapter.dump_python(value, by_alias=by_alias)
+        text = json.dumps(_with_sorted_sets(json.loads(text), tree), separators=(",", ":")).encode()
+    adapter.validate_json(text)
+    return text
+
+
+def _with_sorted_sets(written: Any, tree: Any) -> Any:  # noqa: ANN401
+    """Return JSON with the elements of sets in order: theirs is another in each process."""
+    if isinstance(tree, (set, frozenset)):
+        return sorted(written, key=json.dumps)
+    if isinstance(tree, dict) and isinstance(written, dict):
+        fields = cast("dict[str, Any]", written)
+        values = map(_with_sorted_sets, fields.values(), cast("dict[Any, Any]", tree).values())
+        return dict(zip(fields, values, strict=False))
+    if isinstance(tree, (list, tuple)) and isinstance(written, list):
+        return list(map(_with_sorted_sets, cast("list[Any]", written), cast("list[Any]", tree)))
+    return written
+
+
+def _schema_has_sets(holder: Any) -> bool:  # noqa: ANN401 - an adapter or a model
+    found = _sets_in.get(holder)
+    if found is None:
+        schema = getattr(holder, "core_schema", None) or holder.__pydantic_core_schema__
+        shown = str(schema)
+        found = _sets_in[holder] = "'type': 'set'" in shown or "'type': 'frozenset'" in shown
+    return found
+
+
+_sets_in: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 
 def _decoded_by_adapter(text: bytes, type_: Any) -> Any:  # noqa: ANN401
@@ -177,7 +221,9 @@ def _model_fields(value: object) -> Any:  # noqa: ANN401 - whatever the model ha
     dump: Any = getattr(value, "model_dump", None)
     if dump is None:
         raise TypeError(f"a {type(value).__name__} has no JSON form")
-    return dump(mode="json")
+    if not _schema_has_sets(type(value)):
+        return dump(mode="json", by_alias=True)
+    return _with_sorted_sets(dump(mode="json", by_alias=True), dump(by_alias=True))
 
 
 def _holds_model(value: object) -> bool:

@@ -19,6 +19,9 @@ from octoqueue.errors import InputInvalid, InvalidMessage, WorkflowMisused
 from octoqueue.testing.fake_clock import FakeClock
 from octoqueue.workflows import branches
 from octoqueue.workflows.callees import returned_type
+from octoqueue.workflows.definitions import Registry, define
+from octoqueue.workflows.journal import Signal, SignalId
+from octoqueue.workflows.states import SignalKind
 from tests.workflow_desk import BEGAN_MS, Actor, Desk
 
 if TYPE_CHECKING:
@@ -249,3 +252,27 @@ def test_a_deadline_that_was_over_is_over_in_every_replay() -> None:
         assert desk.pending == ["1"]
         desk.end("1")
         assert desk.output == "late"
+
+
+def test_a_long_number_of_a_child_is_told_as_it_is() -> None:
+    @dataclass
+    class Long:
+        number: int
+
+    async def inner(ctx: Context) -> Long:
+        return Long(2**70)
+
+    registry = Registry()
+    definition = define(inner, registry=registry)
+
+    async def f(ctx: Context) -> bool:
+        return (await ctx.child(definition)).number == 2**70
+
+    desk = Desk(f, registry=registry)
+    desk.begin()
+    told = b'{"status":"completed","output":{"number":%d},"error":null}' % 2**70
+    turn = desk.machine.signal_came(
+        Signal(SignalId("1"), SignalKind.CHILD, "1", told), now_ms=desk.now_ms
+    )
+    assert turn is not None
+    assert turn.output == b"true"
