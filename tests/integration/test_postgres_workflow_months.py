@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
 
 import pytest
 
@@ -233,3 +235,51 @@ async def test_agents_that_are_long_gone_are_forgotten_unless_they_hold_somethin
     left = await ask(pool, "select agent_id::text from agents")
     assert left == [(holding.agent_id,)]
     assert idle.agent_id != holding.agent_id
+
+
+async def test_what_a_clock_years_ahead_named_is_forgotten_in_time_all_the_same(
+    store: PostgresWorkflowStore, pool: PostgresPool
+) -> None:
+    far = an_old_one(datetime.now(UTC) + timedelta(days=2_000))
+    holder = await Holder.of(store, lease=LEASE)
+    await store.start(far)
+    await holder.wrote(completes(far))
+    assert await home_of(pool, "workflow_executions", far) == {"workflow_executions_other"}
+    assert await store.prune(older_than=RETENTION) == 0
+    assert await store.prune(older_than=timedelta()) == 1
+    assert await store.newest(far.workflow_id) is None
+
+
+async def test_a_role_that_may_not_make_or_drop_tables_prunes_row_by_row_and_says_so(
+    postgres_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with fresh_database(postgres_dsn) as dsn, PostgresPool(dsn) as owner:
+        await Migrator(owner).migrate()
+        role = f"clerk_{uuid4().hex}"
+        for text in (
+            f"create role {role} login",
+            f"grant select, insert, update, delete on all tables in schema public to {role}",
+            f"revoke create on schema public from public, {role}",
+        ):
+            await ask(owner, text)
+        long_ago = an_old_one(datetime.now(UTC) - timedelta(days=200))
+        await ask(owner, MONTHS, datetime.now(UTC) - timedelta(days=200), 1)
+        parts = urlsplit(dsn)
+        clerks = urlunsplit(parts._replace(netloc=role + parts.netloc[parts.netloc.index("@") :]))
+        async with PostgresPool(clerks) as pool:
+            store = PostgresWorkflowStore(pool)
+            holder = await Holder.of(store, lease=LEASE)
+            await store.start(long_ago)
+            await holder.wrote(completes(long_ago))
+            await ask(owner, AGE, timedelta(days=150), [long_ago.execution_id])
+            later = datetime.now(UTC) + timedelta(days=100)
+            assert await store.prune(older_than=RETENTION, now=later) == 1
+            assert await store.newest(long_ago.workflow_id) is None
+            await store.aclose()
+        assert await ask(owner, "select count(*) from workflow_executions") == [(0,)]
+        for text in (f"drop owned by {role}", f"drop role {role}"):
+            await ask(owner, text)
+    assert {record.message for record in caplog.records} >= {
+        "workflow_months_not_made",
+        "workflow_month_not_dropped",
+    }

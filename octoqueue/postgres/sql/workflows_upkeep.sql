@@ -69,11 +69,23 @@ select octoqueue_drop_workflow_month_v1($1);
 -- $2 int4: how many at most
 -- returns one row: how many there were
 with old as materialized (
-  select execution_id, workflow_id from workflow_executions
-  -- ids are made by other clocks, which may be a day ahead
-  where finished_at < $1 and execution_id < octoqueue_uuid_of_v1($1::timestamptz + interval '1 day')
-  order by execution_id
-  limit $2
+  (
+    select execution_id, workflow_id from workflow_executions
+    -- ids are made by other clocks, which may be a day ahead
+    where finished_at < $1
+      and execution_id < octoqueue_uuid_of_v1($1::timestamptz + interval '1 day')
+    order by execution_id
+    limit $2
+  )
+  union all
+  (
+    -- or by clocks that were years ahead
+    select execution_id, workflow_id from workflow_executions_other
+    where finished_at < $1
+      and execution_id >= octoqueue_uuid_of_v1(greatest($1, now()) + interval '1 day')
+    order by execution_id
+    limit $2
+  )
 ), newest as materialized (
   select w.workflow_id, w.execution_id
   from old join workflows w on w.workflow_id = old.workflow_id
