@@ -23,6 +23,7 @@ from octoqueue.orchestrator.loaded import LoadedExecutions
 from octoqueue.orchestrator.membership import Membership
 from octoqueue.orchestrator.orphans import Orphans
 from octoqueue.orchestrator.reconciling import Reconciler
+from octoqueue.orchestrator.ringing import Ringer
 from octoqueue.orchestrator.sending import Sender
 from octoqueue.orchestrator.session import LetterSession
 from octoqueue.orchestrator.tasks import Tasks
@@ -43,14 +44,13 @@ if TYPE_CHECKING:
     from octoqueue.orchestrator.effects import StepMessage
     from octoqueue.orchestrator.loaded import Resident
     from octoqueue.primitives.messages import Lease, Settlement
+    from octoqueue.workflows.executions import ExecutionId
     from octoqueue.workflows.journal import Step, Turn
     from octoqueue.workflows.protocol import WorkflowStore
 
 log = logging.getLogger(__name__)
 
 _TELL_SECONDS = 60.0
-_TICK_SECONDS = 0.1
-"""How late a timer may be that was not known when the wait for the next one began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +110,7 @@ class Orchestrator:
         self._tasks = tasks = Tasks()
         self._loaded = LoadedExecutions(bound=options.max_in_memory)
         self._timers = Timers(horizon_ms=options.horizon // timedelta(milliseconds=1))
+        self._ringer = Ringer(self._timers, rung=self._ring, clock=clock)
         self._leaving: frozenset[int] = frozenset()
         """Partitions that are being given up."""
         self._stopping = asyncio.Event()
@@ -231,7 +232,7 @@ class Orchestrator:
         self._tasks.leave(self._session.run())
         attending = begin(self._membership.run())
         claiming = begin(self._claimer.run())
-        self._tasks.leave(self._ring())
+        self._tasks.leave(self._ringer.run())
         self._tasks.leave(self._reconciler.run())
         self._tasks.leave(self._tell())
         try:
@@ -265,6 +266,8 @@ class Orchestrator:
                 await self._settled()
                 await self._sender.idle()
         attending.cancel()
+        # A look that is still under way would bring us back among those who are there.
+        await asyncio.wait([attending], timeout=self.options.lease.total_seconds())
         held = self.held
         with contextlib.suppress(TimeoutError, StoreError):
             async with asyncio.timeout(self.options.lease.total_seconds()):
@@ -353,16 +356,10 @@ class Orchestrator:
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────
 
-    async def _ring(self) -> None:
-        while True:
-            now_ms = self._clock.now_ms()
-            self._driver.take(
-                Input(execution_id, partition, timer=key)
-                for execution_id, key, partition in self._timers.due(now_ms=now_ms)
-            )
-            next_ms = self._timers.next_at_ms()
-            wait = _TICK_SECONDS if next_ms is None else (next_ms - now_ms) / 1_000
-            await self._clock.sleep(min(max(wait, 0.001), _TICK_SECONDS))
+    def _ring(self, due: list[tuple[ExecutionId, str, int]]) -> None:
+        self._driver.take(
+            Input(execution_id, partition, timer=key) for execution_id, key, partition in due
+        )
 
     async def _tell(self) -> None:
         """Log once a minute what was done."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import orjson
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 1_000
 _MOST_MESSAGES = 2_000
 """Letters and what follows from them in one call, unless a single letter has more."""
+_MOST_BYTES = 8 * 2**20
+"""What the messages of one call may weigh, unless a single letter's or message weighs more."""
 _FULL_SECONDS = 0.5
 """How long a message waits whose lane was full."""
 _CANCELS_AT_ONCE = 50
@@ -81,7 +84,8 @@ class Sender:
         self._tasks = tasks
         self._clock = clock
         self._next = _Batch()
-        self._full: list[Enqueue] = []
+        self._full: dict[MessageId, Enqueue] = {}
+        """What found its lane full."""
         self._rounds = Rounds()
         self._task: asyncio.Task[None] | None = None
         self._trying: asyncio.Task[None] | None = None
@@ -104,7 +108,7 @@ class Sender:
 
     def cancel(self, message_id: MessageId, *, queue: str | None) -> None:
         """Let a message never start, or stop it, after all before it was sent."""
-        self._full = [each for each in self._full if each.message_id != message_id]
+        self._full.pop(message_id, None)
         self._next.cancels.append((message_id, queue))
         self._wake()
 
@@ -138,8 +142,8 @@ class Sender:
                     acks = acks[_MOST_AT_ONCE:]
                 for start in range(0, len(acks), _MOST_AT_ONCE):
                     await self._commit(acks[start : start + _MOST_AT_ONCE], ())
-                for start in range(0, len(batch.messages), _MOST_AT_ONCE):
-                    await self.enqueue(batch.messages[start : start + _MOST_AT_ONCE])
+                for messages in _calls(batch.messages):
+                    await self.enqueue(messages)
                 for start in range(0, len(batch.cancels), _CANCELS_AT_ONCE):
                     await self._cancel(batch.cancels[start : start + _CANCELS_AT_ONCE])
                 for start in range(0, len(batch.told), _MOST_AT_ONCE):
@@ -168,7 +172,8 @@ class Sender:
             # way nobody but us knows what follows from them, and unique keys make two of it one.
             refused = set(refusals.tokens)
             lost = [each for each in settlements if each.lease.token in refused]
-            await self.enqueue([sent for each in lost for sent in each.follow_ups])
+            for messages in _calls([sent for each in lost for sent in each.follow_ups]):
+                await self.enqueue(messages)
 
     async def _commit_apart(
         self, acks: Sequence[Lease], settlements: Sequence[Settlement], error: Exception
@@ -223,7 +228,7 @@ class Sender:
 
     def _keep(self, full: Sequence[Enqueue]) -> None:
         """Try again later what found its lane full."""
-        self._full += full
+        self._full |= {message.message_id: message for message in full}
         if self._trying is None:
             log.warning("lane_full", extra={"queue": full[0].queue, "messages": len(full)})
             self._trying = self._tasks.begin(self._try_again())
@@ -232,8 +237,9 @@ class Sender:
         try:
             while self._full:
                 await self._clock.sleep(_FULL_SECONDS)
-                messages, self._full = self._full[:_MOST_AT_ONCE], self._full[_MOST_AT_ONCE:]
-                await self.enqueue(messages)
+                tried = list(islice(self._full, _MOST_AT_ONCE))
+                for messages in _calls([self._full.pop(ident) for ident in tried]):
+                    await self.enqueue(messages)
         finally:
             self._trying = None
 
@@ -248,11 +254,13 @@ class Sender:
             ),
             return_exceptions=True,
         )
-        for answer in answers:
-            if isinstance(answer, Exception):
-                log.warning("cancel_failed", extra={"reason": str(answer)})
-            elif isinstance(answer, BaseException):
-                raise answer
+        failures = [answer for answer in answers if isinstance(answer, BaseException)]
+        for failure in failures:
+            if not isinstance(failure, Exception):
+                raise failure
+        if failures:
+            facts = {"messages": len(failures), "reason": str(failures[0])}
+            log.warning("cancels_failed", extra=facts)
 
     async def _tell(self, announcements: Sequence[Announcement]) -> None:
         try:
@@ -264,12 +272,30 @@ class Sender:
 def _portions(settlements: Sequence[Settlement]) -> Generator[list[Settlement]]:
     """Divide settlements into what one call can carry, at least one each."""
     portion: list[Settlement] = []
-    messages = 0
+    messages = weight = 0
     for settlement in settlements:
-        messages += 1 + len(settlement.follow_ups)
-        if portion and messages > _MOST_MESSAGES:
+        more, heavier = 1 + len(settlement.follow_ups), _weight(settlement.follow_ups)
+        if portion and (messages + more > _MOST_MESSAGES or weight + heavier > _MOST_BYTES):
             yield portion
-            portion, messages = [], 1 + len(settlement.follow_ups)
+            portion, messages, weight = [], 0, 0
         portion.append(settlement)
+        messages += more
+        weight += heavier
     if portion:
         yield portion
+
+
+def _calls(messages: Sequence[Enqueue]) -> Generator[Sequence[Enqueue]]:
+    """Divide messages into what one call can carry, at least one each."""
+    first = weight = 0
+    for place, message in enumerate(messages):
+        weight += len(message.payload)
+        if place > first and (weight > _MOST_BYTES or place - first >= _MOST_AT_ONCE):
+            yield messages[first:place]
+            first, weight = place, len(message.payload)
+    if first < len(messages):
+        yield messages[first:]
+
+
+def _weight(messages: Iterable[Enqueue]) -> int:
+    return sum([len(message.payload) for message in messages])

@@ -10,7 +10,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from octoqueue.workflows.executions import ExecutionId
     from octoqueue.workflows.protocol import Timer
@@ -27,6 +27,8 @@ class Timers:
         self._heap: list[tuple[int, ExecutionId, str, int]] = []
         self._due: dict[_Place, int] = {}
         """When each rings; an entry of the heap that says something else counts for nothing."""
+        self.sooner: Callable[[], object] = _nobody_waits
+        """Called when one is due before all that were kept."""
 
     def __len__(self) -> int:
         """Return how many are kept."""
@@ -34,13 +36,15 @@ class Timers:
 
     def add(self, timers: Iterable[Timer], *, now_ms: int) -> None:
         """Keep those that are due within the horizon; one known by another time gets this one."""
-        until_ms = now_ms + self.horizon_ms
+        until_ms, first_ms = now_ms + self.horizon_ms, self.next_at_ms()
         for timer in timers:
             place = (timer.execution_id, timer.step)
             if timer.due_at_ms > until_ms or self._due.get(place) == timer.due_at_ms:
                 continue
             self._due[place] = timer.due_at_ms
             heappush(self._heap, (timer.due_at_ms, *place, timer.partition))
+        if self._heap and (first_ms is None or self._heap[0][0] < first_ms):
+            self.sooner()
 
     def discard(self, execution_id: ExecutionId, step: str) -> None:
         """Forget one, if it is kept: its step has ended."""
@@ -67,3 +71,7 @@ class Timers:
         heapify(self._heap)
         for place in gone:
             self._due.pop(place, None)
+
+
+def _nobody_waits() -> None:
+    """Nobody waits for the first one."""

@@ -33,6 +33,10 @@ log = logging.getLogger(__name__)
 
 _MOST_TURNS = 1_000
 """Turns in one transaction: beyond some hundreds a group gains nothing and delays the others."""
+_MOST_BYTES = 8 * 2**20
+"""What they may weigh, unless a single turn weighs more."""
+_ROW_BYTES = 200
+"""What a row weighs besides its values, about."""
 
 
 class Entry(NamedTuple):
@@ -163,9 +167,10 @@ class Writer:
     def _taken(self) -> tuple[Group, Group]:
         """Return the next group, and what stays for the one behind it."""
         entries, done = self._next
-        if len(entries) <= _MOST_TURNS:
+        count = _fitting(entries)
+        if count == len(entries):
             return self._next, Group([], [])
-        return Group(entries[:_MOST_TURNS], []), Group(entries[_MOST_TURNS:], done)
+        return Group(entries[:count], []), Group(entries[count:], done)
 
     async def _write(self, group: Group, epochs: Mapping[int, int]) -> Group:
         """Commit a group; return what of it was written."""
@@ -240,3 +245,26 @@ class Writer:
         await insisted(self._attend, what="attendance", clock=self._clock)
         lost = {each for each, epoch in epochs.items() if self._epochs.get(each) != epoch}
         return Group(self._left(group.entries, lost), group.done)
+
+
+def _fitting(entries: Sequence[Entry]) -> int:
+    """Return how many turns fit into one transaction: one at least, if there is one."""
+    left = _MOST_BYTES
+    for count, entry in enumerate(entries[:_MOST_TURNS]):
+        left -= _weight(entry.turn)
+        if left < 0 and count:
+            return count
+    return min(len(entries), _MOST_TURNS)
+
+
+def _weight(turn: Turn) -> int:
+    """Return about how many bytes a turn is."""
+    weight = _ROW_BYTES + len(turn.output or b"") + len(turn.error or b"")
+    for step in turn.steps:
+        weight += _ROW_BYTES + len(step.input or b"")
+        weight += len(step.output or b"") + len(step.error or b"")
+    for child in turn.children:
+        weight += _ROW_BYTES + len(child.input)
+    if turn.continued is not None:
+        weight += len(turn.continued.input)
+    return weight

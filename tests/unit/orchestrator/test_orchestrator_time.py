@@ -198,3 +198,20 @@ async def test_many_executions_without_code_are_one_line_of_the_log(
         "every orchestrator must import all workflows"
     ]
     assert orchestrator.totals.blocked == 20
+
+
+async def test_a_sleep_that_begins_while_nothing_is_due_rings_when_it_is_over(
+    world: WorkflowWorld, clock: FakeClock
+) -> None:
+    @world.workflow()
+    async def naps(ctx: Context) -> None:
+        await ctx.sleep(timedelta(milliseconds=20))
+
+    async with world.orchestrating():
+        execution = await world.start(naps)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        clock.advance(20)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        assert await has(world, execution, completed)
