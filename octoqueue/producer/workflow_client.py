@@ -16,8 +16,8 @@ import asyncio
 import os
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
 from octoqueue.broker.default import default_broker
@@ -44,6 +44,7 @@ from octoqueue.workflows.executions import (
     partition_of,
     workflow_id_from,
 )
+from octoqueue.workflows.finding import printable
 from octoqueue.workflows.states import Complexity, ExecutionStatus
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from octoqueue.workflows.protocol import Started, WorkflowStore
 
 _MILLISECOND = timedelta(milliseconds=1)
+_LAST_MS = datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000
 _NAME = "octoqueue workflows"
 
 
@@ -228,6 +230,7 @@ class WorkflowClient:
             StoreUnavailable: whether it was started is unknown; start it again with its id.
         """
         new = self.new_execution(definition, input_, wish or StartWish())
+        await self.lanes()  # what cannot be opened is told before anything is written
         started = await self.store.start(new)
         execution = started.execution
         if execution.status is ExecutionStatus.QUEUED:
@@ -247,6 +250,7 @@ class WorkflowClient:
             SignalUnknown: it declares its signals, and this is none of them.
             StoreUnavailable: whether it was written is unknown; send it again with its id.
         """
+        await self.lanes()
         execution = await self.store.signal(workflow_id, signal)
         await self._nudge(execution)
         return execution
@@ -327,6 +331,8 @@ if hasattr(os, "register_at_fork"):
 def _id_from(text: str | None) -> WorkflowId:
     if text is None:
         return WorkflowId(text_from_id(new_message_id()))
+    if not isinstance(cast("object", text), str):
+        raise InvalidMessage("workflow_id", f"{text!r} is no text")
     if CHILD_MARK in text:
         raise InvalidMessage(
             "workflow_id", f"{text!r} holds {CHILD_MARK!r}, which only ids of children do"
@@ -337,7 +343,10 @@ def _id_from(text: str | None) -> WorkflowId:
 def _tenant_from(tenant: str | None) -> str | None:
     from octoqueue.broker.admission import tenant_of  # noqa: PLC0415 - with the broker's modules
 
-    return None if tenant is None else tenant_of({"tenant": tenant})
+    if tenant is None:
+        return None
+    named = cast("object", tenant)
+    return tenant_of({"tenant": printable("tenant", named) if isinstance(named, str) else named})
 
 
 def _complexity_from(wanted: Complexity | str | None, declared: Complexity) -> Complexity:
@@ -357,8 +366,12 @@ def _deadline_ms(deadline: timedelta | datetime | None, *, now_ms: int) -> int |
         if deadline.tzinfo is None:
             raise InvalidMessage("deadline", f"{deadline} has no time zone")
         ends_ms = round(deadline.timestamp() * 1000)
-    else:
+    elif isinstance(cast("object", deadline), timedelta):
         ends_ms = now_ms + deadline // _MILLISECOND
+    else:
+        raise InvalidMessage("deadline", f"{deadline!r} is neither a length nor a moment")
     if ends_ms <= now_ms:
         raise InvalidMessage("deadline", f"{deadline} is over already")
+    if ends_ms > _LAST_MS:
+        raise InvalidMessage("deadline", f"{deadline} ends after the year 9999")
     return ends_ms

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 import orjson
 
 from octoqueue.errors import (
+    InvalidMessage,
     ResultTimeout,
     SignalInvalid,
     StoreError,
     WorkflowFailed,
     WorkflowUnknown,
 )
-from octoqueue.primitives.ids import new_message_id, text_from_id
+from octoqueue.primitives.ids import id_from_text, new_message_id, text_from_id
 from octoqueue.producer.workflow_client import WorkflowClient
 from octoqueue.producer.workflow_following import AGAIN_SECONDS, followed, until_next_look
 from octoqueue.workflows.announcing import Ended, ended_from
 from octoqueue.workflows.executions import message_id_of, workflow_id_from
+from octoqueue.workflows.finding import printable
 from octoqueue.workflows.journal import Signal, SignalId
 from octoqueue.workflows.signals import cancel_for
 from octoqueue.workflows.states import ExecutionStatus, SignalKind
@@ -168,12 +170,15 @@ class WorkflowHandle(Generic[O_co]):
             signal_id: a UUID of your own: what is sent twice under it is one signal.
 
         Raises:
+            InvalidMessage: the name or `signal_id` is none.
             SignalUnknown: the workflow declares its signals, and this is none of them.
             SignalInvalid: the value is not of the declared type.
             InputTooLarge: the value is over the limit.
             WorkflowUnknown: there is none of this id.
             WorkflowFinished: it has ended.
         """
+        ident = SignalId(_new_uuid() if signal_id is None else _uuid_from(signal_id))
+        printable("name", name)
         client = await self._speaker()
         definition = self._definition
         if definition is None:
@@ -186,7 +191,6 @@ class WorkflowHandle(Generic[O_co]):
             except ValueError as error:
                 raise SignalInvalid(self.workflow_id, name, reason=str(error)) from None
         client.require_fitting_signal(text, name, self.workflow_id)
-        ident = SignalId(signal_id or text_from_id(new_message_id()))
         now_ms = client.clock.now_ms()
         sent = Signal(ident, SignalKind.SENT, name, text, now_ms)
         await client.send_signal(self.workflow_id, sent)
@@ -197,11 +201,14 @@ class WorkflowHandle(Generic[O_co]):
         It has ended when `result` raises `WorkflowFailed`, not yet when this returns.
 
         Raises:
+            InputTooLarge: the reason is over the limit.
             WorkflowUnknown: there is none of this id.
             WorkflowFinished: it has ended.
         """
         client = await self._speaker()
-        await client.send_signal(self.workflow_id, cancel_for(reason, now_ms=client.clock.now_ms()))
+        wish = cancel_for(reason, now_ms=client.clock.now_ms())
+        client.require_fitting_signal(wish.value, "cancel", self.workflow_id)
+        await client.send_signal(self.workflow_id, wish)
 
     async def _speaker(self) -> WorkflowClient:
         return self._client or await WorkflowClient.here()
@@ -252,3 +259,13 @@ class WorkflowHandle(Generic[O_co]):
             error=str(told.get("error", "")),
             detail=str(told.get("message", "")),
         )
+
+
+def _new_uuid() -> str:
+    return text_from_id(new_message_id())
+
+
+def _uuid_from(text: str) -> str:
+    if id_from_text(text) is None:
+        raise InvalidMessage("signal_id", f"{text!r} is no UUID in canonical form")
+    return text

@@ -31,7 +31,7 @@ from octoqueue.errors import (
 from octoqueue.lanes.options import LaneBounds, LaneOptions
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import SessionId
-from octoqueue.producer import workflow_handles
+from octoqueue.producer import workflow_following
 from octoqueue.producer.workflow_client import WorkflowClient
 from octoqueue.routing.partitions import PartitionMap
 from octoqueue.settings.root import Settings
@@ -154,7 +154,7 @@ async def test_a_result_is_there_after_redis_has_forgotten_all(world: WorkflowWo
 async def test_who_waits_finds_the_result_although_nothing_is_announced(
     world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workflow_handles, "LOOK_EVERY", timedelta(milliseconds=50))
+    monkeypatch.setattr(workflow_following, "LOOK_EVERY", timedelta(milliseconds=50))
     order = ordering(world)
     deaf = WorkflowClient(world.store, broker_on(), settings=SETTINGS, definitions=world.registry)
     async with world.orchestrating():

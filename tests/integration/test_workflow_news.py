@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import octoqueue
-from octoqueue.errors import StoreUnavailable, WorkflowUnknown
+from octoqueue.broker.lane_broker import LaneBroker
+from octoqueue.broker.sources import FactorySource
+from octoqueue.errors import (
+    EmbeddedError,
+    InputTooLarge,
+    InvalidMessage,
+    StoreUnavailable,
+    WorkflowUnknown,
+)
 from octoqueue.postgres.pool import PostgresPool
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.producer import workflow_following
@@ -22,6 +30,7 @@ from tests.workflow_world import PARTITIONS, memory_world, real_world
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from octoqueue.lanes.protocol import LaneStore
     from tests.workflow_world import WorkflowWorld
 
 HOUR = timedelta(hours=1)
@@ -201,3 +210,50 @@ async def test_who_follows_what_is_pruned_is_told_that_it_is_unknown(
     for each in (follower, waiter):
         with pytest.raises(WorkflowUnknown):
             await each
+
+
+async def test_what_no_store_can_keep_is_refused_by_name(world: WorkflowWorld) -> None:
+    @octoqueue.workflow(registry=world.registry)
+    async def plain(ctx: octoqueue.WorkflowContext) -> None: ...
+
+    odd: list[tuple[str, dict[str, Any]]] = [
+        ("tenant", {"tenant": "a\0b"}),
+        ("tenant", {"tenant": "\ud800"}),
+        ("tenant", {"tenant": 5}),
+        ("workflow_id", {"id": 17}),
+        ("deadline", {"deadline": 5}),
+        ("deadline", {"deadline": timedelta.max}),
+    ]
+    for field, options in odd:
+        with pytest.raises(InvalidMessage, match=f"^{field}: "):
+            await plain.start(**options)
+    handle = await plain.start()
+    for field, sent in (
+        ("signal_id", {"name": "go", "signal_id": "first"}),
+        ("signal_id", {"name": "go", "signal_id": ""}),
+        ("signal_id", {"name": "go", "signal_id": "01A20191-D67F-73E8-BB03-63A51897A5B3"}),
+        ("name", {"name": "a\0b"}),
+        ("name", {"name": ""}),
+    ):
+        with pytest.raises(InvalidMessage, match=f"^{field}: "):
+            await handle.signal(**sent)
+    with pytest.raises(InputTooLarge, match=handle.workflow_id):
+        await handle.cancel("x" * 2**21)
+
+
+async def test_nothing_is_written_when_the_lanes_cannot_be_opened(world: WorkflowWorld) -> None:
+    def refuse() -> LaneStore:
+        raise EmbeddedError("no server on this machine")
+
+    broker = LaneBroker(source=FactorySource(refuse))
+    handle = await counting(world).start(1)
+    with WorkflowClient(
+        world.store, broker, settings=SETTINGS, definitions=world.registry
+    ).in_use():
+        with pytest.raises(EmbeddedError):
+            await octoqueue.Workflow(world.registry.get("count")).start(1, id="refused")
+        with pytest.raises(EmbeddedError):
+            await handle.signal("go")
+    with pytest.raises(WorkflowUnknown):
+        await octoqueue.WorkflowHandle("refused").status()
+    assert not (await handle.history()).signals
