@@ -137,7 +137,7 @@ class Installation:
     async def _servers(self) -> dict[str, str]:
         """Start what has no URL; return the addresses of what was started, as variables."""
         redis_url, postgres_url = self.settings.redis.url, self.settings.postgres.url
-        wants_postgres = needs_postgres(self.settings)
+        wants_postgres = needs_postgres(self.settings, self._fleets)
         services = EmbeddedServices(state_dir_of(self.settings))
         self._stack.push_async_callback(services.stop)
         started: dict[str, str] = {}

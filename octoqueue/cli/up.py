@@ -12,10 +12,11 @@ from typing import Annotated, Final
 
 import typer
 
+from octoqueue.cli.declared import declared_kinds
 from octoqueue.cli.installation import Installation
 from octoqueue.cli.listening import status_of, url_of
 from octoqueue.cli.output import ConfigOption, failures
-from octoqueue.cli.supervision import Interrupts, process_failures, voices
+from octoqueue.cli.supervision import Interrupts, process_failures, this_program, voices
 from octoqueue.errors import ConfigError
 from octoqueue.fleet.plan import HTTP, Fleet, fleets_from
 from octoqueue.settings.root import Settings
@@ -26,11 +27,12 @@ app = typer.Typer(add_completion=False)
 
 _HELP: Final = """
 Start everything on this machine, in the foreground: a private Redis (and PostgreSQL, when tasks \
-are kept) where no URL is configured, the HTTP application, and the workers of each fleet.
+or workflows are kept) where no URL is configured, the HTTP application, and the processes of each \
+fleet.
 
 \b
     octoqueue up                    what octoqueue.yaml in this folder says
-    octoqueue up my_app.actors      one worker for these actors
+    octoqueue up my_app             one worker for its actors, one orchestrator for its workflows
     octoqueue up --port 9000
 
 Ctrl-C ends it in order: no new tasks, running messages finish (for runtime.drain, 25 s), then the \
@@ -55,7 +57,7 @@ def up(
         list[str] | None,
         typer.Argument(
             metavar="MODULE",
-            help="Modules that declare actors, instead of the configured fleets.",
+            help="Modules that declare actors and workflows, instead of the configured fleets.",
             show_default=False,
         ),
     ] = None,
@@ -79,7 +81,8 @@ def up(
     """Start everything on this machine, in the foreground."""
     with failures(), process_failures():
         settings = Settings.load(config, overrides={"http.host": host, "http.port": port})
-        fleets = fleets_from(settings, modules or ())
+        kinds = declared_kinds(modules, this_program(config)) if modules else ()
+        fleets = fleets_from(settings, modules or (), kinds=kinds)
         if not fleets and settings.http.app is None:
             raise ConfigError(
                 "nothing to start: name modules (octoqueue up my_app.actors), or fleets in "

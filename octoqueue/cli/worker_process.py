@@ -26,6 +26,7 @@ from octoqueue.maintenance.scheduler import Scheduler
 from octoqueue.primitives.service import ServiceGroup
 from octoqueue.runtime.worker import Worker, WorkerOptions
 from octoqueue.settings.root import Settings
+from octoqueue.workflows.definitions import DEFINITIONS
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,10 @@ async def run_worker(
     """
     broker = default_broker()
     claimed = queues_for(broker, modules, queues)
+    if lifeline is None and DEFINITIONS.names():
+        names = " ".join(module.__name__ for module in modules)
+        hint = f"a worker runs their steps; beside it: octoqueue orchestrator {names}"
+        log.info("workflows_declared", extra={"hint": hint})
     promoters: list[Promoter] = []  # none before the store is open
     worker = Worker(
         broker,

@@ -51,21 +51,16 @@ class Program:
     environment: Mapping[str, str]
 
 
-def fleets_from(settings: Settings, modules: Sequence[str] = ()) -> tuple[Fleet, ...]:
-    """Return the fleets to run: one of `modules` if there are any, else those configured.
+def fleets_from(
+    settings: Settings, modules: Sequence[str] = (), *, kinds: Sequence[FleetKind] = ("worker",)
+) -> tuple[Fleet, ...]:
+    """Return the fleets to run: one a kind of `modules` if there are any, else those configured.
 
     A configured fleet without processes belongs to somebody else and is left out.
     """
     runtime = settings.runtime
     if modules:
-        return (
-            Fleet(
-                name="worker",
-                modules=tuple(modules),
-                concurrency=runtime.concurrency,
-                threads=runtime.threads,
-            ),
-        )
+        return tuple(_fleet_of(tuple(modules), kind, settings) for kind in kinds)
     return tuple(
         Fleet(
             name=name,
@@ -78,6 +73,16 @@ def fleets_from(settings: Settings, modules: Sequence[str] = ()) -> tuple[Fleet,
         )
         for name, fleet in settings.fleets.items()
         if fleet.processes
+    )
+
+
+def _fleet_of(modules: tuple[str, ...], kind: FleetKind, settings: Settings) -> Fleet:
+    if kind == "orchestrator":
+        concurrency = settings.workflows.concurrency
+        return Fleet(name=kind, kind=kind, modules=modules, concurrency=concurrency)
+    runtime = settings.runtime
+    return Fleet(
+        name=kind, modules=modules, concurrency=runtime.concurrency, threads=runtime.threads
     )
 
 
@@ -108,8 +113,6 @@ def http_spec(program: Program, *, descriptor: int) -> ProcessSpec:
     )
 
 
-def needs_postgres(settings: Settings) -> bool:
+def needs_postgres(settings: Settings, fleets: Sequence[Fleet]) -> bool:
     """Return whether something here keeps tasks or workflows; bare actors do not."""
-    return settings.http.app is not None or any(
-        fleet.kind == "orchestrator" and fleet.processes for fleet in settings.fleets.values()
-    )
+    return settings.http.app is not None or any(fleet.kind == "orchestrator" for fleet in fleets)

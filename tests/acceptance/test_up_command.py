@@ -54,6 +54,16 @@ def create_app():
     return application
 """
 
+WORKFLOWS = """
+from my_actors import greet
+
+import octoqueue
+
+@octoqueue.workflow()
+async def welcome(ctx: octoqueue.WorkflowContext, name: str) -> str:
+    return await ctx.call(greet, name)
+"""
+
 FLEETS = "fleets: {greeters: {queues: [greetings], modules: [my_actors], processes: 2}}\n"
 HTTP = "http: {app: 'my_web:create_app', port: 0}\n"
 
@@ -250,3 +260,19 @@ def test_nothing_to_start_is_said(up: Up) -> None:
     assert program.ends() == 2
     (line,) = program.stderr
     assert line.startswith("octoqueue: nothing to start: name modules")
+
+
+async def test_a_module_with_workflows_has_a_worker_and_an_orchestrator(
+    up: Up, folder: Path, state_dir: Path
+) -> None:
+    (folder / "my_workflows.py").write_text(WORKFLOWS)
+    program = up("my_workflows")
+    await says(program, "octoqueue is ready: 1 worker, 1 orchestrator")
+    own = {"OCTOQUEUE_EMBEDDED__STATE_DIR": str(state_dir)}
+    arguments = ("workflows", "start", "welcome", '"you"', "--module", "my_workflows")
+    with Program(*arguments, cwd=folder, environment=own) as start:
+        assert await asyncio.to_thread(start.ends) == 0
+    await says(program, r"^worker +\| greeting you")
+    program.signal(signal.SIGINT)
+    assert await asyncio.to_thread(program.ends) == 0
+    assert nothing_is_left(state_dir, workers_of(program))

@@ -55,6 +55,15 @@ def test_modules_stand_in_for_the_configured_fleets() -> None:
     )
 
 
+def test_modules_with_workflows_have_an_orchestrator_too() -> None:
+    worker, orchestrator = fleets_from(Settings(), ["shop"], kinds=("worker", "orchestrator"))
+    (spec,) = worker_specs(orchestrator, PROGRAM)
+    assert worker.process_names == ("worker",)
+    assert " ".join(spec.command) == (
+        "python -m octoqueue orchestrator shop --concurrency=32 --name=orchestrator --supervised"
+    )
+
+
 def test_orchestrators_are_a_fleet_of_their_own_kind_and_keep_workflows_in_postgres() -> None:
     settings = settings_with(
         flows=FleetSettings(kind="orchestrator", modules=("app.flows",), concurrency=5, processes=2)
@@ -64,7 +73,8 @@ def test_orchestrators_are_a_fleet_of_their_own_kind_and_keep_workflows_in_postg
     assert " ".join(first.command) == (
         "python -m octoqueue orchestrator app.flows --concurrency=5 --name=flows.1 --supervised"
     )
-    assert needs_postgres(settings)
+    assert needs_postgres(settings, [fleet])
+    assert not needs_postgres(settings, [])
 
 
 def test_the_application_inherits_its_socket() -> None:
@@ -74,5 +84,5 @@ def test_the_application_inherits_its_socket() -> None:
 
 
 def test_tasks_are_kept_only_where_an_application_takes_them() -> None:
-    assert not needs_postgres(Settings())
-    assert needs_postgres(Settings(http=HttpSettings(app="app.web:create")))
+    assert not needs_postgres(Settings(), [])
+    assert needs_postgres(Settings(http=HttpSettings(app="app.web:create")), [])
