@@ -1,7 +1,7 @@
 """The workflow function that carries out the programs of `tests/workflow_model.py`, and its actors.
 
 Each actor and each function that is run tells `note` that it had its effect: actors with the id of
-their message, functions with their execution and the place in the program.
+their message, functions with their workflow and what they were given.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Interpreter:
             case ["fail", number]:
                 return await ctx.call(self.actors.fail, number)
             case ["run" | "run_fail" as word, number]:
-                where = f"{ctx.execution_id} {word} {seed} {number}"
+                where = f"{ctx.workflow_id} {word} {seed} {number}"
                 function: Any = self.arun if self.runs_async else self.run
                 return await ctx.run(function, word, seed, number, where, name="run")
             case ["sleep", milliseconds]:
