@@ -204,7 +204,7 @@ class Platform:
         ((count,),) = await self.rows(_OPEN)
         return int(count)
 
-    async def until_open(self, most: int, *, patience_seconds: float = 60) -> None:
+    async def until_open(self, most: int, *, patience_seconds: float = 120) -> None:
         """Return when no more than so many executions are open."""
         count = -1
         try:

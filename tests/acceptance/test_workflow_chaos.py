@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.workflow_platform import Platform
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 MINUTE_SECONDS = 60
 THREE: list[object] = ["seq", [["call", 1], ["call", 2], ["run", 3], ["call", 4]]]
 
@@ -45,7 +45,7 @@ async def test_when_nothing_dies_every_step_has_its_effect_exactly_once(
         platform(state_dir, notes, seed=seed, orchestrators=2, workers=2) as it,
         it.signalling(),
     ):
-        await it.start(150)
+        await it.start(80)
         await it.until_open(0)
         await it.judge(exactly_once=True)
 
