@@ -141,7 +141,8 @@ class WorkflowHandle(Generic[O_co]):
                 client, execution, min(left, until_next_look(client.clock))
             )
             self._execution = None
-            if heard is not None and heard.status is not ExecutionStatus.CONTINUED:
+            # What did not complete may have been continued, or retried, as another execution.
+            if heard is not None and heard.status is ExecutionStatus.COMPLETED:
                 return self._outcome(client, execution, heard)
 
     def events(self, *, since: int = 0) -> AsyncGenerator[WorkflowEvent]:

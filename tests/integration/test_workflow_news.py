@@ -257,3 +257,24 @@ async def test_nothing_is_written_when_the_lanes_cannot_be_opened(world: Workflo
     with pytest.raises(WorkflowUnknown):
         await octoqueue.WorkflowHandle("refused").status()
     assert not (await handle.history()).signals
+
+
+async def test_a_result_is_that_of_the_retry_although_the_failure_was_announced(
+    world: WorkflowWorld,
+) -> None:
+    @octoqueue.workflow(registry=world.registry)
+    async def fickle(ctx: octoqueue.WorkflowContext) -> str:
+        if await ctx.signal("go", str) == "fail":
+            raise ValueError
+        return "done"
+
+    async with world.orchestrating():
+        handle = await fickle.start()
+        await handle.signal("go", "fail")
+        failed = await world.until(
+            await handle.execution(), lambda loaded: loaded.execution.is_final
+        )
+        await world.store.retry_from(failed.execution.execution_id, failed.steps[0].key)
+        waiter = asyncio.create_task(handle.result(timeout=SHORTLY))
+        await handle.signal("go", "end")
+        assert await waiter == "done"
