@@ -158,7 +158,9 @@ class Workflow(Generic[I_contra, O_co]):
         write: Any = getattr(client.store, "start_in", None)
         if write is None:
             raise DeclarationError(
-                "start_in needs workflows that are kept in one PostgreSQL database, without shards"
+                "start_in needs workflows that are kept in one PostgreSQL database, because a "
+                "transaction is of one; leave out workflows.shards, or commit first and call "
+                "start, with an id so that it may be called again"
             )
         if not connection.is_in_transaction():
             raise DeclarationError(

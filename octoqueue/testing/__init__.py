@@ -3,7 +3,8 @@
 `lane_queue`, a pytest fixture, and `in_memory`, the same for everything else, give a test the
 queues of its broker: `drain` runs what waits, `advance` moves the clock, `require_enqueued` looks.
 `MemoryLaneStore` keeps the same promises as the Redis store (both pass one contract suite) inside
-one process; its clock may be a `FakeClock` that moves only when told.
+one process; its clock may be a `FakeClock` that moves only when told. `MemoryWorkflowStore` is the
+same for what PostgreSQL keeps of workflows.
 
 `run_workflow` runs a workflow in memory and in virtual time, `replay` a history of one against the
 code there is now.
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from octoqueue.testing.lane_queue import LaneQueue as LaneQueue
     from octoqueue.testing.lane_queue import in_memory as in_memory
     from octoqueue.testing.memory_lanes import MemoryLaneStore as MemoryLaneStore
+    from octoqueue.testing.memory_workflows import MemoryWorkflowStore as MemoryWorkflowStore
     from octoqueue.testing.report import DrainReport as DrainReport
     from octoqueue.testing.report import Ran as Ran
     from octoqueue.testing.workflow_play import NEVER as NEVER
@@ -40,6 +42,7 @@ __all__ = [
     "FakeClock",
     "LaneQueue",
     "MemoryLaneStore",
+    "MemoryWorkflowStore",
     "Ran",
     "Send",
     "WorkflowRun",
@@ -57,6 +60,7 @@ _HOMES = {
     "FakeClock": "octoqueue.testing.fake_clock",
     "LaneQueue": "octoqueue.testing.lane_queue",
     "MemoryLaneStore": "octoqueue.testing.memory_lanes",
+    "MemoryWorkflowStore": "octoqueue.testing.memory_workflows",
     "Ran": "octoqueue.testing.report",
     "Send": "octoqueue.testing.workflow_replay",
     "WorkflowRun": "octoqueue.testing.workflow_runs",

@@ -56,6 +56,7 @@ PUBLIC_IN_TESTING = [
     "FakeClock",
     "LaneQueue",
     "MemoryLaneStore",
+    "MemoryWorkflowStore",
     "NEVER",
     "Ran",
     "Send",

@@ -480,7 +480,7 @@ async def test_shards_keep_workflows_together(postgres_dsn: str, configured: Set
             for number, handle in enumerate(started):
                 assert (await handle.execution()).workflow_id == f"w-{number}"
             connection: Any = object()
-            with pytest.raises(DeclarationError, match="without shards"):
+            with pytest.raises(DeclarationError, match=r"leave out workflows\.shards"):
                 await plain.start_in(connection)
 
 
