@@ -5,25 +5,22 @@
       is written           to be accepted                     └ Redis gone: the orchestrator looks
 
 A lane has room while fewer tasks than its bound wait to be started. That is asked of PostgreSQL
-when the lanes may be half full or nobody has asked for half a second, and Redis is asked whether it
-answers, because without it nothing would run; a Redis that goes in between is noticed by the first
-nudge that cannot be sent.
+(`room.py` says when), and Redis is asked whether it answers, because without it nothing would run;
+a Redis that goes in between is noticed by the first nudge that cannot be sent.
 
 Once the transaction has committed the task is accepted, whatever happens to Redis or to this
 process, with one exception: when the orchestrator's lane is full, row and execution are taken back
 in one transaction, and only a caller whose execution was not begun yet is told no. So a caller who
 is told no, or 503 because Redis is gone, has no task that runs later.
 
-The weaknesses: whether a commit that got no answer took effect is unknown. Its caller is told 503,
-which means "not known to be accepted", and a task that was committed runs. And several edges that
-look at the same time may together let in somewhat more than a bound allows.
+The weakness: whether a commit that got no answer took effect is unknown. Its caller is told 503,
+which means "not known to be accepted", and a task that was committed runs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -44,9 +41,10 @@ from octoqueue.workflows.letters import nudge_message, queue_of
 from octoqueue.workflows.states import Complexity
 from octoqueue.workflows.tasks import TaskId
 from workers.intake import QUEUE, WORKFLOW
+from workers.room import Room
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from octoqueue.broker.lane_broker import LaneBroker
     from octoqueue.postgres.pool import PostgresPool
@@ -61,8 +59,6 @@ log = logging.getLogger(__name__)
 
 _NUDGE_SECONDS: Final = 1.0
 """How long a caller waits for a nudge to be sent, without which its task begins a little later."""
-_DEPTHS_SECONDS: Final = 0.5
-"""How old a look at the lanes, and at Redis, may be where there is plenty of room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +86,11 @@ class Acceptance:
         self._partitions = partitions
         self._accept = Grouped(self._accept_many, key=_id_of, max_under_way=4)
         self._clock = SystemClock()
-        self._seen: tuple[float, dict[Lane, int]] = (-math.inf, {})
-        """When the lanes were looked at, and how many tasks must wait in them since."""
+        self._room = Room(
+            QUEUE,
+            look=self._depths,
+            bound=lambda lane: broker.store().options.bound(QUEUE, lane),
+        )
 
     async def aclose(self) -> None:
         """Answer what is under way. Idempotent."""
@@ -110,7 +109,7 @@ class Acceptance:
 
     async def _accept_many(self, wanted: Sequence[_Wanted]) -> Sequence[LaneFull | None]:
         tasks = [each.task for each in wanted]
-        refusals = self._without_room(tasks, await self._depths(tasks))
+        refusals = await self._room.refusals(tasks)
         fitting = [each for each in wanted if each.task.task_id not in refusals]
         if fitting:
             news = [self._execution(each) for each in fitting]
@@ -121,36 +120,10 @@ class Acceptance:
             refusals |= await self._nudge(news)
         return [refusals.get(task.task_id) for task in tasks]
 
-    async def _depths(self, tasks: Sequence[NewTask]) -> dict[Lane, int]:
-        """Return how many tasks wait; not quite, as long as there is plenty of room.
-
-        Counted on from a look: what has started since is left out, what others take in is missed.
-        """
-        seen_at, depths = self._seen
-        is_known = self._clock.monotonic() - seen_at <= _DEPTHS_SECONDS and all(
-            depths[task.lane] + len(tasks) <= self._bound(task.lane) / 2 for task in tasks
-        )
-        if not is_known:
-            seen_at = self._clock.monotonic()
-            depths, _ = await asyncio.gather(self._tasks.queued(), self._broker.store().now_ms())
-            self._seen = seen_at, depths
+    async def _depths(self) -> Mapping[Lane, int]:
+        """Return how many tasks wait, when Redis answers."""
+        depths, _ = await asyncio.gather(self._tasks.queued(), self._broker.store().now_ms())
         return depths
-
-    def _bound(self, lane: Lane) -> int:
-        return self._broker.store().options.bound(QUEUE, lane)
-
-    def _without_room(
-        self, tasks: Sequence[NewTask], depths: dict[Lane, int]
-    ) -> dict[str, LaneFull]:
-        """Return the tasks for which there is no room now, and count the others in `depths`."""
-        refusals = dict[str, LaneFull]()
-        for task in tasks:
-            depth, bound = depths[task.lane], self._bound(task.lane)
-            if depth < bound:
-                depths[task.lane] += 1
-            else:
-                refusals[task.task_id] = LaneFull(QUEUE, task.lane.label, depth=depth, bound=bound)
-        return refusals
 
     def _execution(self, wanted: _Wanted) -> NewExecution:
         task, complexity = wanted.task, wanted.complexity
@@ -165,7 +138,7 @@ class Acceptance:
             complexity=complexity or Complexity.MEDIUM,
         )
 
-    async def _nudge(self, news: Sequence[NewExecution]) -> dict[str, LaneFull]:
+    async def _nudge(self, news: Sequence[NewExecution]) -> dict[TaskId, LaneFull]:
         """Tell the orchestrators of committed executions; return those that were taken back."""
         now_ms = self._clock.now_ms()
         letters = [[_nudge_for(new, now_ms)] for new in news]
@@ -173,7 +146,7 @@ class Acceptance:
             async with asyncio.timeout(_NUDGE_SECONDS):
                 answers = await self._broker.store().enqueue(letters)
         except (StoreError, TimeoutError) as exc:
-            self._seen = -math.inf, {}
+            self._room.forget()
             log.info("left_to_the_orchestrator", extra={"tasks": len(news), "reason": repr(exc)})
             return {}
         full = {
@@ -185,9 +158,9 @@ class Acceptance:
 
     async def _taken_back(
         self, full: dict[ExecutionId, tuple[NewExecution, LaneFull]]
-    ) -> dict[str, LaneFull]:
+    ) -> dict[TaskId, LaneFull]:
         """Take back tasks whose execution nobody has begun yet."""
-        self._seen = -math.inf, {}
+        self._room.forget()
         ids = list(full)
         try:
             async with self._pool.transaction(purpose="withdraw_tasks") as connection:
@@ -198,7 +171,7 @@ class Acceptance:
             # They could not be taken back, so they are accepted: the orchestrator looks by itself.
             log.warning("tasks_not_withdrawn", extra={"tasks": len(full), "reason": str(exc)})
             return {}
-        return {new.workflow_id: refusal for new, refusal in taken}
+        return {_task_of(new): refusal for new, refusal in taken}
 
 
 def _nudge_for(new: NewExecution, now_ms: int) -> Enqueue:

@@ -1,6 +1,7 @@
-"""The platform's own upkeep: the outbox's relay, and the ends of tasks whose workflow was ended.
+"""The platform's own upkeep: the outbox's relay, lost tasks, and the ends of tasks that broke.
 
-Each admin worker relays the outbox: messages that a program wrote into its transactions.
+Each admin worker relays the outbox: messages that a program wrote into its transactions, and those
+of tasks whose edge died before it could send them itself.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from datetime import timedelta
 from typing import Final
 
 import octoqueue
+from octoqueue.errors import StoreError
 from octoqueue.maintenance.relaying import relaying
 from octoqueue.settings.root import Settings
+from workers.direct_work import MAX_BACKOFF  # and declares the actor of dead letters, `admin`'s
+from workers.lost_tasks import LostTasks
 from workers.resources import DATABASE, TASKS
 from workers.rows import fail_task
 
@@ -37,9 +41,19 @@ async def lifespan(settings: Settings) -> AsyncGenerator[None]:
 @octoqueue.actor(
     queue="admin",
     max_retries=_MOST_RETRIES,
-    max_backoff=timedelta(seconds=10),
+    max_backoff=MAX_BACKOFF,
     time_limit=timedelta(seconds=50),
 )
 async def give_up_task(task_id: str, code: str, message: str) -> None:
     """Fail a task whose workflow was cancelled or broke; one that has ended stays as it is."""
     await fail_task(task_id, code, message, 0)
+
+
+@octoqueue.periodic(every=timedelta(seconds=10))
+@octoqueue.actor(queue="admin", max_retries=0, time_limit=timedelta(seconds=50))
+async def look_for_lost_tasks() -> None:
+    """Send lost tasks that name their arm again; what fails now is left to the next time."""
+    try:
+        await LostTasks(TASKS.get(), octoqueue.get_broker()).sweep()
+    except StoreError as exc:
+        log.warning("look_cut_short", extra={"reason": str(exc)})

@@ -21,6 +21,7 @@ from octoqueue.workflows.database import database_url, opened_database
 from octoqueue.workflows.postgres_tasks import PostgresTaskStore
 from octoqueue.workflows.postgres_workflows import PostgresWorkflowStore
 from workers.acceptance import Acceptance
+from workers.direct_acceptance import DirectAcceptance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -39,6 +40,7 @@ class Desk:
     pool: PostgresPool
     tasks: PostgresTaskStore
     accept: Acceptance
+    accept_direct: DirectAcceptance
     outbox: Outbox
     workflows: WorkflowStore
 
@@ -76,16 +78,19 @@ async def opened_desk(
         workflows = PostgresWorkflowStore(pool)
         partitions = PartitionMap(settings.workflows.partitions)
         accept = Acceptance(pool, tasks, workflows, broker, partitions=partitions)
+        accept_direct = DirectAcceptance(pool, tasks, broker)
         try:
             yield Desk(
                 pool=pool,
                 tasks=tasks,
                 accept=accept,
+                accept_direct=accept_direct,
                 outbox=Outbox(pool),
                 workflows=workflows,
             )
         finally:
             await accept.aclose()
+            await accept_direct.aclose()
             await workflows.aclose()
             await tasks.aclose()
 

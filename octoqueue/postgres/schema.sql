@@ -21,6 +21,7 @@ create table tasks (
   started_at timestamptz,
   finished_at timestamptz,
   queued_at timestamptz not null default now(),
+  asked_arm text,
 
   constraint tasks_goal_has_a_size check (octet_length(goal) between 1 and 32768),
   constraint tasks_lane_is_known check (lane in ('high', 'normal', 'low')),

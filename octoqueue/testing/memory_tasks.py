@@ -6,7 +6,8 @@ It is for tests: nothing is durable and nothing is shared between processes.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -24,6 +25,9 @@ from octoqueue.workflows.tasks import (
     without_nul,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class MemoryTaskStore:
     """Implements `TaskStore` with a dictionary."""
@@ -32,6 +36,7 @@ class MemoryTaskStore:
         """Start empty."""
         self._clock = clock or SystemClock()
         self._rows: dict[TaskId, Task] = {}
+        self._looked_after: dict[TaskId, datetime] = {}
 
     async def add(self, task: NewTask) -> None:
         """Keep a new task, queued."""
@@ -47,6 +52,7 @@ class MemoryTaskStore:
             created_at=self._now(),
             started_at=None,
             finished_at=None,
+            asked_arm=task.arm,
         )
         self._rows.setdefault(task.task_id, queued)
 
@@ -55,8 +61,12 @@ class MemoryTaskStore:
         return self._rows.get(task_id)
 
     async def queued(self) -> dict[Lane, int]:
-        """Return how many tasks wait to be started, by lane."""
-        waiting = [task for task in self._rows.values() if task.status is TaskStatus.QUEUED]
+        """Return how many tasks wait for their plan, by lane."""
+        waiting = [
+            task
+            for task in self._rows.values()
+            if task.status is TaskStatus.QUEUED and task.asked_arm is None
+        ]
         return {lane: sum(task.lane is lane for task in waiting) for lane in Lane}
 
     async def start(self, task_id: TaskId, *, arm: str) -> Verdict:
@@ -88,6 +98,22 @@ class MemoryTaskStore:
         task = self._rows.get(task_id)
         if task is not None and task.status is TaskStatus.QUEUED:
             del self._rows[task_id]
+
+    async def look_after(self, *, unseen_for: timedelta, limit: int) -> Sequence[NewTask]:
+        """Return unfinished tasks that name their arm and were not looked after for that long."""
+        now = self._now()
+        due = [
+            task
+            for task in self._rows.values()
+            if task.asked_arm is not None
+            and task.finished_at is None
+            and self._looked_after.get(task.task_id, task.created_at) < now - unseen_for
+        ][:limit]
+        self._looked_after |= {task.task_id: now for task in due}
+        return [
+            NewTask(task_id=task.task_id, goal=task.goal, lane=task.lane, arm=task.asked_arm)
+            for task in due
+        ]
 
     async def check(self) -> None:
         """Return at once."""

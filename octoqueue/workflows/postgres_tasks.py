@@ -24,8 +24,10 @@ from octoqueue.workflows.tasks import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
     from octoqueue.postgres.pool import PooledConnection, PostgresPool, Record
+    from octoqueue.primitives.messages import Enqueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class PostgresTaskStore:
         return await self._get(task_id)
 
     async def queued(self) -> dict[Lane, int]:
-        """Return how many tasks wait to be started, by lane."""
+        """Return how many tasks wait for their plan, by lane."""
         rows = await self._pool.fetch(self._sql["count_queued_tasks"])
         return dict.fromkeys(Lane, 0) | {lane_from(row["lane"]): row["queued"] for row in rows}
 
@@ -90,6 +92,45 @@ class PostgresTaskStore:
     async def withdraw(self, task_id: TaskId) -> None:
         """Forget a queued task."""
         await self._withdraw(task_id)
+
+    # ── tasks that name their arm ────────────────────────────────────────────────────────────────
+
+    async def accept(
+        self,
+        tasks: Sequence[NewTask],
+        messages: Sequence[Enqueue],
+        *,
+        actors: Sequence[str],
+        head_start: timedelta,
+    ) -> None:
+        """Keep new tasks and, in the outbox, the message of each: both or neither.
+
+        A message has the id of its task. For `head_start` the relays leave it to the caller.
+        """
+        await self._pool.fetch(
+            self._sql["accept_direct_tasks"],
+            *_columns(tasks),
+            actors,
+            [message.queue for message in messages],
+            [message.payload for message in messages],
+            head_start,
+        )
+
+    async def look_after(self, *, unseen_for: timedelta, limit: int) -> Sequence[NewTask]:
+        """Return unfinished tasks whose message was last sent or looked for that long ago.
+
+        They are stamped as looked after, so that no task is given to two callers.
+        """
+        rows = await self._pool.fetch(self._sql["look_after_direct_tasks"], unseen_for, limit)
+        return [
+            NewTask(
+                task_id=TaskId(str(row["task_id"])),
+                goal=row["goal"],
+                lane=lane_from(row["lane"]),
+                arm=row["asked_arm"],
+            )
+            for row in rows
+        ]
 
     # ── in somebody's transaction ────────────────────────────────────────────────────────────────
 
@@ -144,11 +185,14 @@ def _id_of(item: NewTask | _Start | _Finish) -> TaskId:
     return item.task_id
 
 
-def _columns(tasks: Sequence[NewTask]) -> tuple[list[str], list[str], list[str]]:
+def _columns(
+    tasks: Sequence[NewTask],
+) -> tuple[list[str], list[str], list[str], list[str | None]]:
     return (
         [task.task_id for task in tasks],
         [task.goal for task in tasks],
         [task.lane.label for task in tasks],
+        [task.arm for task in tasks],
     )
 
 
@@ -178,4 +222,5 @@ def _task_from(row: Record) -> Task:
         created_at=row["created_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
+        asked_arm=row["asked_arm"],
     )

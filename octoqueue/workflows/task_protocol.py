@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
     from octoqueue.primitives.lane import Lane
     from octoqueue.workflows.tasks import JsonObject, NewTask, Task, TaskError, TaskId, Verdict
 
@@ -25,7 +28,7 @@ class TaskStore(Protocol):
         ...
 
     async def queued(self) -> dict[Lane, int]:
-        """Return how many tasks wait to be started, by lane."""
+        """Return how many tasks wait for their plan, by lane; those that name their arm do not."""
         ...
 
     async def start(self, task_id: TaskId, *, arm: str) -> Verdict:
@@ -42,6 +45,13 @@ class TaskStore(Protocol):
 
     async def withdraw(self, task_id: TaskId) -> None:
         """Forget a queued task whose caller is told that it was not accepted."""
+        ...
+
+    async def look_after(self, *, unseen_for: timedelta, limit: int) -> Sequence[NewTask]:
+        """Return unfinished tasks that name their arm and were not looked after for that long.
+
+        The caller owes each of them a look; no task is given to two callers.
+        """
         ...
 
     async def check(self) -> None:

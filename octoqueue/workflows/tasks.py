@@ -78,6 +78,8 @@ class NewTask:
     task_id: TaskId
     goal: str
     lane: Lane
+    arm: str | None = None
+    """Who is to do it, without a plan and a review; None leaves that to a workflow."""
 
     def __post_init__(self) -> None:
         """Refuse what the store could not keep, naming the field."""
@@ -122,6 +124,8 @@ class Task:
     """Accepted, by the store's clock, as all three."""
     started_at: datetime | None
     finished_at: datetime | None
+    asked_arm: str | None = None
+    """The one its caller has named, None when its arms are planned."""
 
 
 def new_task_id() -> TaskId:

@@ -21,7 +21,7 @@ from octoqueue.workflows.protocol import Filter
 from octoqueue.workflows.states import Complexity, ExecutionStatus
 from octoqueue.workflows.tasks import NewTask, new_task_id
 from tests.outbox_world import OutboxWorld, outbox_world
-from workers import acceptance
+from workers import acceptance, room
 from workers.acceptance import Acceptance
 from workers.intake import QUEUE, WORKFLOW
 
@@ -231,7 +231,7 @@ async def test_the_lanes_are_looked_at_again_when_half_full_when_time_has_passed
         nonlocal looks
         looks += 1
 
-    monkeypatch.setattr(acceptance, "_DEPTHS_SECONDS", 3600)
+    monkeypatch.setattr(room, "LOOK_SECONDS", 3600)
     during(monkeypatch, desk.tasks, "queued", look, once=False)
     for _ in range(2):
         await desk.accepted()
@@ -244,7 +244,7 @@ async def test_the_lanes_are_looked_at_again_when_half_full_when_time_has_passed
     await desk.accepted(Lane.HIGH)
     await desk.accepted(Lane.NORMAL)
     assert looks == 3
-    monkeypatch.setattr(acceptance, "_DEPTHS_SECONDS", 0)
+    monkeypatch.setattr(room, "LOOK_SECONDS", 0)
     await desk.accepted(Lane.NORMAL)
     assert looks == 4
 

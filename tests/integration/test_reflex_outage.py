@@ -16,7 +16,7 @@ from octoqueue.settings.root import Settings
 from tests.asgi import serving
 from tests.databases import fresh_database
 from tests.links import Link
-from workers import acceptance
+from workers import room
 from workers.reflex.app import create_app
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ async def recovered(client: httpx.AsyncClient) -> httpx.Response:
 @pytest.fixture(autouse=True)
 def always_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it, what is sent within half a second of an answer of Redis may be accepted."""
-    monkeypatch.setattr(acceptance, "_DEPTHS_SECONDS", -1.0)
+    monkeypatch.setattr(room, "LOOK_SECONDS", -1.0)
 
 
 @pytest.mark.parametrize("part", ["redis", "postgres"])

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final
 import octoqueue
 from octoqueue.models.protocol import Prompt, Purpose
 from octoqueue.models.replies import Code, code_from
+from workers.direct import Arm
+from workers.direct_work import MAX_BACKOFF, do_task, outages_do_not_count
 from workers.forms import Check, Given, Result, material_of
 from workers.means import STANDARD, TIME_LIMIT, Means, means_here
-from workers.resources import MODEL, WORKBENCH, lifespan_of
+from workers.resources import MODEL, TASKS, WORKBENCH, lifespan_of
 from workers.sandbox.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from workers.sandbox.outcome import Limits
 
-lifespan = lifespan_of(MODEL, WORKBENCH)
+lifespan = lifespan_of(TASKS, MODEL, WORKBENCH)
 
 _FILE: Final = "solution.py"
 _TOLD_CHARACTERS: Final = 600
@@ -27,6 +29,18 @@ _TOLD_CHARACTERS: Final = 600
 async def write_program(goal: str, given: list[Given], findings: list[str]) -> Result:
     """Have a program written for a goal, run its check, and return both."""
     return await program_written(goal, given=given, findings=findings, means=means_here())
+
+
+@octoqueue.actor(
+    queue="coder",
+    retry_when=outages_do_not_count,
+    max_backoff=MAX_BACKOFF,
+    time_limit=TIME_LIMIT,
+    on_dead_letter="fail_direct_task",
+)
+async def write_code(task_id: str, goal: str) -> None:
+    """Do a task that names this arm."""
+    await do_task(task_id, goal, arm=Arm.CODER, work=program_written)
 
 
 async def program_written(

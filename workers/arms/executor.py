@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final
 import octoqueue
 from octoqueue.models.protocol import Prompt, Purpose
 from octoqueue.models.replies import command_from
+from workers.direct import Arm
+from workers.direct_work import MAX_BACKOFF, do_task, outages_do_not_count
 from workers.forms import Given, Refusal, Result, material_of
 from workers.means import STANDARD, TIME_LIMIT, Means, means_here
-from workers.resources import MODEL, WORKBENCH, lifespan_of
+from workers.resources import MODEL, TASKS, WORKBENCH, lifespan_of
 from workers.sandbox.outcome import Ending, Outcome
 from workers.sandbox.programs import Command
 from workers.sandbox.programs import Refusal as NotAllowed
@@ -17,7 +19,7 @@ from workers.sandbox.programs import Refusal as NotAllowed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-lifespan = lifespan_of(MODEL, WORKBENCH)
+lifespan = lifespan_of(TASKS, MODEL, WORKBENCH)
 
 _TOLD_CHARACTERS: Final = 300
 
@@ -26,6 +28,18 @@ _TOLD_CHARACTERS: Final = 300
 async def run_command(goal: str, given: list[Given], findings: list[str]) -> Result:
     """Run the command for a goal and return what came of it."""
     return await command_run(goal, given=given, findings=findings, means=means_here())
+
+
+@octoqueue.actor(
+    queue="executor",
+    retry_when=outages_do_not_count,
+    max_backoff=MAX_BACKOFF,
+    time_limit=TIME_LIMIT,
+    on_dead_letter="fail_direct_task",
+)
+async def execute(task_id: str, goal: str) -> None:
+    """Do a task that names this arm."""
+    await do_task(task_id, goal, arm=Arm.EXECUTOR, work=command_run)
 
 
 async def command_run(

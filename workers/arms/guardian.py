@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import octoqueue
-from workers.forms import Found, Given, OutputScreening, Result, Screening
+from workers.direct import Arm
+from workers.direct_work import MAX_BACKOFF, do_task, outages_do_not_count
+from workers.forms import Given, OutputScreening, Result, Screening
 from workers.means import TIME_LIMIT
-from workers.resources import lifespan_of
+from workers.resources import TASKS, lifespan_of
 from workers.screening.checklists import checklists_for
-from workers.screening.masking import masked
-from workers.screening.patterns import Finding, findings_in, risk_of
+from workers.screening.patterns import findings_in, risk_of
+from workers.screening.verdicts import goal_screened, result_screened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-STEERING: Final = frozenset({"prompt_injection", "prompt_extraction", "role_change"})
-"""Rules for texts that give orders to a model instead of asking for something."""
-_TOLD: Final = 20
-"""Findings told of a text; the risk is that of all."""
-
-lifespan = lifespan_of()
+lifespan = lifespan_of(TASKS)
 
 
 @octoqueue.actor(queue="guardian", max_retries=3, time_limit=TIME_LIMIT)
@@ -42,35 +39,20 @@ async def analyze_security(goal: str, given: list[Given], findings: list[str]) -
     return analysis_of(goal, given=given)
 
 
-def goal_screened(goal: str) -> Screening:
-    """Return what the rules say about a goal. Pure."""
-    findings = findings_in(goal)
-    return Screening(
-        risk=risk_of(findings).label,
-        findings=_told(findings),
-        steers=any(finding.rule in STEERING for finding in findings),
-    )
+@octoqueue.actor(
+    queue="guardian",
+    retry_when=outages_do_not_count,
+    max_backoff=MAX_BACKOFF,
+    time_limit=TIME_LIMIT,
+    on_dead_letter="fail_direct_task",
+)
+async def analyze(task_id: str, goal: str) -> None:
+    """Do a task that names this arm."""
 
+    async def work(goal: str) -> Result:
+        return analysis_of(goal)
 
-def result_screened(result: Result) -> OutputScreening:
-    """Return what the rules say about a result, its output masked where it must be. Pure."""
-    output, findings = masked(result["output"])
-    screening = OutputScreening(risk=risk_of(findings).label, findings=_told(findings))
-    if output is not result["output"]:
-        screening["output"] = output
-    return screening
-
-
-def _told(findings: Sequence[Finding]) -> list[Found]:
-    return [
-        Found(
-            rule=finding.rule,
-            family=finding.family.label,
-            severity=finding.severity.label,
-            excerpt=finding.excerpt,
-        )
-        for finding in findings[:_TOLD]
-    ]
+    await do_task(task_id, goal, arm=Arm.GUARDIAN, work=work)
 
 
 def analysis_of(text: str, *, given: Sequence[Given] = ()) -> Result:

@@ -25,7 +25,6 @@ from workers.forms import ComplexityName, Refusal
 from workers.intake import WORKFLOW
 from workers.orchestrator.asking import (
     GIVE_UP,
-    HARMLESS,
     MAKE_PLAN,
     REVIEW,
     SCREEN_GOAL,
@@ -36,6 +35,7 @@ from workers.orchestrator.graph import PlanInvalid, graph_from
 from workers.orchestrator.telling import given_to, outcome_of, without_output
 from workers.resources import TASKS, lifespan_of
 from workers.rows import complete_task, fail_task, start_task
+from workers.screening.verdicts import HARMLESS
 
 if TYPE_CHECKING:
     from octoqueue.workflows.context import Context

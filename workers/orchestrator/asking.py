@@ -73,6 +73,3 @@ WORKING: Final[Mapping[str, Arm[Result]]] = MappingProxyType(
     }
 )
 """Whom a plan may choose."""
-
-HARMLESS: Final = ("guardian", "retriever")
-"""Whom a plan may choose for a goal that gives orders to the model: nothing is run for it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from workers.forms import Given, Result
+from workers.screening.verdicts import screening_told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,14 +79,7 @@ def outcome_of(
                 for step in graph.steps.values()
             ],
         },
-        "screening": {
-            "goal": {"risk": incoming["risk"], "findings": incoming["findings"]},
-            "result": {
-                "risk": outgoing["risk"],
-                "findings": outgoing["findings"],
-                "masked": "output" in outgoing,
-            },
-        },
+        "screening": screening_told(incoming, outgoing),
         "repairs": repairs,
     }
 

@@ -22,7 +22,7 @@ from octoqueue.settings.root import Settings
 from octoqueue.workflows.protocol import WorkflowStore
 from octoqueue.workflows.task_protocol import TaskStore
 from workers.bootstrap import opened_desk
-from workers.intake import Accept, Intake
+from workers.intake import Accept, AcceptDirect, Intake
 from workers.reflex.document import openapi_document
 from workers.reflex.edge import Edge
 from workers.reflex.front import Front
@@ -45,6 +45,7 @@ class Parts:
 
     tasks: TaskStore
     accept: Accept
+    accept_direct: AcceptDirect
     lanes: Callable[[], LaneStore]
     measure_outbox: Callable[[], Awaitable[OutboxSize]]
     workflows: WorkflowStore
@@ -71,6 +72,7 @@ def create_app(settings: Settings | None = None) -> Edge:
             yield Parts(
                 tasks=desk.tasks,
                 accept=desk.accept,
+                accept_direct=desk.accept_direct,
                 lanes=broker.store,
                 measure_outbox=desk.outbox.size,
                 workflows=desk.workflows,
@@ -91,7 +93,7 @@ def app_on(opened: OpensParts) -> Edge:
         async with opened() as parts:
             routes.append(
                 Routes(
-                    intake=Intake(parts.accept),
+                    intake=Intake(parts.accept, parts.accept_direct),
                     tasks=parts.tasks,
                     lanes=parts.lanes,
                     measure_outbox=parts.measure_outbox,

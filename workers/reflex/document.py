@@ -47,6 +47,12 @@ def _submit() -> dict[str, Any]:
     return {
         "operationId": "submit_task",
         "summary": "Submit a task",
+        "description": (
+            "A task is a workflow: planned, done by several arms, reviewed, mended, resumed where "
+            "a crash has stopped it. A task that names its `arm` is one message for that arm: "
+            "cheaper and sooner, without any of these. Its goal is screened and secrets in its "
+            "result are masked all the same."
+        ),
         "tags": ["tasks"],
         "requestBody": {"required": True, "content": _json("TaskRequest")},
         "responses": {

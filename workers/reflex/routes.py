@@ -76,7 +76,10 @@ class Routes:
         wanted = task_request_from(await body_of(scope, receive, limit_bytes=BODY_LIMIT_BYTES))
         async with asyncio.timeout(SUBMIT_TIMEOUT.total_seconds()):
             task_id = await self._intake.submit(
-                wanted.goal, lane=wanted.priority.lane, complexity=wanted.complexity
+                wanted.goal,
+                lane=wanted.priority.lane,
+                complexity=wanted.complexity,
+                arm=wanted.arm,
             )
         place = (b"location", f"{TASKS_PATH}/{task_id}".encode())
         return Answer(202, (_JSON_TYPE, place), b'{"task_id":"%s"}' % task_id.encode())

@@ -7,12 +7,21 @@ from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from octoqueue.errors import InvalidMessage
 from octoqueue.primitives.lane import Lane
 from octoqueue.workflows.states import Complexity
 from octoqueue.workflows.tasks import GOAL_LIMIT_BYTES, Task, TaskStatus
+from workers.direct import Arm
 
 
 class Priority(StrEnum):
@@ -69,6 +78,16 @@ class TaskRequest(BaseModel):
     complexity: Annotated[Complexity | None, Field(strict=False)] = None
     """How demanding it is: which models, time limits and resources its steps are given. The planner
     says so when it is left out."""
+    arm: Annotated[Arm | None, Field(strict=False)] = None
+    """Who is to do it, by itself: no plan, no review, no repair, no steps that outlive a crash.
+    Left out, the task is a workflow. Not together with `complexity`."""
+
+    @field_validator("arm")
+    @classmethod
+    def _is_alone(cls, arm: Arm | None, info: ValidationInfo) -> Arm | None:
+        if arm is not None and info.data.get("complexity") is not None:
+            raise ValueError("cannot be given together with complexity, which is for planned tasks")
+        return arm
 
 
 def task_request_from(body: bytes) -> TaskRequest:
@@ -123,11 +142,12 @@ class TaskState(BaseModel):
     arm: str | None
     """Whose result is the task's, from running on."""
     result: dict[str, Any] | None
-    """When completed: `summary`, `output`, `checks`, `review`, `plan`, `screening`, `repairs`."""
+    """When completed: `summary`, `output`, `checks`, `screening`; of a workflow also `review`,
+    `plan`, `repairs`."""
     error: dict[str, Any] | None
     """When failed: `code` and `message`."""
     attempts: int
-    """How many plans were tried, when finished."""
+    """How many plans were tried, or how often the arm that was named, when finished."""
     timings: Timings
 
 

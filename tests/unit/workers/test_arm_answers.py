@@ -11,7 +11,7 @@ from octoqueue.models.offline.model import OfflineModel
 from octoqueue.models.protocol import Completion, ModelClient, Prompt, Tier
 from octoqueue.settings.root import Settings
 from workers.arms.executor import command_run
-from workers.arms.guardian import analysis_of, goal_screened, result_screened
+from workers.arms.guardian import analysis_of
 from workers.arms.judge import review
 from workers.arms.planner import make_plan
 from workers.arms.retriever import looked_up
@@ -19,6 +19,7 @@ from workers.forms import Check, Given, Result
 from workers.means import LIMITS, STANDARD, Means, means_here, means_of
 from workers.resources import LIBRARY, MODEL, WORKBENCH, Workbench
 from workers.sandbox.programs import CommandRules
+from workers.screening.verdicts import goal_screened, result_screened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -29,6 +29,7 @@ from octoqueue.workflows.tasks import (
     new_task_id,
 )
 from tests.asgi import serving
+from workers.direct import Arm
 from workers.reflex import bodies, edge, routes
 from workers.reflex.app import Parts, app_on
 from workers.reflex.paths import WORKFLOWS_PATH
@@ -54,6 +55,7 @@ class Behind:
         self.lanes: LaneStore = MemoryLaneStore()
         self.sent: list[NewTask] = []
         self.complexities: list[Complexity | None] = []
+        self.sent_to_arms: list[NewTask] = []
         self.enqueue_fails: BaseException | None = None
         self.enqueue_hangs = False
         self.outbox_fails: BaseException | None = None
@@ -75,11 +77,18 @@ class Behind:
         self.sent.append(task)
         self.complexities.append(complexity)
 
+    async def accept_direct(self, task: NewTask) -> None:
+        if self.enqueue_fails is not None:
+            raise self.enqueue_fails
+        await self.tasks.add(task)
+        self.sent_to_arms.append(task)
+
     @asynccontextmanager
     async def parts(self) -> AsyncGenerator[Parts]:
         yield Parts(
             tasks=self.tasks,
             accept=self.accept,
+            accept_direct=self.accept_direct,
             lanes=lambda: self.lanes,
             measure_outbox=self.measure_outbox,
             workflows=MemoryWorkflowStore(),
@@ -175,6 +184,37 @@ async def test_a_task_is_as_complex_as_its_caller_says(
 async def test_a_complexity_nobody_knows_is_refused(client: httpx.AsyncClient) -> None:
     answer = await client.post(TASKS, json={"goal": "g", "complexity": "enormous"})
     assert "low" in refused(answer, 422, "invalid_request", "complexity")
+
+
+@pytest.mark.parametrize("arm", [*Arm])
+async def test_a_task_that_names_its_arm_is_no_workflow(
+    client: httpx.AsyncClient, behind: Behind, arm: Arm
+) -> None:
+    body = {"goal": "g", "priority": "high", "arm": arm}
+    answer = await client.post(TASKS, json=body)
+    assert answer.status_code == 202
+    task_id = answer.json()["task_id"]
+    assert behind.sent == []
+    assert behind.sent_to_arms == [NewTask(task_id=task_id, goal="g", lane=Lane.HIGH, arm=arm)]
+
+
+@pytest.mark.parametrize("arm", ["planner", "judge", "", "nobody", 3])
+async def test_an_arm_that_does_no_tasks_by_itself_is_refused(
+    client: httpx.AsyncClient, arm: object
+) -> None:
+    answer = await client.post(TASKS, json={"goal": "g", "arm": arm})
+    assert "executor" in refused(answer, 422, "invalid_request", "arm")
+
+
+async def test_complexity_is_for_tasks_that_are_planned(client: httpx.AsyncClient) -> None:
+    answer = await client.post(TASKS, json={"arm": "coder", "complexity": "low", "goal": "g"})
+    assert "complexity" in refused(answer, 422, "invalid_request", "arm")
+
+
+async def test_a_full_lane_of_an_arm_is_429(client: httpx.AsyncClient, behind: Behind) -> None:
+    behind.enqueue_fails = LaneFull("coder", "normal", depth=5, bound=5)
+    answer = await client.post(TASKS, json={"goal": "g", "arm": "coder"})
+    refused(answer, 429, "lane_full")
 
 
 async def test_a_task_is_shown_from_queued_to_completed(

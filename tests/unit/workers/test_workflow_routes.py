@@ -76,6 +76,7 @@ class Behind:
         yield Parts(
             tasks=MemoryTaskStore(),
             accept=accept,
+            accept_direct=accept,
             lanes=lambda: self.lanes,
             measure_outbox=measure_outbox,
             workflows=self.store,
