@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from octoqueue.errors import StoreError
 from octoqueue.lanes.event_feed import EventChannel, EventFeed
 from octoqueue.lanes.redis_reading import RedisReading, good, pairs
-from octoqueue.primitives.events import EventKind, Kept, Position, position_from
+from octoqueue.primitives.events import EventKind, Keeping, Kept, Position, position_from
 from octoqueue.primitives.messages import Announcement, Emission, LeaseToken, SessionId
 from octoqueue.redis.calls.events import announce_call, emit_call
 from octoqueue.redis.hub import AGAIN_SECONDS
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from octoqueue.redis.client import RedisClient
 
 log = logging.getLogger(__name__)
+
+_ANNOUNCED_MS = 60_000
+"""How long announced events are kept at most."""
 
 
 class RedisEvents(RedisReading):
@@ -66,15 +69,19 @@ class RedisEvents(RedisReading):
         return [LeaseToken(token) for refused in good(answers) for token in refused]
 
     async def announce(self, announcements: Sequence[Announcement]) -> None:
-        """Keep results and append events of ids that nobody holds a lease of."""
+        """Keep results and append events of ids that nobody holds a lease of.
+
+        Not for as long as the events of messages: these stand elsewhere, too, and each of the many
+        executions a second leaves a stream behind.
+        """
         here: defaultdict[Scope, list[tuple[int, Announcement]]] = defaultdict(list)
         for told in announcements:
             partition = self._map.of_id(told.message_id)
             here[self._scope_at[partition]].append((partition, told))
+        kept = self.options.events
+        keeping = Keeping(bound=kept.bound, ttl_ms=min(kept.ttl_ms, _ANNOUNCED_MS))
         calls = [
-            announce_call(
-                scope, announcements=placed, keeping=self.options.events, now_ms=self._now()
-            )
+            announce_call(scope, announcements=placed, keeping=keeping, now_ms=self._now())
             for scope, placed in here.items()
         ]
         good(await self._client.call_each(calls))

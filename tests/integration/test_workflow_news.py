@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis.asyncio
 
 import octoqueue
 from octoqueue.broker.lane_broker import LaneBroker
@@ -278,3 +279,20 @@ async def test_a_result_is_that_of_the_retry_although_the_failure_was_announced(
         waiter = asyncio.create_task(handle.result(timeout=SHORTLY))
         await handle.signal("go", "end")
         assert await waiter == "done"
+
+
+async def test_what_is_announced_leaves_redis_within_a_minute(
+    postgres_dsn: str, redis_url: str
+) -> None:
+    async with real_world(postgres_dsn, redis_url) as world:
+        with client_of(world).in_use():
+            async with world.orchestrating():
+                handle = await counting(world).start(1)
+                await handle.signal("go")
+                await handle.result(timeout=SHORTLY)
+            ident = (await handle.execution()).execution_id.encode()
+            async with redis.asyncio.from_url(redis_url) as client:
+                there = [key async for key in client.scan_iter() if ident in key]
+                left_ms = [await client.pttl(key) for key in there]
+    assert len(there) == 2  # its events and its result
+    assert all(0 < left <= 60_000 for left in left_ms), dict(zip(there, left_ms, strict=True))
