@@ -34,6 +34,7 @@ from octoqueue.broker.sources import (
 )
 from octoqueue.broker.stack import adjust, default_middleware, defaults_from
 from octoqueue.broker.translate import delay_of
+from octoqueue.broker.workflow_objects import largest_value_bytes
 from octoqueue.errors import ActorUnknown
 from octoqueue.primitives.retry import RetryPolicy
 from octoqueue.settings.root import Settings
@@ -117,7 +118,7 @@ class LaneBroker(AnsweringBroker):
             time_limit=runtime.time_limit,
             max_payload_bytes=lanes.max_payload_bytes,
             max_event_bytes=settings.events.max_bytes,
-            max_value_bytes=settings.workflows.max_value_bytes,
+            max_value_bytes=largest_value_bytes(settings),
             max_deliveries=lanes.max_deliveries,
         )
         private = self._url is None and self._own_source is None

@@ -14,6 +14,7 @@ from types import ModuleType
 from octoqueue.broker.default import default_broker
 from octoqueue.broker.lane_broker import LaneBroker
 from octoqueue.broker.steps import step_message
+from octoqueue.broker.workflow_objects import with_large_values
 from octoqueue.cli.footprint import CycleSweep, settle_in
 from octoqueue.cli.modules import lifespans
 from octoqueue.cli.worker_process import stop_on_signals
@@ -74,7 +75,7 @@ async def run_orchestrator(
             async with beginning:
                 broker = await stack.enter_async_context(default_broker().connected(settings))
                 opening = opened_workflow_store_of(settings, application_name=_NAME)
-                store = await stack.enter_async_context(opening)
+                store = with_large_values(await stack.enter_async_context(opening), settings)
                 await stack.enter_async_context(lifespans(modules, settings))
         except TimeoutError:
             if beginning.expired():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from octoqueue.broker.workflow_objects import with_large_values
 from octoqueue.cli.installation import state_dir_of
 from octoqueue.cli.reading import store_of
 from octoqueue.embedded.readiness import Readiness
@@ -30,7 +31,7 @@ async def opened_workflows(settings: Settings) -> AsyncGenerator[WorkflowStore]:
         url = settings.postgres.url or await _private_postgres(settings)
     opening = opened_workflow_store(settings, url=url, application_name="octoqueue workflows")
     async with opening as store:
-        yield store
+        yield with_large_values(store, settings)
 
 
 async def nudged(settings: Settings, execution: Execution) -> str | None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
 from octoqueue.broker.default import default_broker
+from octoqueue.broker.workflow_objects import largest_value_bytes, with_large_values
 from octoqueue.errors import (
     InputTooLarge,
     InvalidMessage,
@@ -102,6 +103,7 @@ class WorkflowClient:
         self._broker = broker
         self._partitions = PartitionMap(rules.partitions)
         self._limit_bytes = rules.max_value_bytes
+        self._largest_bytes = largest_value_bytes(settings or Settings())
         self._definitions = definitions
 
     # ── which one ────────────────────────────────────────────────────────────────────────────────
@@ -132,7 +134,8 @@ class WorkflowClient:
 
         if settings is None:
             settings = await asyncio.to_thread(Settings.load)
-        store = await workflow_store_in(stack, settings, application_name=_NAME)
+        kept = await workflow_store_in(stack, settings, application_name=_NAME)
+        store = with_large_values(kept, settings)
         return cls(store, broker or default_broker(), settings=settings)
 
     @contextmanager
@@ -198,7 +201,8 @@ class WorkflowClient:
         """
         workflow_id = _id_from(wish.id)
         text = definition.input_from(input_, workflow_id=workflow_id)
-        self._require_fitting(text, definition.name, "input", workflow_id)
+        largest = self._largest_bytes
+        self._require_fitting(text, definition.name, "input", workflow_id, limit_bytes=largest)
         deadline: timedelta | datetime | None = wish.deadline
         if deadline is None:
             deadline = definition.deadline
@@ -278,15 +282,19 @@ class WorkflowClient:
         Raises:
             InputTooLarge: it is.
         """
-        self._require_fitting(text, name, "signal", workflow_id)
+        limit_bytes = self._limit_bytes
+        self._require_fitting(text, name, "signal", workflow_id, limit_bytes=limit_bytes)
 
-    def _require_fitting(self, text: bytes, name: str, field: str, workflow_id: WorkflowId) -> None:
-        if len(text) > self._limit_bytes:
+    @staticmethod
+    def _require_fitting(
+        text: bytes, name: str, field: str, workflow_id: WorkflowId, *, limit_bytes: int
+    ) -> None:
+        if len(text) > limit_bytes:
             raise InputTooLarge(
                 name,
                 field,
                 value_bytes=len(text),
-                limit_bytes=self._limit_bytes,
+                limit_bytes=limit_bytes,
                 workflow_id=workflow_id,
             )
 

@@ -84,11 +84,11 @@ class WorkflowSettings(Section):
     them."""
 
     max_value_bytes: Annotated[PositiveSize, Field(le=64 * 2**20)] = 2**20
-    """Size of an input, an output or a signal, at most."""
+    """Size of an input, an argument, a result, an output, an event or a signal, at most."""
 
     over_limit: Literal["refuse", "claim_check"] = "refuse"
-    """What becomes of a larger one: `refuse` raises, `claim_check` puts it into the object
-    store."""
+    """What becomes of a larger input, result or output: `refuse` raises, `claim_check` puts it into
+    the object store, up to `results.max_object_bytes`. All else that is larger is refused."""
 
     max_steps: PositiveCount = 10_000
     """Steps of one execution, at most; a longer one continues as new."""

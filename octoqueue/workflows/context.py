@@ -269,7 +269,7 @@ class Context(Facts):
             raise InputInvalid(
                 self.name, "an event", reason=str(error), workflow_id=self.workflow_id
             ) from None
-        self._engine.emit(self._engine.fitting(text, field="an event"))
+        self._engine.emit(self._engine.fitting(text, field="an event", is_sent=True))
 
     def on_failure(self, actor: Callee[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Call an actor if this execution fails from here on, is cancelled, or is too late.

@@ -262,19 +262,19 @@ class Drive:
         """Whether a journal is being followed."""
         return self.ledger.is_replaying
 
-    def fitting(self, text: bytes, *, field: str) -> bytes:
-        """Return a value that is not over the limit.
+    def fitting(self, text: bytes, *, field: str, is_sent: bool = False) -> bytes:
+        """Return a value that is not over the limit; what is sent cannot be an object instead.
 
         Raises:
             InputTooLarge: it is.
         """
-        limits = self._limits
-        if len(text) > limits.max_value_bytes and limits.over_limit == "refuse":
+        is_bounded = is_sent or self._limits.over_limit == "refuse"
+        if is_bounded and len(text) > self._limits.max_value_bytes:
             raise InputTooLarge(
                 self.definition.name,
                 field,
                 value_bytes=len(text),
-                limit_bytes=limits.max_value_bytes,
+                limit_bytes=self._limits.max_value_bytes,
                 workflow_id=self.execution.workflow_id,
             )
         return text

@@ -13,7 +13,8 @@ class Limits:
     max_value_bytes: int = 2**20
     """Of an input, an output, and each value between, as JSON."""
     over_limit: Literal["refuse", "claim_check"] = "refuse"
-    """`claim_check`: larger values are put elsewhere by whoever writes them, not refused."""
+    """`claim_check`: whoever writes larger values puts them elsewhere. Arguments and events are
+    refused nevertheless, because they are sent."""
     max_steps: int = 10_000
     """Steps it may begin; compensations do not count."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 from weakref import WeakKeyDictionary
 
 import orjson
@@ -169,14 +169,15 @@ def _read_back(adapter: TypeAdapter[Any], value: object, *, by_alias: bool) -> b
 
 def _with_sorted_sets(written: Any, tree: Any) -> Any:  # noqa: ANN401
     """Return JSON with the elements of sets in order: theirs is another in each process."""
+    # Unlike a value whose type was asked for, these stay of any type.
+    text: Any = written
+    shape: Any = tree
     if isinstance(tree, (set, frozenset)):
-        return sorted(written, key=json.dumps)
+        return sorted(text, key=json.dumps)
     if isinstance(tree, dict) and isinstance(written, dict):
-        fields = cast("dict[str, Any]", written)
-        values = map(_with_sorted_sets, fields.values(), cast("dict[Any, Any]", tree).values())
-        return dict(zip(fields, values, strict=False))
+        return dict(zip(text, map(_with_sorted_sets, text.values(), shape.values()), strict=False))
     if isinstance(tree, (list, tuple)) and isinstance(written, list):
-        return list(map(_with_sorted_sets, cast("list[Any]", written), cast("list[Any]", tree)))
+        return list(map(_with_sorted_sets, text, shape))
     return written
 
 

@@ -66,8 +66,8 @@ class Host(Protocol):
         """When what begins now begins; in a replay not the time the function is told."""
         ...
 
-    def fitting(self, text: bytes, *, field: str) -> bytes:
-        """Return a value that is not over the limit."""
+    def fitting(self, text: bytes, *, field: str, is_sent: bool = False) -> bytes:
+        """Return a value that is not over the limit; what is sent cannot be an object instead."""
         ...
 
 
@@ -160,7 +160,7 @@ class CallWait(StepWait[T]):
             kwargs,
             self._json(dict(built.options), key, name),
         )
-        self.host.fitting(text, field=f"the arguments of step {key} ({name})")
+        self.host.fitting(text, field=f"the arguments of step {key} ({name})", is_sent=True)
         # Options are not part of it: they may hold moments, which differ whenever it is built.
         return Plan(StepKind.CALL, name, digest_of(args, kwargs), text)
 

@@ -10,6 +10,7 @@ import pytest
 from octoqueue.errors import (
     Cancelled,
     DeadlineExceeded,
+    InputTooLarge,
     StepFailed,
     WorkflowChanged,
 )
@@ -511,12 +512,23 @@ def test_arguments_over_the_limit_are_refused_where_the_function_waits() -> None
 
 def test_values_over_the_limit_pass_when_they_are_put_elsewhere() -> None:
     async def f(ctx: Context) -> str:
-        return await ctx.call(CHARGE, "x" * 200)
+        return await ctx.call(CHARGE, 1)
 
     desk = Desk(f, limits=Limits(max_value_bytes=100, over_limit="claim_check"))
     desk.begin()
     desk.end("1", "y" * 200)
     assert desk.status == "completed"
+
+
+def test_arguments_and_events_over_the_limit_are_refused_wherever_others_are_put() -> None:
+    async def f(ctx: Context) -> str:
+        with pytest.raises(InputTooLarge):
+            ctx.emit("x" * 200)
+        return await ctx.call(CHARGE, "x" * 200)
+
+    desk = Desk(f, limits=Limits(max_value_bytes=100, over_limit="claim_check"))
+    desk.begin()
+    assert desk.error["error"] == "InputTooLarge"
 
 
 # ── misuse ───────────────────────────────────────────────────────────────────────────────────────
