@@ -8,6 +8,7 @@ between has started a workflow; whoever holds its partition finds it within seco
 
 Weakness: where a lane of nudges is full, the row is taken back and the caller is refused. If its
 orchestrator has begun it meanwhile, it stays started, and the caller is told so.
+Whoever starts the same at that moment, or signals it, may have been told that it is kept.
 """
 
 from __future__ import annotations

@@ -177,6 +177,7 @@ class WorkflowHandle(Generic[O_co]):
             InputTooLarge: the value is over the limit.
             WorkflowUnknown: there is none of this id.
             WorkflowFinished: it has ended.
+            StoreUnavailable: whether it was kept is unknown; send it again under its `signal_id`.
         """
         ident = SignalId(_new_uuid() if signal_id is None else _uuid_from(signal_id))
         printable("name", name)
@@ -205,6 +206,7 @@ class WorkflowHandle(Generic[O_co]):
             InputTooLarge: the reason is over the limit.
             WorkflowUnknown: there is none of this id.
             WorkflowFinished: it has ended.
+            StoreUnavailable: whether it was kept is unknown; ask again.
         """
         client = await self._speaker()
         wish = cancel_for(reason, now_ms=client.clock.now_ms())
