@@ -108,9 +108,12 @@ class Load:
 
         self._to_replace = 0
 
-    async def run(self, *, host: str, port: int, connections: int, goal: str) -> None:
+    async def run(
+        self, *, host: str, port: int, connections: int, goal: str, arm: str | None
+    ) -> None:
         """Offer the load and return when every task was seen to its end."""
-        body = b'{"goal": "%s"}' % goal.encode()
+        named = b"" if arm is None else b', "arm": "%s"' % arm.encode()
+        body = b'{"goal": "%s"%s}' % (goal.encode(), named)
         self._post = (
             b"POST %s HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
             b"content-length: %d\r\n\r\n%s" % (TASKS.encode(), len(body), body)
@@ -212,6 +215,7 @@ async def offer(ordered: dict[str, Any]) -> None:
         port=ordered["port"],
         connections=ordered.get("connections", 64),
         goal=ordered.get("goal", GOAL),
+        arm=ordered.get("arm"),
     )
     say(
         "done",

@@ -1,10 +1,11 @@
 """What the platform takes in and gives back over HTTP, load generator on the same machine included.
 
 Everything that `octoqueue.yaml` starts: the edge, an orchestrator, six arms, admin, PostgreSQL that
-syncs every commit, Redis. Two hundred tasks a second are offered, evenly spaced in an open loop:
-each one POST, a durable workflow of eight steps, six of them messages for arms (offline: their
-answers are a matter of rules), and one GET of the result a second later. A result that is not there
-yet is asked for again.
+syncs every commit, Redis. Tasks are offered evenly spaced in an open loop: each one POST, and one
+GET of the result a second later; a result that is not there yet is asked for again. Two sides, one
+after the other: a thousand tasks a second that name their arm, one message each; and two hundred a
+second that do not, each a durable workflow of eight steps, six of them messages for arms (offline:
+their answers are a matter of rules).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _WARM_SECONDS = 1.0
 _OF_OFFERED = "of offered"
 
 
-def _offered(per_second: int) -> Side:
+def _offered(per_second: int, what: str, *, arm: str | None) -> Side:
     async def run(bench: Bench) -> Mapping[str, float]:
         host, port = await bench.stage.keep("platform", platform)
         async with Child(
@@ -34,6 +35,7 @@ def _offered(per_second: int) -> Side:
             rate=per_second,
             seconds=_SECONDS,
             warm_seconds=_WARM_SECONDS,
+            arm=arm,
         ) as load:
             await load.expect("ready")
             load.go_on()
@@ -50,12 +52,12 @@ def _offered(per_second: int) -> Side:
             "load CPU µs": done["cpu_seconds"] / count * 1e6,
         }
 
-    return Side(f"{per_second:,} tasks/s offered", run)
+    return Side(f"{per_second:,} {what}/s offered", run)
 
 
 SCENARIO = Scenario(
     name="http",
-    question="each task one POST, a workflow of eight steps, one GET; all on this machine",
+    question="each task one POST, run by an arm or as a workflow, one GET; all on this machine",
     figures=(
         Figure(_OF_OFFERED, 3, better="more"),
         Figure("asked again", 3, better="less"),
@@ -65,7 +67,10 @@ SCENARIO = Scenario(
         Figure("GET P95 ms", 1, better="less"),
         Figure("load CPU µs"),
     ),
-    sides=(_offered(200),),
+    sides=(
+        _offered(1_000, "tasks for an arm", arm="guardian"),
+        _offered(200, "workflows", arm=None),
+    ),
     most_rounds=2,
     clears=False,
 )
