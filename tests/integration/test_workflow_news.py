@@ -247,12 +247,13 @@ async def test_nothing_is_written_when_the_lanes_cannot_be_opened(world: Workflo
         raise EmbeddedError("no server on this machine")
 
     broker = LaneBroker(source=FactorySource(refuse))
-    handle = await counting(world).start(1)
+    count = counting(world)
+    handle = await count.start(1)
     with WorkflowClient(
         world.store, broker, settings=SETTINGS, definitions=world.registry
     ).in_use():
         with pytest.raises(EmbeddedError):
-            await octoqueue.Workflow(world.registry.get("count")).start(1, id="refused")
+            await count.start(1, id="refused")
         with pytest.raises(EmbeddedError):
             await handle.signal("go")
     with pytest.raises(WorkflowUnknown):
