@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from octoqueue.errors import EnvelopeError, KeyTaken
@@ -31,6 +32,8 @@ class MemoryUnique:
 
     def __init__(self) -> None:
         self._locks: dict[bytes, Lock] = {}
+        self._next_end_ms: float = inf
+        """No time is over before."""
 
     def __len__(self) -> int:
         """Return how many locks there are, those whose time is over included."""
@@ -38,9 +41,14 @@ class MemoryUnique:
 
     def prune(self, now_ms: int) -> None:
         """Forget locks whose time is over."""
+        if now_ms < self._next_end_ms:
+            return
         over = [each for each, lock in self._locks.items() if 0 < lock.ends_ms <= now_ms]
         for digest in over:
             del self._locks[digest]
+        self._next_end_ms = min(
+            (lock.ends_ms for lock in self._locks.values() if lock.ends_ms), default=inf
+        )
 
     def holder(self, payload: bytes, now_ms: int) -> MessageId | None:
         """Return who holds the key of a message, None when it is free or the message has none."""
@@ -93,6 +101,7 @@ class MemoryUnique:
         if key is not None:
             ends_ms = now_ms + key.window_ms if key.mode is UniqueMode.WINDOW else 0
             self._locks[key.digest] = Lock(unpack_header(payload).message_id, ends_ms)
+            self._next_end_ms = min(self._next_end_ms, ends_ms or inf)
 
     def release(self, payload: bytes, *, reached: UniqueMode) -> None:
         """Release what a message holds until here; a window ends by itself."""
