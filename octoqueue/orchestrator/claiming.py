@@ -36,6 +36,7 @@ MOST_IN_HAND = 2_000
 _LATE_CLAIM_SECONDS = 10.0
 """Longer than a call to the store may take before it is given up."""
 _FULL_SECONDS = 0.01
+_NOTHING_SECONDS = 0.1
 
 
 class LetterClaimer:
@@ -73,6 +74,8 @@ class LetterClaimer:
         self._listening: tuple[str, ...] = ()
         self._looks_at: list[float] = []
         """When to look for letters whose claim was not answered."""
+        self._looks_in: set[str] = set()
+        """Where: the partitions may be somebody else's by then."""
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -99,7 +102,7 @@ class LetterClaimer:
         while not self._is_stopped:
             queues = tuple(queue_of(partition) for partition in sorted(self._partitions()))
             self._changed.clear()
-            if not queues:
+            if not queues and not self._looks_at:
                 await self._changed.wait()
                 continue
             await self._room()
@@ -111,6 +114,7 @@ class LetterClaimer:
                 came_short = False
                 now = self._clock.monotonic()
                 self._looks_at = [now, now + _LATE_CLAIM_SECONDS]
+                self._looks_in.update(queues)
                 await self._clock.sleep(pauses.after(error))
                 continue
             pauses.over()
@@ -121,9 +125,14 @@ class LetterClaimer:
 
     async def _claim(self, queues: tuple[str, ...], *, listens: bool) -> list[Lease]:
         if self._looks_at and self._clock.monotonic() >= self._looks_at[0]:
-            held = await self._store.held(self._session, queues)
+            held = await self._store.held(self._session, sorted(self._looks_in))
             self._looks_at.pop(0)
+            if not self._looks_at:
+                self._looks_in.clear()
             return [lease for lease in held if lease.token not in self.in_hand]
+        if not queues:
+            await self._clock.sleep(_NOTHING_SECONDS)
+            return []
         if not listens or self._is_stopped:
             return await self._store.claim(self._session, queues, limit=MOST_AT_ONCE)
         self._listening = queues

@@ -107,6 +107,7 @@ class Driver:
         """Who is to be looked at when a child turns out not to be there."""
         self._told_of: set[tuple[str, int, str]] = set()
         """Workflow functions, and what blocked executions of them: each is told once."""
+        self._has_told_of_strangers = False
 
     # ── inputs ───────────────────────────────────────────────────────────────────────────────────
 
@@ -209,7 +210,7 @@ class Driver:
         if loaded is None or loaded.execution.is_final:
             if loaded is None and parent is not None:
                 self.take([parent])
-            self._end_letters(ident, inputs)
+            self._end_letters(ident, inputs, is_known=loaded is not None)
         elif resident is not None:
             self._read_again(resident, loaded, inputs)
         elif loaded.execution.status is ExecutionStatus.BLOCKED and not _may_unblock(inputs):
@@ -218,11 +219,16 @@ class Driver:
         else:
             self._admit(loaded, inputs)
 
-    def _end_letters(self, ident: ExecutionId, inputs: list[Input]) -> None:
+    def _end_letters(self, ident: ExecutionId, inputs: list[Input], *, is_known: bool) -> None:
         for given in inputs:
-            if given.lease is not None:
-                log.debug("letter_too_late", extra={"execution_id": ident})
-                self._sinks.done(given.lease, given.partition)
+            if given.lease is None:
+                continue
+            if given.told is not None and not is_known and not self._has_told_of_strangers:
+                self._has_told_of_strangers = True
+                hint = "does another installation with another database use the same namespace?"
+                log.warning("letter_of_unknown", extra={"execution_id": ident, "hint": hint})
+            log.debug("letter_too_late", extra={"execution_id": ident})
+            self._sinks.done(given.lease, given.partition)
 
     def _read_again(self, resident: Resident, loaded: Loaded, inputs: list[Input]) -> None:
         resident.reads = int(resident.execution.execution_id in self.reader)

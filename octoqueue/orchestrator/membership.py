@@ -70,6 +70,7 @@ class Membership:
         self._totals = totals
         self._clock = clock
         self._alive_until = 0.0
+        self._has_told_of_strangers = False
         self.attended = asyncio.Event()
         """Set by the first look that was answered."""
 
@@ -93,6 +94,7 @@ class Membership:
             StoreError: the store is gone; nothing is known to have changed.
         """
         roster = await self.attend()
+        self._tell_of_strangers(roster)
         mine = wanted(self._agent.agent_id, roster, partitions=self._partitions)
         # An answer may have been lost: the store says that we hold what we know nothing of.
         strange = {p: roster.holds[p].epoch for p in mine.release if p not in self.epochs}
@@ -129,6 +131,14 @@ class Membership:
         if lost:
             log.warning("partitions_lost", extra={"partitions": _listed(lost)})
             self._lost(lost)
+
+    def _tell_of_strangers(self, roster: Roster) -> None:
+        """Say once that there are partitions which nobody of this configuration holds."""
+        strange = [each for each in roster.holds if each >= self._partitions]
+        if strange and not self._has_told_of_strangers:
+            self._has_told_of_strangers = True
+            hint = "workflows.partitions was larger: what has not ended in them is not run"
+            log.warning("partitions_unknown", extra={"partitions": _listed(strange), "hint": hint})
 
     @property
     def is_alive(self) -> bool:

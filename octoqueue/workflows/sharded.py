@@ -110,7 +110,7 @@ class ShardedWorkflowStore:
             holds.update(
                 (partition, hold)
                 for partition, hold in roster.holds.items()
-                if self._homes[partition] == home
+                if partition < len(self._homes) and self._homes[partition] == home
             )
         agents = {each for roster in rosters for each in roster.agents}
         return Roster(agents=tuple(sorted(agents)), holds=dict(sorted(holds.items())))

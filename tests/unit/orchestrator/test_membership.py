@@ -102,6 +102,20 @@ async def test_who_comes_back_before_anybody_took_its_partitions_keeps_them(
     assert not ann.lost
 
 
+async def test_partitions_beyond_those_configured_are_told_once_and_left_alone(
+    store: MemoryWorkflowStore, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = AgentId("before")
+    await store.attend(Agent(agent_id=before), lease=LEASE)
+    await store.take(before, [1, 7])
+    await store.leave(before)
+    ann = Member("ann", store, clock)
+    await settle(ann, ann)
+    assert ann.held == [0, 1, 2, 3]
+    told = [record for record in caplog.records if record.message == "partitions_unknown"]
+    assert [vars(record)["partitions"] for record in told] == ["7"]
+
+
 async def test_who_leaves_is_replaced_at_once(store: MemoryWorkflowStore, clock: FakeClock) -> None:
     ann, bob = Member("ann", store, clock), Member("bob", store, clock)
     await settle(ann)

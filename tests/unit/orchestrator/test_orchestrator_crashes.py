@@ -13,8 +13,11 @@ import pytest
 
 import octoqueue
 from octoqueue.errors import LaneFull, StoreRefused
+from octoqueue.primitives.lane import Lane
 from octoqueue.workflows.context import Context  # noqa: TC001 - types of workflows are read at run time
 from octoqueue.workflows.definitions import Registry, define
+from octoqueue.workflows.executions import message_id_of, new_execution_id, workflow_id_from
+from octoqueue.workflows.letters import Completion, completion_message, queue_of
 from octoqueue.workflows.machine import Machine
 from octoqueue.workflows.states import ExecutionStatus, StepStatus
 from tests.running import WatchedStore, gone, until
@@ -257,6 +260,34 @@ async def test_a_machine_that_breaks_parks_its_execution_only(
     monkeypatch.undo()
     async with world.orchestrating(), world.working():
         assert await world.result(poisoned) == 17
+
+
+async def test_a_completion_of_an_execution_nobody_knows_is_told_once(
+    world: WorkflowWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    stranger = new_execution_id(workflow_id_from("theirs"))
+    letters = [
+        completion_message(
+            Completion(stranger, str(number), "completed"),
+            to=queue_of(0),
+            lane=Lane.NORMAL,
+            beside=message_id_of(stranger),
+            now_ms=0,
+            limit_bytes=1_000,
+        )
+        for number in range(3)
+    ]
+    await world.lanes.enqueue([[letter] for letter in letters])
+    async with world.orchestrating() as orchestrator:
+        await until(lambda: orchestrator.totals.letters == 3)
+        await until(lambda: _is_empty(world))
+    told = [record for record in caplog.records if record.message == "letter_of_unknown"]
+    assert len(told) == 1
+
+
+async def _is_empty(world: WorkflowWorld) -> bool:
+    stats = await world.lanes.stats(queue_of(0))
+    return stats.waiting == stats.in_flight == 0
 
 
 def is_blocked(loaded: Loaded) -> bool:
