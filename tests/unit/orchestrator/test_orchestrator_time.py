@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -15,7 +15,7 @@ from octoqueue.workflows.definitions import Registry, define
 from octoqueue.workflows.executions import message_id_of
 from octoqueue.workflows.letters import Completion, completion_message, queue_of
 from octoqueue.workflows.states import ExecutionStatus
-from tests.running import WatchedStore
+from tests.running import WatchedStore, gone
 from tests.workflow_world import memory_world
 
 if TYPE_CHECKING:
@@ -215,3 +215,36 @@ async def test_a_sleep_that_begins_while_nothing_is_due_rings_when_it_is_over(
         for _ in range(TURNS):
             await asyncio.sleep(0)
         assert await has(world, execution, completed)
+
+
+async def test_both_servers_gone_for_a_minute_lose_nothing_and_fill_no_log(
+    world: WorkflowWorld, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    @world.workflow()
+    async def naps(ctx: Context) -> None:
+        await ctx.sleep(timedelta(seconds=20))
+
+    store: Any = WatchedStore(cast("Any", world.store))
+    lanes: Any = WatchedStore(world.lanes)
+    is_gone = False
+
+    async def fail() -> None:
+        if is_gone:
+            raise gone()
+
+    for verb in ("attend", "take", "load", "write", "timers", "open_executions", "pending_calls"):
+        store.before[verb] = fail
+    for verb in ("claim", "claim_when_rung", "commit", "extend", "stats", "announce", "ring"):
+        lanes.before[verb] = fail
+    async with world.orchestrating(store=store, lanes=lanes):
+        started = [await world.start(naps) for _ in range(50)]
+        await passes(clock, timedelta(seconds=5))
+        caplog.clear()
+        is_gone = True
+        await passes(clock, timedelta(minutes=1))
+        is_gone = False
+        late = await world.start(naps)
+        await passes(clock, timedelta(seconds=40))
+        for execution in (*started, late):
+            assert await has(world, execution, completed)
+    assert len(caplog.records) < 40, [record.message for record in caplog.records]
