@@ -23,6 +23,8 @@ from workers.rows import fail_task
 
 log = logging.getLogger(__name__)
 
+UNSEEN_FOR: Final = timedelta(seconds=10)
+"""How long a task is left alone: longer than the head start of whoever took it in."""
 _MOST_RETRIES: Final = 100
 """With pauses of ten seconds a quarter of an hour: as long as PostgreSQL may be gone."""
 
@@ -54,6 +56,6 @@ async def give_up_task(task_id: str, code: str, message: str) -> None:
 async def look_for_lost_tasks() -> None:
     """Send lost tasks that name their arm again; what fails now is left to the next time."""
     try:
-        await LostTasks(TASKS.get(), octoqueue.get_broker()).sweep()
+        await LostTasks(TASKS.get(), octoqueue.get_broker()).sweep(unseen_for=UNSEEN_FOR)
     except StoreError as exc:
         log.warning("look_cut_short", extra={"reason": str(exc)})

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-UNSEEN_FOR: Final = timedelta(seconds=10)
-"""How long a task is left alone: longer than the head start of whoever took it in."""
 LONGEST_RUN: Final = timedelta(hours=1)
 """Longer than an arm's retries with their pauses."""
 BATCH: Final = 100
@@ -93,8 +91,10 @@ class LostTasks:
         self._tasks = tasks
         self._broker = broker
 
-    async def sweep(self, *, unseen_for: timedelta = UNSEEN_FOR) -> Swept:
+    async def sweep(self, *, unseen_for: timedelta) -> Swept:
         """Send lost tasks again and fail those that nobody works on.
+
+        Tasks sent or looked for less than `unseen_for` ago are left alone.
 
         Raises:
             StoreUnavailable: a server is gone; what was done is done, a later sweep does the rest.

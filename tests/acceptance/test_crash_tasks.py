@@ -24,6 +24,8 @@ GOALS = (
     "Write a Python function to sort a list",
     "Analyze security of a web application",
 )
+DIRECT_ARMS = ("executor", "coder", "guardian")
+"""Who does each of them by itself."""
 ARMS = ("planner", "executor", "coder", "judge", "guardian", "retriever")
 
 
@@ -33,8 +35,10 @@ async def dsn(postgres_dsn: str) -> AsyncGenerator[str]:
         yield dsn
 
 
-async def submitted(client: httpx.AsyncClient, number: int) -> str:
+async def submitted(client: httpx.AsyncClient, number: int, *, direct: bool = False) -> str:
     body = {"goal": GOALS[number % len(GOALS)], "priority": "low"}
+    if direct:
+        body["arm"] = DIRECT_ARMS[number % len(GOALS)]
     answer = await client.post("/api/v1/tasks", json=body)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["task_id"])
@@ -84,4 +88,39 @@ async def test_every_task_is_done_however_often_orchestrators_and_arms_are_kille
                 everything += ids
             with program(*orchestrator):
                 states = [await finished(client, task_id) for task_id in everything]
+    assert {state["status"] for state in states} == {"completed"}
+
+
+@pytest.mark.timeout(240)
+async def test_every_task_that_names_its_arm_is_done_however_often_edges_and_arms_are_killed(
+    redis_url: str, dsn: str
+) -> None:
+    environment = {
+        "OCTOQUEUE_REDIS_URL": redis_url,
+        "OCTOQUEUE_POSTGRES_URL": dsn,
+        "OCTOQUEUE_NAMESPACE": f"c{uuid4().hex[:8]}",
+        "OCTOQUEUE_HTTP__PORT": "0",
+        "OCTOQUEUE_LANES__LEASE": "2s",
+    }
+
+    def program(*arguments: str) -> Program:
+        return Program(*arguments, cwd=ROOT, environment=environment)
+
+    worker = ("worker", *(f"workers.arms.{arm}" for arm in DIRECT_ARMS), "workers.admin")
+    everything: list[str] = []
+    for number in range(KILLS):
+        with program("serve") as edge, program(*worker) as arm:
+            (started,) = await asyncio.to_thread(edge.says, r"http_started url=(\S+)")
+            await asyncio.to_thread(arm.says, "worker_started")
+            async with httpx.AsyncClient(base_url=started[1]) as client:
+                posts = [submitted(client, each, direct=True) for each in range(TASKS // KILLS)]
+                ids = await asyncio.gather(*posts)
+                await finished(client, ids[number])
+            os.kill(arm.pid, signal.SIGKILL)
+            os.kill(edge.pid, signal.SIGKILL)
+        everything += ids
+    with program("serve") as edge, program(*worker):
+        (started,) = await asyncio.to_thread(edge.says, r"http_started url=(\S+)")
+        async with httpx.AsyncClient(base_url=started[1]) as client:
+            states = [await finished(client, task_id) for task_id in everything]
     assert {state["status"] for state in states} == {"completed"}
