@@ -262,6 +262,42 @@ async def test_a_machine_that_breaks_parks_its_execution_only(
         assert await world.result(poisoned) == 17
 
 
+async def test_one_that_is_stopped_while_functions_run_and_nothing_can_be_written_ends(
+    world: WorkflowWorld,
+) -> None:
+    begun: list[int] = []
+
+    async def hangs_once() -> int:
+        begun.append(1)
+        if len(begun) == 1:
+            await asyncio.sleep(60)
+        return len(begun)
+
+    @world.workflow()
+    async def local(ctx: Context) -> int:
+        return await ctx.run(hangs_once)
+
+    @world.workflow()
+    async def nothing(ctx: Context) -> str:
+        return "done"
+
+    store = watched(world.store)
+
+    async def fail() -> None:
+        raise gone()
+
+    world.options = replace(world.options, drain=timedelta(milliseconds=100))
+    async with world.orchestrating(store=store):
+        hanging = await world.start(local)
+        await until(lambda: begun)
+        store.before["write"] = fail
+        unwritten = await world.start(nothing)
+        await until(lambda: len(store.called("write")) > 3)
+    async with world.orchestrating():
+        assert await world.result(hanging) == 2
+        assert await world.result(unwritten) == "done"
+
+
 async def test_a_completion_of_an_execution_nobody_knows_is_told_once(
     world: WorkflowWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
