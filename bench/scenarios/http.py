@@ -25,7 +25,7 @@ _WARM_SECONDS = 1.0
 _OF_OFFERED = "of offered"
 
 
-def _offered(per_second: int, what: str, *, arm: str | None) -> Side:
+def _offered(per_second: int, how: str, *, arm: str | None) -> Side:
     async def run(bench: Bench) -> Mapping[str, float]:
         host, port = await bench.stage.keep("platform", platform)
         async with Child(
@@ -52,7 +52,7 @@ def _offered(per_second: int, what: str, *, arm: str | None) -> Side:
             "load CPU µs": done["cpu_seconds"] / count * 1e6,
         }
 
-    return Side(f"{per_second:,} {what}/s offered", run)
+    return Side(f"{per_second:,} tasks/s, {how}", run)
 
 
 SCENARIO = Scenario(
@@ -68,8 +68,8 @@ SCENARIO = Scenario(
         Figure("load CPU µs"),
     ),
     sides=(
-        _offered(1_000, "tasks for an arm", arm="guardian"),
-        _offered(200, "workflows", arm=None),
+        _offered(1_000, "naming their arm", arm="guardian"),
+        _offered(200, "as workflows", arm=None),
     ),
     most_rounds=2,
     clears=False,
