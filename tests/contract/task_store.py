@@ -6,6 +6,7 @@ A test module subclasses it and gives one fixture: `store`, empty.
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from octoqueue.primitives.lane import Lane
@@ -143,3 +144,25 @@ class TaskStoreContract:
         task = await read(store, task_id)
         assert task.goal == goal
         assert task.result == {"a\ufffdb": ["\ufffd", {"\ufffd": "\\u0000"}]}
+
+    async def test_unfinished_tasks_that_name_their_arm_are_looked_after_and_no_others(
+        self, store: TaskStore
+    ) -> None:
+        always, waiting = timedelta(seconds=-1), await store.queued()
+        planned = await added(store)
+        named = NewTask(task_id=new_task_id(), goal="g", lane=Lane.HIGH, arm="coder")
+        await store.add(named)
+        assert (await read(store, named.task_id)).asked_arm == "coder"
+        assert await store.look_after(unseen_for=timedelta(hours=1), limit=10) == []
+        assert list(await store.look_after(unseen_for=always, limit=10)) == [named]
+        await store.start(named.task_id, arm="coder")
+        assert list(await store.look_after(unseen_for=always, limit=10)) == [named]
+        await store.complete(named.task_id, result={}, attempts=1)
+        assert await store.look_after(unseen_for=always, limit=10) == []
+        assert (await read(store, planned)).asked_arm is None
+        after = await store.queued()
+        assert {lane: after[lane] - waiting[lane] for lane in Lane} == {
+            Lane.HIGH: 0,
+            Lane.NORMAL: 0,
+            Lane.LOW: 1,
+        }
