@@ -12,9 +12,12 @@ sent again with its id, as one that may have been sent before, so that a relay t
 makes no second message of it. An arm that was at work while Redis lost its memory may end the row
 before the second message does; the first outcome stays.
 
-The weaknesses: looking for a message that is not there reads its queue, so a loss is noticed some
-seconds late, and a batch of tasks at a time. And a message that somebody has cancelled looks like
-one that was lost, so a task that names its arm cannot be cancelled.
+Redis loses its memory as a whole, so a sweep looks at the few tasks that were not looked after for
+longest, and at the others only when one of these is lost.
+
+The weaknesses: to look for a message reads its queue, so a loss is noticed some seconds late, and a
+message that was lost alone, later the more tasks wait. And a message that somebody has cancelled
+looks like one that was lost, so a task that names its arm cannot be cancelled.
 """
 
 from __future__ import annotations
@@ -45,7 +48,10 @@ log = logging.getLogger(__name__)
 
 LONGEST_RUN: Final = timedelta(hours=1)
 """Longer than an arm's retries with their pauses."""
+SAMPLE: Final = 10
+"""Looked at in any case."""
 BATCH: Final = 100
+"""Looked at at once when some of the sample are lost."""
 MOST_BATCHES: Final = 50
 """In one sweep; the next one takes the rest."""
 _clock: Final = SystemClock()
@@ -100,8 +106,9 @@ class LostTasks:
             StoreUnavailable: a server is gone; what was done is done, a later sweep does the rest.
         """
         sent_again = failed = 0
-        for _ in range(MOST_BATCHES):
-            looked_at = await self._tasks.look_after(unseen_for=unseen_for, limit=BATCH)
+        for batch in range(MOST_BATCHES):
+            limit = BATCH if batch else SAMPLE
+            looked_at = await self._tasks.look_after(unseen_for=unseen_for, limit=limit)
             fates = await self._fates(looked_at)
             lost = _with_fate(looked_at, fates, Fate.SEND_AGAIN)
             sent_again += await self._send_again(lost)
@@ -109,7 +116,7 @@ class LostTasks:
             for task in abandoned:
                 await self._tasks.fail(task.task_id, error=ABANDONED, attempts=0)
             failed += len(abandoned)
-            if len(looked_at) < BATCH or not lost:
+            if len(looked_at) < limit or not lost:
                 break
         if sent_again or failed:
             log.warning("lost_tasks", extra={"sent_again": sent_again, "failed": failed})
