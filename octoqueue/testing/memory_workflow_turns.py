@@ -38,7 +38,7 @@ def write_turns(rows: WorkflowRows, turns: Iterable[Turn]) -> None:
     """Write turns whose partitions are held."""
     for entries in rounds_of(turns):
         legal = [each for each in entries if _is_legal(rows, each)]
-        for phase in (_move, _begin, _journal, _give_up, _tell_parent, _mark_signals, _end):
+        for phase in _PHASES:
             for entry in legal:
                 phase(rows, entry)
 
@@ -71,10 +71,13 @@ def _move(rows: WorkflowRows, entry: Entry) -> None:
     )
 
 
-def _begin(rows: WorkflowRows, entry: Entry) -> None:
+def _continue(rows: WorkflowRows, entry: Entry) -> None:
     if entry.continued is not None:
         parent = rows.executions[entry.execution_id].parent
         rows.add_execution(replace(entry.continued, parent=parent))
+
+
+def _begin(rows: WorkflowRows, entry: Entry) -> None:
     for child in entry.children:
         _begin_child(rows, entry.execution_id, child)
 
@@ -126,11 +129,18 @@ def _end(rows: WorkflowRows, entry: Entry) -> None:
     rows.stop_timers(entry.execution_id)
     signals = rows.signals[entry.execution_id]
     for row in rows.waiting(entry.execution_id):
-        if entry.continued is not None and row.signal.kind is not SignalKind.CHILD:
-            rows.signals[entry.continued.execution_id][row.signal.signal_id] = row
-            del signals[row.signal.signal_id]
-        else:
+        if entry.continued is None or row.signal.kind is SignalKind.CHILD:
             row.state = "missed"
+            continue
+        there = rows.signals[entry.continued.execution_id]
+        if row.signal.signal_id in there:  # given up again by the same write
+            row.state = "missed"
+        else:
+            there[row.signal.signal_id] = signals.pop(row.signal.signal_id)
+
+
+_PHASES = (_move, _continue, _begin, _journal, _give_up, _tell_parent, _mark_signals, _end)
+"""What happens to all entries of a round, one after the other: who continues has not ended."""
 
 
 def _set_timer(rows: WorkflowRows, entry: Entry, step: Step) -> None:

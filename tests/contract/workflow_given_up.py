@@ -101,6 +101,24 @@ class WorkflowGivenUpContract:
         assert await kinds(store, child) == await kinds(store, second) == []
         assert await kinds(store, third) == [SignalKind.CANCEL]
 
+    async def test_a_child_that_continues_while_it_is_given_up_again_is_asked_once(
+        self, store: WorkflowStore
+    ) -> None:
+        holder = await Holder.of(store, lease=LEASE)
+        parent = await started(store)
+        child = child_of(parent)
+        step = waits_for(child)
+        await holder.wrote(begins(parent, step, children=(child,)))
+        await holder.wrote(begins(child))
+        await holder.wrote(turn(parent, given_up(step)))  # the answer of this one was lost
+        second = next_of(child)
+        await holder.wrote(
+            turn(child, status=ExecutionStatus.CONTINUED, continued=second),
+            turn(parent, given_up(step)),
+        )
+        assert await kinds(store, child) == []
+        assert await kinds(store, second) == [SignalKind.CANCEL]
+
     async def test_only_children_that_are_there_and_have_not_ended_are_asked(
         self, store: WorkflowStore
     ) -> None:

@@ -407,6 +407,27 @@ class WorkflowTurnsContract:
         assert newest.execution_id == again.execution_id
         assert (await loaded(store, second)).signals == ()
 
+    async def test_a_child_that_continues_has_not_ended_whichever_turn_comes_first(
+        self, store: WorkflowStore
+    ) -> None:
+        holder = await Holder.of(store, lease=LEASE)
+        for parent_is_first in (True, False):
+            parent = await started(store)
+            child, again = child_of(parent), child_of(parent)
+            await holder.wrote(begins(parent, children=(child,)))
+            await holder.wrote(begins(child))
+            second = next_of(replace(child, parent=None))
+            turns = [
+                turn(parent, children=(again,)),
+                turn(child, status=ExecutionStatus.CONTINUED, continued=second),
+            ]
+            await holder.wrote(*(turns if parent_is_first else turns[::-1]))
+            assert await store.execution(again.execution_id) is None
+            assert (await store.newest(child.workflow_id)) == await read(store, second)
+            assert [each.signal_id for each in (await loaded(store, parent)).signals] == [
+                as_signal(again)
+            ]
+
     async def test_an_execution_that_continues_hands_on_its_signals_and_its_parent(
         self, store: WorkflowStore
     ) -> None:

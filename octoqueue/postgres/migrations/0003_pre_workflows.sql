@@ -573,7 +573,12 @@ begin
       set execution_id = n.execution_id
       from unnest(n_turn, n_continues, n_execution_id) as n (turn, continues, execution_id)
       where n.continues and applied[n.turn] and k.execution_id = e_id[n.turn]
-        and k.state = 'waiting' and k.kind <> 'child';
+        and k.state = 'waiting' and k.kind <> 'child'
+        -- a CANCEL is there already when the parent has given the child up again
+        and not exists (
+          select from workflow_signals there
+          where there.execution_id = n.execution_id and there.signal_id = k.signal_id
+        );
     end if;
 
     update workflow_signals k
