@@ -138,7 +138,7 @@ class Script:
         return Turn(
             execution_id=of.execution_id,
             partition=(of.partition + self.draw(st.sampled_from(ASTRAY))) % 10,
-            steps=tuple(map(self.step, self.draw(st.sets(st.sampled_from(KEYS))))),
+            steps=self.steps(of),
             status=status,
             output=self.draw(st.sampled_from((None, b'"out"'))),
             error=self.draw(st.sampled_from((None, b'{"error":"E"}'))),
@@ -160,6 +160,22 @@ class Script:
                 deadline = self.draw(st.sampled_from((None, FAR)))
                 made.append(replace(child, deadline_at_ms=deadline))
         return made
+
+    def steps(self, of: NewExecution) -> tuple[Step, ...]:
+        """Return steps, and children that are given up."""
+        steps = {key: self.step(key) for key in self.draw(st.sets(st.sampled_from(KEYS)))}
+        for child in self.known:
+            parent = child.parent
+            if parent and parent.execution_id == of.execution_id and self.draw(st.booleans()):
+                steps[parent.step] = a_step(
+                    parent.step,
+                    StepKind.CHILD,
+                    child_id=child.execution_id,
+                    status=StepStatus.CANCELLED,
+                    due_at_ms=FAR,  # whatever was begun under this key, its timer ends
+                    order=1,
+                )
+        return tuple(steps.values())
 
     def step(self, key: str) -> Step:
         step = a_step(
@@ -216,7 +232,7 @@ def comparable(value: Any) -> Any:  # noqa: ANN401
             return comparable(value.execution), value.is_new
         case Loaded():
             signals = sorted(
-                each._replace(sent_at_ms=0) if each.kind is SignalKind.CHILD else each
+                each if each.kind is SignalKind.SENT else each._replace(sent_at_ms=0)
                 for each in value.signals
             )
             return comparable(value.execution), value.steps, signals
