@@ -68,12 +68,12 @@ class Facts:
 
     @property
     def execution_id(self) -> ExecutionId:
-        """This execution; a retry has another."""
+        """This execution. A retry has another, and is refused at a kept step that was given it."""
         return self._engine.execution.execution_id
 
     @property
     def run_number(self) -> int:
-        """Which execution of its workflow, from 1."""
+        """Which execution of its workflow, from 1. In a retry another, as `execution_id` is."""
         return self._engine.execution.run
 
     @property

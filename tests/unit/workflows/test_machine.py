@@ -656,6 +656,22 @@ def test_a_retry_goes_on_behind_the_steps_it_was_given() -> None:
     assert again.output[1] == 5
 
 
+@pytest.mark.parametrize("fact", ["execution_id", "run_number"])
+def test_a_retry_is_refused_at_a_kept_step_that_was_given_what_a_retry_has_anew(fact: str) -> None:
+    async def f(ctx: Context) -> None:
+        await ctx.call(CHARGE, getattr(ctx, fact))
+        await ctx.call(SHIP, ctx.workflow_id)
+
+    desk = Desk(f)
+    desk.begin()
+    desk.end("1")
+    desk.fail("2")
+    again = Desk(desk.definition, journal=[desk.journal["1"]], run=2)
+    with pytest.raises(WorkflowChanged) as caught:
+        again.begin()
+    assert caught.value.step == "1"
+
+
 def test_a_moment_of_the_journal_is_an_aware_one() -> None:
     async def f(ctx: Context) -> bool:
         return ctx.now() == datetime.fromtimestamp(BEGAN_MS / 1000, UTC)
