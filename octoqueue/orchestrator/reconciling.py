@@ -55,8 +55,9 @@ LOOK_SECONDS = 5.0
 """How often executions are looked for that want attention."""
 OLD_SECONDS = 60.0
 """How old a pending step is whose message is looked after, and how often."""
-PATIENCE_SECONDS = 10.0
-"""How long letters may be leased to who died: more than a lease, and a look of the reclaimer."""
+PATIENCE_SECONDS = 30.0
+"""How long letters may be leased to who died: more than a lease, and the look of a reclaimer that
+has much to do. Nobody waits so long for letters that are not there."""
 STARTING_MS = 2_000
 """How long a start may be withdrawn that was not accepted; until then it is begun by its nudge."""
 _POLL_SECONDS = 0.1
@@ -150,7 +151,7 @@ class Reconciler:
                 await self._clock.sleep(pauses.after(error))
             except Exception:
                 log.exception("reconciliation_failed", extra={"partition": partition})
-                await self._clock.sleep(PATIENCE_SECONDS)
+                await self._clock.sleep(_AGAIN_SECONDS)
             else:
                 break
         self._totals.reconciled += 1
@@ -290,14 +291,19 @@ class Reconciler:
         began = self._clock.monotonic()
         while partition in self._epochs:
             waited = self._clock.monotonic() - began
+            held = self._held_of(queue)
             stats = await self._lanes.stats(queue)
-            ours = sum(each == queue for each in self._in_hand.values())
+            # Held before and after: what was claimed or settled meanwhile would hide another's.
+            ours = len(held & self._held_of(queue))
             are_claimed = not stats.waiting or stats.oldest_age_seconds < waited
             are_ours = stats.in_flight <= ours or waited > PATIENCE_SECONDS
             if are_claimed and are_ours:
                 break
             await self._clock.sleep(_POLL_SECONDS)
         await self._settled()
+
+    def _held_of(self, queue: str) -> set[LeaseToken]:
+        return {token for token, each in self._in_hand.items() if each == queue}
 
     async def _send(self, partition: int, calls: list[tuple[Execution, Step]]) -> None:
         messages = [
