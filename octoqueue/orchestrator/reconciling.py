@@ -13,7 +13,9 @@ executions every few seconds, and for steps that are older than a minute once a 
 A message that is sent again while the first one waits or runs changes nothing: they have the same
 unique key. One whose step has ended already would run for nothing, and be paid for; its letter may
 still wait. So only steps are sent again that were pending before and after every letter was taken
-in that was there in between, however long that takes.
+in that was there in between, however long that takes; of those leased to who died at most half a
+minute. What began after a partition was taken is left alone: the weakness is a holder that died
+with a clock more than a lease ahead, whose last steps wait for the look of every minute.
 """
 
 from __future__ import annotations
@@ -126,9 +128,10 @@ class Reconciler:
 
     def recover(self, partitions: Iterable[int]) -> None:
         """Look through partitions from the beginning, beside everything else."""
+        now_ms = self._clock.now_ms()
         for partition in partitions:
             self.drop(partition)
-            self._recovering[partition] = self._tasks.begin(self._recover(partition))
+            self._recovering[partition] = self._tasks.begin(self._recover(partition, now_ms))
 
     def drop(self, partition: int) -> None:
         """Look through a partition no further."""
@@ -142,11 +145,11 @@ class Reconciler:
         while self._recovering:
             await asyncio.wait(self._recovering.values())
 
-    async def _recover(self, partition: int) -> None:
+    async def _recover(self, partition: int, since_ms: int) -> None:
         pauses = Pauses("reconciliation")
         while True:
             try:
-                await self._look_through(partition)
+                await self._look_through(partition, since_ms)
             except StoreError as error:
                 await self._clock.sleep(pauses.after(error))
             except Exception:
@@ -158,12 +161,13 @@ class Reconciler:
         if self._recovering.get(partition) is asyncio.current_task():
             del self._recovering[partition]
 
-    async def _look_through(self, partition: int) -> None:
+    async def _look_through(self, partition: int, since_ms: int) -> None:
         await self.fetch_timers([partition])
         await self._look(partition, again=True)
         await self._blocked.try_all(partition)
         await self._run_functions(partition)
-        await self._resend(partition, began_before_ms=None)
+        # What began since then is ours: its message has just been sent, and may just have ended.
+        await self._resend(partition, began_before_ms=since_ms)
 
     # ── now and then ─────────────────────────────────────────────────────────────────────────────
 
@@ -250,7 +254,7 @@ class Reconciler:
 
     # ── messages ─────────────────────────────────────────────────────────────────────────────────
 
-    async def _resend(self, partition: int, *, began_before_ms: int | None) -> None:
+    async def _resend(self, partition: int, *, began_before_ms: int) -> None:
         """Send the messages of pending steps again, unless what ends them has arrived."""
         seen = {
             (execution.execution_id, step.key)
@@ -269,7 +273,7 @@ class Reconciler:
             await self._send(partition, calls)
 
     async def _pending(
-        self, partition: int, began_before_ms: int | None
+        self, partition: int, began_before_ms: int
     ) -> AsyncGenerator[list[tuple[Execution, Step]]]:
         """Give the calls of a partition that are pending in the store, page by page."""
         after: tuple[ExecutionId, str] | None = None
@@ -278,8 +282,7 @@ class Reconciler:
             yield [
                 (execution, step)
                 for execution, step in page
-                if step.kind is StepKind.CALL
-                and (began_before_ms is None or step.began_at_ms < began_before_ms)
+                if step.kind is StepKind.CALL and step.began_at_ms < began_before_ms
             ]
             if len(page) < CALLS_PAGE:
                 break
