@@ -6,6 +6,7 @@ yields it to the machine, which plans it under its key, journals it, and comes b
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from datetime import timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
@@ -107,18 +108,18 @@ class Wait(Generic[T]):
         return value
 
 
-class StepWait(Wait[T]):
+class StepWait(Wait[T], ABC):
     """A step that has not begun."""
 
     __slots__ = ()
 
+    @abstractmethod
     def plan(self, key: str) -> Plan:
         """Return the step as it is to begin under that key."""
-        raise NotImplementedError
 
+    @abstractmethod
     def result(self, text: bytes) -> T:
         """Return what the step gave."""
-        raise NotImplementedError
 
 
 def digest_of(*parts: bytes) -> bytes:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from octoqueue.errors import WorkflowMisused
 from workers.forms import OutputScreening, Plan, Result, Review, Screening
 
 if TYPE_CHECKING:
@@ -31,8 +32,12 @@ class Question(Generic[Answer]):
     args: tuple[Any, ...] = ()
 
     async def result(self) -> Answer:
-        """Say of which type the answer is; it is the workflow that waits for it."""
-        raise NotImplementedError
+        """Say of which type the answer is; nobody calls it.
+
+        Raises:
+            WorkflowMisused: somebody did.
+        """
+        raise WorkflowMisused("a step's answer comes from await ctx.call(...)")
 
 
 @dataclass(frozen=True, slots=True)
