@@ -5,6 +5,7 @@ What changes something shows what it would do, and does it when it is told `--ye
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -352,7 +353,11 @@ async def _in_slices(
     tell: Callable[[int], None] = lambda _: None,
 ) -> None:
     async def some(idents: Sequence[MessageId]) -> None:
-        plan.count += await act(idents)
+        acting = asyncio.ensure_future(act(idents))
+        try:
+            await asyncio.shield(acting)
+        finally:  # also when interrupted: what is under way counts
+            plan.count += await acting
         tell(plan.count)
 
     idents = [letter.message_id for letter in plan.letters]
