@@ -79,4 +79,4 @@ ci: ## Do what CI does
 
 clean: ## Remove what checks, tests and builds leave behind (.venv stays)
 	@rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	@find octoqueue workers bench tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find octoqueue workers scalers bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,228 @@
+"""Scaling signals: what was measured of queues and workers, each number with its age.
+
+A reading is taken at one moment of the store's clock (`taken_at_ms`), in one round trip. What could
+not be read is not here: who reads raises, and nobody downstream has to guess what a 0 means.
+
+    QueueSignals   one queue: its lanes, what runs, how long it runs
+    Presence       one worker: what it serves, how much room it has, what it would lose
+    ArrivalForecast  what is expected to arrive, and how good such forecasts have been
+    FleetSnapshot  all of it for one fleet at one moment: what a policy decides on
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from octoqueue.primitives.histogram import percentile_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from octoqueue.primitives.lane import Lane
+
+WINDOWS_SECONDS = (10, 60, 300, 600)
+"""The windows in which events are counted; each ends at the moment of the reading."""
+
+KEPT_SECONDS = 600
+"""How long the seconds are kept one by one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many events there were in each of `WINDOWS_SECONDS`."""
+
+    counts: tuple[int, ...] = (0,) * len(WINDOWS_SECONDS)
+
+    def within(self, seconds: int) -> int:
+        """Return how many there were in the last `seconds`, one of `WINDOWS_SECONDS`."""
+        return self.counts[WINDOWS_SECONDS.index(seconds)]
+
+    def per_second(self, seconds: int) -> float:
+        """Return the mean rate in the last `seconds`, one of `WINDOWS_SECONDS`."""
+        return self.within(seconds) / seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """Waiting times of what was started in one window: a histogram, see `primitives/histogram`."""
+
+    window_seconds: int
+    counts: tuple[int, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """How many were started."""
+        return sum(self.counts)
+
+    def percentile_seconds(self, q: float) -> float | None:
+        """Return the `q`-quantile (0 < q <= 1), right to its bucket; None without a start."""
+        quantile = percentile_ms(self.counts, q)
+        return None if quantile is None else quantile / 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneSignals:
+    """One lane of one queue."""
+
+    lane: Lane
+    waiting: int = 0
+    oldest_age_seconds: float = 0.0
+    """0 when none waits."""
+    arrivals: Counts = Counts()
+    """What was put into the lane: enqueued, also as a follow-up, and delayed at first."""
+    starts: Counts = Counts()
+    """What was claimed from it."""
+    waits: Waits = Waits(window_seconds=60)
+    """Of what was claimed in the last minute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceTime:
+    """How long attempts ran that ended in one window."""
+
+    window_seconds: int
+    count: int
+    mean_seconds: float
+    """0 without an attempt."""
+    variance_seconds2: float
+    """0 with fewer than two attempts."""
+
+    @property
+    def squared_variation(self) -> float | None:
+        """Squared coefficient of variation; None with fewer than two attempts."""
+        if self.count < 2 or self.mean_seconds <= 0:  # noqa: PLR2004 - a variance takes two
+            return None
+        return self.variance_seconds2 / self.mean_seconds**2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSignals:
+    """What is true of one queue at one moment."""
+
+    queue: str
+    taken_at_ms: int
+    """When, by the store's clock."""
+    lanes: Mapping[Lane, LaneSignals]
+    """All lanes."""
+    delayed: int = 0
+    due_soon: int = 0
+    """Of the delayed, those due within `due_within_seconds`."""
+    due_within_seconds: int = 0
+    in_flight: int = 0
+    """Messages leased by workers; of the queue as a whole, as a lease does not tell its lane."""
+    completions: Counts = Counts()
+    """Acks."""
+    failures: Counts = Counts()
+    """Attempts that ended in a retry or a dead letter."""
+    service: ServiceTime = ServiceTime(
+        window_seconds=KEPT_SECONDS, count=0, mean_seconds=0.0, variance_seconds2=0.0
+    )
+    paused: bool = False
+
+    @property
+    def waiting(self) -> int:
+        """Messages waiting in all lanes."""
+        return sum(lane.waiting for lane in self.lanes.values())
+
+    @property
+    def in_system(self) -> int:
+        """Messages that wait or run."""
+        return self.waiting + self.in_flight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """What a live worker last said of itself, with its heartbeat."""
+
+    session: str
+    name: str
+    fleet: str
+    """"" when it was started outside a fleet."""
+    queues: tuple[str, ...]
+    slots: int
+    """Messages it runs at the same time, at most."""
+    running: int
+    started_at_ms: int
+    ready_at_ms: int
+    """When it could claim for the first time; with `started_at_ms` its start-up time."""
+    said_at_ms: int
+    """When it said this, by the store's clock."""
+    is_draining: bool = False
+    """It claims nothing more."""
+    at_risk_seconds: float = 0.0
+    """Work that would be lost with it: running time since the last checkpoints, added up."""
+    at_risk_cost: float = 0.0
+    """What that work has cost so far, in the unit of the actors' `checkpoint(cost=…)`."""
+    requests_per_second: float = 0.0
+    """Of an HTTP edge: requests it answered; 0 for a worker."""
+    host: str = ""
+    """Name of the machine, or of the pod."""
+    pid: int = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it claims."""
+        return not self.is_draining
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedArrivals:
+    """Arrivals expected in one minute, a second."""
+
+    starts_at_ms: int
+    per_second: float
+    low_per_second: float
+    high_per_second: float
+    """The interval that a forecast of this kind has held so often as `ArrivalForecast` says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrivalForecast:
+    """What is expected to arrive in the queues of a fleet."""
+
+    made_at_ms: int
+    minutes: tuple[ExpectedArrivals, ...]
+    """The coming minutes in order, the first one that in which it was made."""
+    interval: float
+    """How often the interval should hold, e.g. 0.9."""
+    skill_against_now: float
+    """1 - error / error of "same as now"; above 0 the forecast is better."""
+    skill_against_last_week: float
+    """1 - error / error of "same as last week"; above 0 the forecast is better."""
+    scored_minutes: int
+    """From how many minutes the skill is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSnapshot:
+    """All signals of one fleet at one moment."""
+
+    fleet: str
+    taken_at_ms: int
+    queues: tuple[QueueSignals, ...]
+    workers: tuple[Presence, ...] = ()
+    """Those that are alive, draining ones included."""
+    forecast: ArrivalForecast | None = None
+    """None when there is none, or none that was read."""
+    lead_seconds: float | None = None
+    """Measured: from a wish for more workers to their being ready; None when never seen."""
+
+    def age_seconds(self, now_ms: int) -> float:
+        """Return how old it is; 0 when a clock was set back meanwhile."""
+        return max(0, now_ms - self.taken_at_ms) / 1000
+
+    @property
+    def in_system(self) -> int:
+        """Messages that wait or run."""
+        return sum(queue.in_system for queue in self.queues)
+
+    @property
+    def ready_workers(self) -> int:
+        """Workers that claim."""
+        return sum(worker.is_ready for worker in self.workers)
+
+    @property
+    def ready_slots(self) -> int:
+        """Messages that the ready workers run at the same time."""
+        return sum(worker.slots for worker in self.workers if worker.is_ready)

@@ -1,0 +1,106 @@
+"""`ScalingPolicy`: what turns a snapshot into wanted workers, as data that validates itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from octoqueue.scaling.behavior import KUBERNETES_DEFAULT, Behavior
+
+if TYPE_CHECKING:
+    from octoqueue.primitives.lane import Lane
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthTarget:
+    """So many messages a worker: those that wait, run or are due before a new worker is ready."""
+
+    messages_per_worker: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyTarget:
+    """The observed waiting time at a percentile stays below a bound."""
+
+    seconds: float
+    percentile: float = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateTarget:
+    """So many events a second and worker: requests of an HTTP edge, or arrivals in queues."""
+
+    per_second_and_worker: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """`percentile` of the messages of a lane start within `seconds`."""
+
+    seconds: float
+    percentile: float = 0.95
+    lane: Lane | None = None
+    """None: of all lanes together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastUse:
+    """Whether and how cautiously a forecast of arrivals is followed."""
+
+    quantile: float = 0.9
+    """Which arrivals to be ready for: 0.5 is the expected ones, higher is more cautious."""
+    least_skill: float = 0.0
+    """Skill against "same as now" below which it is not used."""
+    least_scored_minutes: int = 60
+    stale_after_seconds: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloorWindow:
+    """At least so many workers between two cron moments."""
+
+    start: str
+    """Cron expression, five fields."""
+    end: str
+    workers: int
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """What a fleet may cost or use at most; None is no cap."""
+
+    cost_per_worker_hour: float | None = None
+    budget_per_hour: float | None = None
+    """In the same unit; with the cost it bounds the workers."""
+    quota_per_second: float | None = None
+    """Messages a second that a model's quota can feed: more workers would only wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingPolicy:
+    """Everything that decides how many workers a fleet wants."""
+
+    fleet: str
+    queues: tuple[str, ...]
+    min_workers: int = 1
+    max_workers: int = 10
+    slots_per_worker: int = 1
+    start_up_seconds: float = 60.0
+    """Until a new worker is ready, as long as nothing was measured."""
+    depth: DepthTarget | None = None
+    latency: LatencyTarget | None = None
+    rate: RateTarget | None = None
+    objectives: tuple[Objective, ...] = ()
+    forecast: ForecastUse | None = None
+    floors: tuple[FloorWindow, ...] = ()
+    caps: Caps = Caps()
+    service_seconds: float | None = None
+    """Assumed running time of a message, as long as none was measured."""
+    behavior: Behavior = KUBERNETES_DEFAULT
+    activation_messages: int = 0
+    """A fleet of none starts when more than this many wait or run."""
+    active_for_seconds: float = 300.0
+    """How long a fleet that may shrink to none stays active after the last work."""
+    stale_after_seconds: float = 15.0
+    """A snapshot older than this decides nothing."""

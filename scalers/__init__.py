@@ -1,0 +1,1 @@
+"""Deployables that size fleets: they translate, and decide nothing."""
