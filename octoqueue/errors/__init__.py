@@ -23,6 +23,7 @@
     │   ├── MessageUnknown              no message of that id is kept anywhere
     │   ├── DeadLetterUnknown           a queue has no dead letter of that id
     │   ├── ScheduleUnknown             no schedule of that name is declared
+    │   ├── FleetUnknown                no fleet of that name is configured; names those that are
     │   ├── WorkflowUnknown             no workflow or execution of that id is kept
     │   └── StepUnknown                 an execution has no step of that key
     ├── NotWaiting                      a message neither waits nor is delayed; says where it is
@@ -69,6 +70,8 @@
     │   ├── WorkflowMisused             the function did what cannot be replayed
     │   ├── StepFailed                  a step failed for good; carries what was raised
     │   └── WorkflowFailed              it ended without a result; carries what was raised
+    ├── ScalingError                    how many workers a fleet should have cannot be said
+    │   └── SignalsUnreadable           what it is decided on could not be read; it is never a 0
     ├── ReplyUnusable                   a model answered in a form nobody can use
     ├── SandboxUnavailable              the launcher of isolated commands is gone or cannot start
     ├── EmbeddedError                   a private server could not be started
@@ -142,6 +145,7 @@ from octoqueue.errors.running import (
     ResultTooLarge,
     TimeLimitExceeded,
 )
+from octoqueue.errors.scaling import FleetUnknown, ScalingError, SignalsUnreadable
 from octoqueue.errors.sending import (
     DelayedFull,
     DuplicateMessage,
@@ -220,6 +224,7 @@ __all__ = [
     "EventTimeout",
     "EventTooLarge",
     "EventsNotKept",
+    "FleetUnknown",
     "HistoryTooLong",
     "HistoryUnreadable",
     "InputInvalid",
@@ -252,6 +257,7 @@ __all__ = [
     "ResultTooLarge",
     "Retry",
     "SandboxUnavailable",
+    "ScalingError",
     "ScheduleUnknown",
     "SchemaMismatch",
     "SentTooLate",
@@ -259,6 +265,7 @@ __all__ = [
     "SignalInvalid",
     "SignalTimeout",
     "SignalUnknown",
+    "SignalsUnreadable",
     "Snooze",
     "Steer",
     "StepFailed",
