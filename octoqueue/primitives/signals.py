@@ -6,6 +6,8 @@ not be read is not here: who reads raises, and nobody downstream has to guess wh
     QueueSignals   one queue: its lanes, what runs, how long it runs
     Presence       one worker: what it serves, how much room it has, what it would lose
     ArrivalForecast  what is expected to arrive, and how good such forecasts have been
+    SignalReading  what one round trip has read: queues, and who works for them
+    QueueMinute    one whole minute of one queue, for the history that forecasts learn from
     FleetSnapshot  all of it for one fleet at one moment: what a policy decides on
 """
 
@@ -164,6 +166,56 @@ class Presence:
     def is_ready(self) -> bool:
         """Whether it claims."""
         return not self.is_draining
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalReading:
+    """What one round trip has read."""
+
+    taken_at_ms: int
+    """When, by the store's clock; of several clocks the earliest."""
+    queues: tuple[QueueSignals, ...]
+    """In the order in which they were asked for."""
+    workers: tuple[Presence, ...] = ()
+    """Live sessions that serve one of the queues or belong to the fleet, by name."""
+    unreadable_presences: int = 0
+    """Sessions whose presence could not be decoded; they are left out of `workers`."""
+
+
+MINUTES_KEPT = 9
+"""How many whole minutes can be read back, as the seconds of no more are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneMinute:
+    """What happened in one lane in one minute."""
+
+    arrivals: int = 0
+    starts: int = 0
+    waits: tuple[int, ...] = ()
+    """How long those waited that were started: buckets of `primitives/histogram`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueMinute:
+    """What happened in one queue in one minute that is over.
+
+    A minute in which nothing happened is all 0; one before the queue was first used is, too.
+    """
+
+    queue: str
+    starts_at_ms: int
+    """By the store's clock, a multiple of 60,000."""
+    lanes: Mapping[Lane, LaneMinute]
+    """All lanes."""
+    completions: int = 0
+    failures: int = 0
+    runs: int = 0
+    """Attempts whose running time is in the sums below."""
+    run_us: int = 0
+    """Their running times, added up, in microseconds."""
+    run_ms2: int = 0
+    """The squares of their running times in milliseconds, added up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
