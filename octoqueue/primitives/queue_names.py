@@ -7,6 +7,9 @@ from typing import Final
 
 from octoqueue.errors import InvalidMessage
 
+LETTERS_PREFIX: Final = "orchestrator."
+"""How queues begin in which letters to orchestrators wait; a partition's number follows."""
+
 QUEUE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
 
 

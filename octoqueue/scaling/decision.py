@@ -18,6 +18,7 @@ Rule = Literal[
     "maximum",
     "budget",
     "quota",
+    "activation",
     "hold",
 ]
 
@@ -49,3 +50,5 @@ class Decision:
     """The decisive step, in a sentence."""
     warnings: tuple[str, ...] = ()
     """What somebody should change, e.g. an objective that no fleet can meet."""
+    last_active_at_ms: int | None = None
+    """When there was work last, as far as is known; the next `decide` is given it."""

@@ -78,6 +78,18 @@ class Caps:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Protection:
+    """Which workers are not given up while they run: those that would lose much."""
+
+    at_risk_seconds: float | None = 300.0
+    """Workers that would lose this much running time or more; None: time protects none."""
+    at_risk_cost: float | None = None
+    """Workers that would lose this much cost or more, in the unit of `checkpoint(cost=…)`."""
+    busy: bool = False
+    """Every worker that runs something."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScalingPolicy:
     """Everything that decides how many workers a fleet wants."""
 
@@ -95,6 +107,7 @@ class ScalingPolicy:
     forecast: ForecastUse | None = None
     floors: tuple[FloorWindow, ...] = ()
     caps: Caps = Caps()
+    protection: Protection = Protection()
     service_seconds: float | None = None
     """Assumed running time of a message, as long as none was measured."""
     behavior: Behavior = KUBERNETES_DEFAULT

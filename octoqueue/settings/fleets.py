@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from octoqueue.settings.names import ModuleName, QueueName
 from octoqueue.settings.quantities import Count, PositiveCount
+from octoqueue.settings.scaling_rules import ScalingSettings
 from octoqueue.settings.section import Section
 
 
@@ -30,6 +31,9 @@ class FleetSettings(Section):
     processes: Count = 1
     """Processes that `octoqueue up` starts; 0 leaves the fleet to somebody else."""
 
+    scaling: ScalingSettings = ScalingSettings()
+    """How many of these processes there are to be, where something scales them."""
+
     @field_validator("queues")
     @classmethod
     def _has_queues_if_it_claims(
@@ -41,3 +45,17 @@ class FleetSettings(Section):
         if kind == "orchestrator" and queues:
             raise ValueError("must be empty: orchestrators claim from queues of their own")
         return queues
+
+    @field_validator("scaling")
+    @classmethod
+    def _counts_only_what_it_serves(
+        cls, scaling: ScalingSettings, info: ValidationInfo
+    ) -> ScalingSettings:
+        served = info.data.get("queues")
+        strange = [name for name in scaling.queues if served is not None and name not in served]
+        if strange:
+            raise ValueError(
+                f"queues: {', '.join(strange)} is not served by the fleet, whose queues are "
+                f"{', '.join(served or ()) or 'none'}"
+            )
+        return scaling

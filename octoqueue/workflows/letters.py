@@ -16,13 +16,14 @@ from octoqueue.errors import EnvelopeError
 from octoqueue.primitives.envelope import Flag, decode_body, encode_fields, fresh_header
 from octoqueue.primitives.ids import new_message_id
 from octoqueue.primitives.messages import Enqueue
+from octoqueue.primitives.queue_names import LETTERS_PREFIX
 from octoqueue.workflows.executions import ExecutionId
 
 if TYPE_CHECKING:
     from octoqueue.primitives.ids import MessageId
     from octoqueue.primitives.lane import Lane
 
-QUEUE_PREFIX = "orchestrator."
+QUEUE_PREFIX = LETTERS_PREFIX
 COMPLETION = "octoqueue.completion"
 NUDGE = "octoqueue.nudge"
 OPTION = "workflow"

@@ -1,0 +1,38 @@
+"""Depth: so many messages a worker.
+
+    workers = ceil((waiting + in flight + due within the lead) / messages per worker)
+
+What runs counts, as a fleet that is busy with what it has claimed is not idle. Weakness: the target
+stands for no waiting time; how long messages wait depends on how long they run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from octoqueue.scaling.demand import Demand, number, several, whole_workers
+
+if TYPE_CHECKING:
+    from octoqueue.scaling.load import Load
+    from octoqueue.scaling.policy import DepthTarget
+
+
+def demand_by_depth(load: Load, target: DepthTarget) -> Demand:
+    """Return the workers that the messages in the system take."""
+    parts = [f"{number(sum(load.waiting))} wait", f"{number(load.in_flight)} run"]
+    if load.due_soon:
+        parts.append(f"{number(load.due_soon)} are due within {number(load.lead_seconds)} s")
+    return Demand(
+        rule="depth",
+        workers=whole_workers(load.in_system / target.messages_per_worker),
+        reason=f"{several(load.in_system, 'message')} ({', '.join(parts)}) at "
+        f"{number(target.messages_per_worker)} a worker{paused_words(load)}",
+    )
+
+
+def paused_words(load: Load) -> str:
+    """Return what to add to a reason when queues are paused."""
+    if not load.paused:
+        return ""
+    names = ", ".join(load.paused)
+    return f"; {number(load.paused_waiting)} that wait in {names} (paused) demand nothing"

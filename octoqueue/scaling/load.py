@@ -1,0 +1,139 @@
+"""`Load`: what a fleet has to do, added up over its queues.
+
+The rules do arithmetic on a load, not on a snapshot, so that the same arithmetic answers for what
+is there now and for what a forecast expects.
+
+A paused queue's waiting and delayed messages and its arrivals are left out: nobody can claim them.
+What already runs of it counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import TYPE_CHECKING
+
+from octoqueue.primitives.lane import LANES
+
+if TYPE_CHECKING:
+    from octoqueue.primitives.signals import FleetSnapshot, QueueSignals
+    from octoqueue.scaling.policy import ScalingPolicy
+
+_SURE_DEVIATIONS = 3.0
+_MINUTE, _TEN_SECONDS = 60, 10
+_ASSUMED_ATTEMPTS = 10
+"""Attempts of an exponential distribution that are mixed into the variance that was measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """How long a message runs."""
+
+    mean_seconds: float
+    squared_variation: float = 1.0
+    """Variance over mean squared; 1, that of an exponential distribution, when never measured."""
+    is_measured: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a fleet has to do at one moment."""
+
+    waiting: tuple[float, ...]
+    """Messages a lane, by its wire value."""
+    per_second: tuple[float, ...]
+    """Arrivals a lane."""
+    due_soon: float
+    """Delayed messages, of any lane, that are due before a new worker is ready."""
+    in_flight: float
+    requests_per_second: float
+    """What HTTP edges answered."""
+    service: Service | None
+    """None when it was neither measured nor given."""
+    ready_workers: int
+    ready_slots: int
+    lead_seconds: float
+    """Until a new worker is ready."""
+    lead_is_measured: bool
+    paused: tuple[str, ...] = ()
+    """Queues whose waiting messages are left out."""
+    paused_waiting: int = 0
+    """How many those are."""
+
+    @property
+    def in_system(self) -> float:
+        """Messages that wait, run or are due before a new worker is ready."""
+        return sum(self.waiting) + self.in_flight + self.due_soon
+
+    @property
+    def arrivals_per_second(self) -> float:
+        """Arrivals of all lanes."""
+        return sum(self.per_second)
+
+
+def load_of(snapshot: FleetSnapshot, policy: ScalingPolicy) -> Load:
+    """Return what the policy's queues and the fleet's workers give a fleet to do."""
+    served = [queue for queue in snapshot.queues if queue.queue in policy.queues]
+    open_ones = [queue for queue in served if not queue.paused]
+    paused = [queue for queue in served if queue.paused]
+    ready = [worker for worker in snapshot.workers if worker.is_ready]
+    lead = snapshot.lead_seconds
+    return Load(
+        waiting=tuple(
+            float(sum(_waiting(queue, lane) for queue in open_ones)) for lane in range(len(LANES))
+        ),
+        per_second=tuple(
+            sum(_per_second(queue, lane) for queue in open_ones) for lane in range(len(LANES))
+        ),
+        due_soon=sum(max(queue.due_soon, 0) for queue in open_ones),
+        in_flight=sum(max(queue.in_flight, 0) for queue in served),
+        requests_per_second=sum(max(worker.requests_per_second, 0.0) for worker in ready),
+        service=_service(open_ones or served, policy),
+        ready_workers=len(ready),
+        ready_slots=sum(worker.slots for worker in ready),
+        lead_seconds=policy.start_up_seconds if lead is None else max(lead, 0.0),
+        lead_is_measured=lead is not None,
+        paused=tuple(queue.queue for queue in paused),
+        paused_waiting=sum(queue.waiting for queue in paused),
+    )
+
+
+def _waiting(queue: QueueSignals, lane: int) -> int:
+    signals = queue.lanes.get(LANES[lane])
+    return max(signals.waiting, 0) if signals else 0
+
+
+def _per_second(queue: QueueSignals, lane: int) -> float:
+    """Return the arrival rate now.
+
+    The mean of the last minute; more when the last ten seconds alone are surely above it: their
+    count minus three standard deviations of a Poisson count. It never falls when a count rises.
+    """
+    signals = queue.lanes.get(LANES[lane])
+    if signals is None:
+        return 0.0
+    minute = max(signals.arrivals.within(_MINUTE), 0)
+    lately = max(signals.arrivals.within(_TEN_SECONDS), 0)
+    surely = max(lately - _SURE_DEVIATIONS * sqrt(lately), 0.0)
+    return max(minute / _MINUTE, surely / _TEN_SECONDS)
+
+
+def _service(queues: list[QueueSignals], policy: ScalingPolicy) -> Service | None:
+    """Return how long a message of any of the queues runs.
+
+    A mixture: queues weigh as much as they have ended attempts. So a queue that is new weighs
+    nothing until its first messages have ended.
+    """
+    measured = [queue.service for queue in queues if queue.service.count > 0]
+    count = sum(service.count for service in measured)
+    mean = sum(s.count * s.mean_seconds for s in measured) / count if count else 0.0
+    if mean <= 0:
+        given = policy.service_seconds
+        return None if given is None else Service(mean_seconds=given, is_measured=False)
+    second = sum(s.count * (s.variance_seconds2 + s.mean_seconds**2) for s in measured) / count
+    # One attempt has no variance, and a handful says little of it: some exponential ones are added.
+    variation = max(second / mean**2 - 1.0, 0.0)
+    return Service(
+        mean_seconds=mean,
+        squared_variation=(count * variation + _ASSUMED_ATTEMPTS) / (count + _ASSUMED_ATTEMPTS),
+    )

@@ -1,0 +1,26 @@
+"""`Override`: how many workers somebody wants for a while, whatever is demanded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """So many workers until a moment; it replaces demand, floors by schedule and `min_workers`."""
+
+    workers: int
+    until_ms: int
+    """When it ends, by the store's clock."""
+    beyond_max: bool = False
+    """Whether it may exceed `max_workers`."""
+    said_by: str = ""
+    """Who said so, for whoever reads the decision."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ValueError(f"workers: {self.workers} must not be negative")
+
+    def holds_at(self, now_ms: int) -> bool:
+        """Return whether it has not ended."""
+        return now_ms < self.until_ms

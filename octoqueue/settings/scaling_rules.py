@@ -1,0 +1,268 @@
+"""`ScalingSettings`: what a fleet's size is decided by, as it is written in the configuration."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from octoqueue.scaling.behavior import LONGEST_PERIOD_SECONDS, LONGEST_WINDOW_SECONDS
+from octoqueue.scaling.defaults import REFERENCE, ComponentDefaults
+from octoqueue.settings.names import QueueName, ShortName
+from octoqueue.settings.quantities import (
+    Count,
+    Duration,
+    Kind,
+    PositiveCount,
+    PositiveDuration,
+    PositiveNumber,
+)
+from octoqueue.settings.section import Section, empty_if_none
+
+
+def _percentile(value: object) -> object:
+    """Refuse what is meant as per cent, before 95 is only called too large."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic collects ValueError
+    try:
+        share = float(value) if isinstance(value, int | float | str) else None
+    except ValueError:
+        share = None
+    if share is None:
+        raise ValueError("must be a share between 0 and 1, such as 0.95")
+    if not 0 < share < 1:
+        hint = f"; write {share / 100:g} for {share:g} %" if 1 < share < 100 else ""  # noqa: PLR2004
+        raise ValueError(f"must be above 0 and below 1{hint}")
+    return share
+
+
+Percentile = Annotated[float, BeforeValidator(_percentile), Kind("share")]
+"""A share between 0 and 1, both excluded: 0.95 is the 95th percentile."""
+
+LaneName = Literal["high", "normal", "low"]
+
+
+class LatencySettings(Section):
+    """A bound for the waiting time that was observed."""
+
+    within: PositiveDuration
+    """Messages waited no longer than this before they started."""
+
+    percentile: Percentile = 0.95
+    """For this share of the messages."""
+
+
+class ObjectiveSettings(Section):
+    """A promise about waiting time, from which the smallest fleet is computed that keeps it."""
+
+    within: PositiveDuration
+    """Messages start no later than this after they could have."""
+
+    percentile: Percentile = 0.95
+    """This share of the messages does."""
+
+
+class ObjectiveTable(Section):
+    """Objectives, a lane each."""
+
+    high: ObjectiveSettings | None = None
+    """Of the lane `high`."""
+
+    normal: ObjectiveSettings | None = None
+    """Of the lane `normal`."""
+
+    low: ObjectiveSettings | None = None
+    """Of the lane `low`."""
+
+    all: ObjectiveSettings | None = None
+    """Of all lanes together."""
+
+
+class ForecastSettings(Section):
+    """Whether and how cautiously a forecast of arrivals is followed."""
+
+    use: bool = True
+    """Follow it as soon as there is one that has proved itself."""
+
+    quantile: Percentile = 0.9
+    """Which arrivals to be ready for: 0.5 are those expected, more is more cautious."""
+
+    least_skill: Annotated[float, Field(ge=-1, lt=1), Kind("number")] = 0.0
+    """Skill against "same as now" from which on it is followed; 0 is no better, 1 is perfect."""
+
+    least_scored: PositiveDuration = timedelta(hours=1)
+    """It is followed when it has been compared with what came for this long."""
+
+    stale_after: PositiveDuration = timedelta(minutes=10)
+    """One that was made longer ago is not followed."""
+
+
+class FloorSettings(Section):
+    """At least so many workers from one moment to another, again and again."""
+
+    start: str
+    """When it begins: a cron expression of five fields, e.g. `0 8 * * 1-5`."""
+
+    end: str
+    """When it ends, likewise. Each start has one end before the next start."""
+
+    workers: PositiveCount
+    """Workers, at least."""
+
+    timezone: str = "UTC"
+    """The time zone of both, e.g. `Europe/Berlin`."""
+
+
+class CapSettings(Section):
+    """What a fleet may cost or use at most."""
+
+    cost_per_worker_hour: PositiveNumber | None = None
+    """What one worker costs an hour."""
+
+    budget_per_hour: PositiveNumber | None = None
+    """What the fleet may cost an hour, in the same unit; needs `cost_per_worker_hour`."""
+
+    quota_per_second: PositiveNumber | None = None
+    """Messages a second that a model's quota can feed: more workers than that takes are not
+    started."""
+
+    @field_validator("budget_per_hour")
+    @classmethod
+    def _has_a_cost(cls, budget: float | None, info: ValidationInfo) -> float | None:
+        is_wrong_itself = "cost_per_worker_hour" not in info.data
+        if budget is not None and not is_wrong_itself and not info.data["cost_per_worker_hour"]:
+            raise ValueError("needs cost_per_worker_hour: a budget without a cost bounds nothing")
+        return budget
+
+
+class ProtectionSettings(Section):
+    """Which workers are let finish when the fleet shrinks."""
+
+    at_risk: PositiveDuration | None = timedelta(minutes=5)
+    """Workers that would lose this much running time or more, added up over their messages since
+    the last checkpoint of each; `null` for none."""
+
+    at_risk_cost: PositiveNumber | None = None
+    """Workers that would lose this much cost or more, in the unit of `checkpoint(cost=…)`."""
+
+    busy: bool = False
+    """Every worker that runs something."""
+
+
+class DirectionSettings(Section):
+    """How fast a fleet may grow, or shrink."""
+
+    window: Annotated[Duration, Field(le=timedelta(seconds=LONGEST_WINDOW_SECONDS))] | None = None
+    """Growing takes the lowest, shrinking the highest demand of this time; without a duration, what
+    the component's defaults say."""
+
+    workers: PositiveCount | None = None
+    """At most so many workers in each `workers_period`."""
+
+    workers_period: Annotated[
+        PositiveDuration, Field(le=timedelta(seconds=LONGEST_PERIOD_SECONDS))
+    ] = timedelta(minutes=1)
+    """The period that `workers` counts in: whole seconds."""
+
+    percent: PositiveCount | None = None
+    """At most so much of the fleet in each `percent_period`."""
+
+    percent_period: Annotated[
+        PositiveDuration, Field(le=timedelta(seconds=LONGEST_PERIOD_SECONDS))
+    ] = timedelta(minutes=1)
+    """The period that `percent` counts in: whole seconds."""
+
+    select: Literal["max", "min", "disabled"] = "max"
+    """Of `workers` and `percent`, the one that allows most or least; `disabled` allows no
+    change."""
+
+    tolerance: Annotated[float, Field(ge=0, lt=1), Kind("share")] = 0.1
+    """Relative change of demand that is ignored."""
+
+    @field_validator("window", "workers_period", "percent_period")
+    @classmethod
+    def _is_whole_seconds(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and value % timedelta(seconds=1):
+            raise ValueError("must be whole seconds")
+        return value
+
+
+class BehaviorSettings(Section):
+    """How fast a fleet may grow and shrink: what Kubernetes calls behavior."""
+
+    up: DirectionSettings | None = None
+    """Growing; without a section, what the component's defaults say."""
+
+    down: DirectionSettings | None = None
+    """Shrinking; without a section, what the component's defaults say."""
+
+
+class ScalingSettings(Section):
+    """How many workers a fleet is to have."""
+
+    min: Count | None = None
+    """Workers, at least; 0 lets the fleet shrink to none. Without a number, the component's
+    default, else 1."""
+
+    max: PositiveCount | None = None
+    """Workers, at most; without a number, the component's default, else 10."""
+
+    queues: tuple[QueueName, ...] = ()
+    """Queues whose work counts; none named: all that the fleet serves."""
+
+    start_up: PositiveDuration = timedelta(seconds=60)
+    """Until a new worker is ready, as long as nothing was measured."""
+
+    service: PositiveDuration | None = None
+    """How long a message runs on average, as long as nothing was measured."""
+
+    depth: PositiveNumber | None = None
+    """Messages a worker: those that wait, run or are due before a new worker is ready."""
+
+    latency: LatencySettings | None = None
+    """A bound for the waiting time that was observed."""
+
+    rate: PositiveNumber | None = None
+    """Requests or arriving messages a second and worker."""
+
+    objectives: ObjectiveTable = ObjectiveTable()
+    """Promises about waiting time."""
+
+    forecast: ForecastSettings = ForecastSettings()
+    """Whether a forecast of arrivals is followed."""
+
+    schedule: Annotated[dict[ShortName, FloorSettings], BeforeValidator(empty_if_none)] = Field(
+        default_factory=dict
+    )
+    """Floors by the clock, by names of your own."""
+
+    caps: CapSettings = CapSettings()
+    """What the fleet may cost or use."""
+
+    protection: ProtectionSettings = ProtectionSettings()
+    """Which workers are let finish."""
+
+    behavior: BehaviorSettings = BehaviorSettings()
+    """How fast the fleet may grow and shrink."""
+
+    activation: Count = 0
+    """A fleet of none starts when more messages than this wait."""
+
+    active_for: Duration = timedelta(minutes=5)
+    """How long a fleet that may shrink to none is kept after the last work."""
+
+    stale_after: PositiveDuration = timedelta(seconds=15)
+    """Signals older than this decide nothing."""
+
+    def bounds_of(self, fleet: str) -> tuple[int, int]:
+        """Return the least and the most workers of the fleet of a name."""
+        defaults = REFERENCE.get(fleet, ComponentDefaults())
+        least = defaults.min_workers if self.min is None else self.min
+        most = defaults.max_workers if self.max is None else self.max
+        # A bound that is given moves the default of the other one.
+        if self.min is None:
+            least = min(least, most)
+        if self.max is None:
+            most = max(least, most)
+        return least, most
