@@ -31,6 +31,9 @@ The key map (`oq` is the namespace, `3` a partition, `coder` a queue, `high` a l
     {oq:3}:events:ID             stream what a message tells while it runs, with a TTL
     {oq:bell}:coder              list   the doorbell: one token at most
     {oq:meta}:queues             set    names of the queues ever used
+    {oq:fleet:coder}:memory      hash   what scaling remembers of a fleet, see `calls/scaling.py`
+    {oq:fleet:coder}:leads       list   how long its wishes for workers took, newest first
+    {oq:fleet:coder}:decisions   list   its last decisions, newest first
     oq:done:ID                   channel a result is published on
     oq:events:ID                 channel events are published on
     oq:cancel:coder              channel the ids of running messages are published on, to stop them

@@ -116,6 +116,10 @@ class Keys:
         """Return the set of queue names."""
         return f"{{{self.namespace}:meta}}:queues"
 
+    def fleet(self, fleet: str, kind: str) -> str:
+        """Return a key of what scaling remembers of a fleet; all of a fleet's share one slot."""
+        return f"{{{self.namespace}:fleet:{fleet}}}:{kind}"
+
     def cancel_channel(self, queue: str) -> str:
         """Return the channel on which the ids of running messages are published to be stopped."""
         return f"{self.namespace}:cancel:{queue}"
