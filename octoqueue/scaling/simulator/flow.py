@@ -226,6 +226,10 @@ class Flow:
         running = [slots] * full + ([rest] if rest else [])
         return (running + [0] * (self.crew.ready - len(running)))[: self.crew.ready]
 
+    def at_risk_seconds(self) -> Sequence[float]:
+        """Return nothing: a flow loses nothing when a worker leaves."""
+        return ()
+
     def oldest_age_seconds(self, lane: int | None = None) -> float:
         """Return how long the work has waited that is done next."""
         if self._waiting <= 0 or lane not in (None, _LANE):

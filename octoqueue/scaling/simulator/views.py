@@ -69,6 +69,10 @@ class View(Protocol):
         """Return how many messages each ready worker runs."""
         ...
 
+    def at_risk_seconds(self) -> Sequence[float]:
+        """Return what each ready worker would lose, running time added up; empty: nothing."""
+        ...
+
     def oldest_age_seconds(self, lane: int | None = None) -> float:
         """Return how long the oldest message has waited; 0 when none waits."""
         ...

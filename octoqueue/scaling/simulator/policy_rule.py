@@ -1,0 +1,89 @@
+"""`PolicyRule`: a scaling policy as a rule of the simulator, decided by the code that runs live."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from octoqueue.scaling.deciding import decide
+from octoqueue.scaling.simulator.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from octoqueue.primitives.signals import ArrivalForecast
+    from octoqueue.scaling.decision import Decision
+    from octoqueue.scaling.forecast.forecaster import ArrivalForecaster
+    from octoqueue.scaling.policy import ScalingPolicy
+    from octoqueue.scaling.simulator.views import View
+
+_MINUTE_SECONDS = 60
+_MINUTE_MS = 60_000
+_SAMPLES = 200
+_HORIZON_MINUTES = 15
+
+
+class PolicyRule:
+    """Asks `decide` at each sync, with a forecast that is made anew after each minute."""
+
+    def __init__(
+        self,
+        policy: ScalingPolicy,
+        *,
+        forecaster: ArrivalForecaster | None = None,
+        horizon_minutes: int = _HORIZON_MINUTES,
+        name: str | None = None,
+    ) -> None:
+        """Take the policy.
+
+        Args:
+            policy: what decides.
+            forecaster: learns from each minute, and may know earlier ones; None: no forecast.
+            horizon_minutes: how far ahead it forecasts.
+            name: what reports call it; None: the fleet's.
+        """
+        self.policy = policy
+        self.name = name or f"policy of {policy.fleet}"
+        self.warnings: dict[str, int] = {}
+        """What decisions warned of, and how often."""
+        self._forecaster = forecaster
+        self._horizon_minutes = horizon_minutes
+        self._forecast: ArrivalForecast | None = None
+        self._minutes_seen = 0
+        self._snapshots = Snapshots(policy)
+        self._last: Decision | None = None
+        self._changes: deque[Decision] = deque(maxlen=_SAMPLES)
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The last decisions that wanted something else than the one before."""
+        return tuple(self._changes)
+
+    def wanted(self, view: View) -> float:
+        """Return what `decide` wants; none when the fleet is not active."""
+        now_ms = view.starts_at_ms + round(view.now_seconds * 1000)
+        if self._forecaster is not None:
+            self._learn(view, now_ms, self._forecaster)
+        last = self._last
+        decision = decide(
+            self._snapshots.at_moment(view, now_ms, forecast=self._forecast),
+            self.policy,
+            now_ms=now_ms,
+            last_active_at_ms=None if last is None else last.last_active_at_ms,
+        )
+        for warning in decision.warnings:
+            self.warnings[warning] = self.warnings.get(warning, 0) + 1
+        if last is None or last.workers != decision.workers:
+            self._changes.append(decision)
+        self._last = decision
+        return decision.workers if decision.is_active else 0
+
+    def _learn(self, view: View, now_ms: int, forecaster: ArrivalForecaster) -> None:
+        """Tell the forecaster each minute that has passed, and ask it when there was one."""
+        passed = int(view.now_seconds // _MINUTE_SECONDS)
+        if passed == self._minutes_seen:
+            return
+        for minute in range(self._minutes_seen, passed):
+            ago = view.now_seconds - (minute + 1) * _MINUTE_SECONDS
+            arrived = view.arrived(ago + _MINUTE_SECONDS) - view.arrived(ago)
+            forecaster.observe(view.starts_at_ms + minute * _MINUTE_MS, arrived)
+        self._minutes_seen = passed
+        self._forecast = forecaster.forecast(now_ms, self._horizon_minutes)
