@@ -9,6 +9,7 @@ It stands on numpy (extra `forecast`); no worker and no scaler imports it.
 from __future__ import annotations
 
 from octoqueue.scaling.simulator.fleets import Durations, FleetModel, Outage, Workload
+from octoqueue.scaling.simulator.policy_rule import PolicyRule
 from octoqueue.scaling.simulator.report import Minutes, Report
 from octoqueue.scaling.simulator.rules import (
     Clairvoyant,
@@ -30,6 +31,7 @@ __all__ = [
     "FleetModel",
     "Minutes",
     "Outage",
+    "PolicyRule",
     "QueueDepth",
     "Report",
     "RequestTrace",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from octoqueue.scaling.simulator.flow import Flow
-from octoqueue.scaling.simulator.loops import DirectLoop
+from octoqueue.scaling.simulator.loops import loop_of
 from octoqueue.scaling.simulator.report import Report, report_from
 from octoqueue.scaling.simulator.rules import minute_loads, smallest_fleets
 from octoqueue.scaling.simulator.traces import RequestTrace, messages_in
@@ -48,7 +48,7 @@ def simulate(
     generator = np.random.default_rng(workload.seed)
     service = workload.service
     flow = Flow(steps, service=service, model=fleet, generator=generator)
-    flow.run(rule, DirectLoop(fleet), progress=progress)
+    flow.run(rule, loop_of(fleet), progress=progress)
     done_at, done_work = flow.done_log()
     edges = np.arange(len(flow.arrived_work), dtype=np.float64) * steps.step_seconds
     waits = waits_of_flow(
