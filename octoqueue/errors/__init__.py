@@ -71,7 +71,8 @@
     │   ├── StepFailed                  a step failed for good; carries what was raised
     │   └── WorkflowFailed              it ended without a result; carries what was raised
     ├── ScalingError                    how many workers a fleet should have cannot be said
-    │   └── SignalsUnreadable           what it is decided on could not be read; it is never a 0
+    │   ├── SignalsUnreadable           what it is decided on could not be read; it is never a 0
+    │   └── TraceInvalid                a trace to simulate is wrong; names file, line and field
     ├── ReplyUnusable                   a model answered in a form nobody can use
     ├── SandboxUnavailable              the launcher of isolated commands is gone or cannot start
     ├── EmbeddedError                   a private server could not be started
@@ -145,7 +146,12 @@ from octoqueue.errors.running import (
     ResultTooLarge,
     TimeLimitExceeded,
 )
-from octoqueue.errors.scaling import FleetUnknown, ScalingError, SignalsUnreadable
+from octoqueue.errors.scaling import (
+    FleetUnknown,
+    ScalingError,
+    SignalsUnreadable,
+    TraceInvalid,
+)
 from octoqueue.errors.sending import (
     DelayedFull,
     DuplicateMessage,
@@ -276,6 +282,7 @@ __all__ = [
     "StoreRefused",
     "StoreUnavailable",
     "TimeLimitExceeded",
+    "TraceInvalid",
     "UniqueCycle",
     "UnitsOverBurst",
     "UnknownOption",

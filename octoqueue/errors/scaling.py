@@ -44,3 +44,20 @@ class FleetUnknown(NotThere):
         super().__init__(f"no fleet {fleet!r} is configured (there are: {listed}){guess}")
         self.fleet = fleet
         self.known = tuple(known)
+
+
+class TraceInvalid(ScalingError):
+    """A trace to simulate says something impossible; names the file, the line and the field."""
+
+    def __init__(
+        self, source: str, reason: str, *, line: int | None = None, field: str | None = None
+    ) -> None:
+        place = [source]
+        if line is not None:
+            place.append(f"line {line}")
+        if field is not None:
+            place.append(field)
+        super().__init__(f"{', '.join(place)}: {reason}")
+        self.source = source
+        self.line = line
+        self.field = field
