@@ -43,3 +43,13 @@ def staying_words(load: Load, *, left_seconds: float) -> str:
     if left_seconds > 0:
         return f"without work, but kept for {number(left_seconds)} s more in case some comes"
     return f"{several(load.in_system, 'message')} to do, so it does not shrink to none"
+
+
+def idle_words(load: Load, policy: ScalingPolicy) -> str:
+    """Return why a fleet may shrink to none."""
+    if load.in_system == 0:
+        return f"no work for {number(policy.active_for_seconds)} s or longer"
+    return (
+        f"{several(load.in_system, 'message')} to do, and it starts at more than "
+        f"{policy.activation_messages}"
+    )

@@ -22,8 +22,6 @@ class Composition:
 
     def __init__(self) -> None:
         self.workers = 0
-        self.is_active = True
-        """False: nothing holds it at one or more."""
         self._steps: list[Step] = []
         self._decisive: int | None = None
         self._warnings: list[str] = []
@@ -70,7 +68,7 @@ class Composition:
             fleet=fleet,
             at_ms=at_ms,
             workers=self.workers,
-            is_active=self.is_active or self.workers > 0,
+            is_active=self.workers > 0,
             steps=steps,
             reason=f"{fleet} wants {several(self.workers, 'worker')} by {chosen.rule}: "
             f"{chosen.reason}",

@@ -14,24 +14,32 @@ not decided here.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from octoqueue.errors import SignalsUnreadable
-from octoqueue.scaling.activation import has_work, seconds_left, staying_words
+from octoqueue.scaling.activation import has_work, idle_words, seconds_left, staying_words
 from octoqueue.scaling.caps import cap_warnings, caps_of
 from octoqueue.scaling.composition import Composition
 from octoqueue.scaling.demand import number, several
 from octoqueue.scaling.depth import demand_by_depth
+from octoqueue.scaling.foreseen import expected_rate, load_at_lead, load_expected, why_unused
+from octoqueue.scaling.latency import demand_by_latency
 from octoqueue.scaling.load import load_of
+from octoqueue.scaling.objective import demand_by_objectives
 from octoqueue.scaling.protection_floor import protected_workers
+from octoqueue.scaling.rate import demand_by_rate
+from octoqueue.scaling.schedule import open_floor
 
 if TYPE_CHECKING:
-    from octoqueue.primitives.signals import FleetSnapshot
+    from octoqueue.primitives.signals import ArrivalForecast, FleetSnapshot
     from octoqueue.scaling.decision import Decision
     from octoqueue.scaling.demand import Demand
     from octoqueue.scaling.load import Load
     from octoqueue.scaling.override import Override
-    from octoqueue.scaling.policy import ScalingPolicy
+    from octoqueue.scaling.policy import FloorWindow, ScalingPolicy
+
+_MINUTE_SECONDS = 60
 
 
 def decide(
@@ -66,12 +74,12 @@ def decide(
         wanted.demand(demand)
     if policy.min_workers == 0:
         left = seconds_left(policy, now_ms=now_ms, last_active_at_ms=active_at_ms)
-        if works or left > 0:
-            words = staying_words(load, left_seconds=0.0 if works else left)
-            wanted.at_least(1, rule="activation", reason=words)
-        else:
-            wanted.exactly(0, rule="activation", reason=_idle_words(load, policy))
-            wanted.is_active = False
+        _activate(wanted, load, policy, works=works, left_seconds=left)
+    if policy.forecast is not None:
+        _foresee(wanted, load, snapshot.forecast, policy, now_ms)
+    floor = open_floor(policy.floors, now_ms=now_ms)
+    if floor is not None:
+        wanted.at_least(floor.workers, rule="schedule", reason=_floor_words(floor))
     is_overridden = override is not None and override.holds_at(now_ms)
     if override is not None and is_overridden:
         wanted.exactly(override.workers, rule="override", reason=_override_words(override, now_ms))
@@ -89,7 +97,61 @@ def demands_of(load: Load, policy: ScalingPolicy) -> tuple[Demand, ...]:
     demands: list[Demand] = []
     if policy.depth is not None:
         demands.append(demand_by_depth(load, policy.depth))
+    if policy.latency is not None:
+        demands.append(demand_by_latency(load, policy.latency, policy))
+    if policy.rate is not None:
+        demands.append(demand_by_rate(load, policy.rate, policy))
+    if policy.objectives:
+        demands.append(demand_by_objectives(load, policy))
     return tuple(demands)
+
+
+def _activate(
+    wanted: Composition, load: Load, policy: ScalingPolicy, *, works: bool, left_seconds: float
+) -> None:
+    if works or left_seconds > 0:
+        words = staying_words(load, left_seconds=0.0 if works else left_seconds)
+        wanted.at_least(1, rule="activation", reason=words)
+    else:
+        wanted.exactly(0, rule="activation", reason=idle_words(load, policy))
+
+
+def _foresee(
+    wanted: Composition,
+    load: Load,
+    forecast: ArrivalForecast | None,
+    policy: ScalingPolicy,
+    now_ms: int,
+) -> None:
+    use = policy.forecast
+    if use is None:
+        return
+    unused = why_unused(forecast, use, load, now_ms=now_ms)
+    if forecast is None or unused:
+        wanted.note(rule="forecast", reason=f"not followed: {unused}")
+        return
+    within = load.lead_seconds + _MINUTE_SECONDS
+    rate = expected_rate(forecast, use, now_ms=now_ms, lead_seconds=load.lead_seconds) or 0.0
+    if wanted.workers == 0 and rate * within <= max(policy.activation_messages, 1):
+        wanted.note(rule="forecast", reason=f"too little is expected within {number(within)} s")
+        return
+    expected = load_expected(load, rate)
+    by_rule = [
+        *demands_of(expected, replace(policy, depth=None)),
+        *demands_of(load_at_lead(expected), _only_depth(policy)),
+    ]
+    if not by_rule:
+        return
+    most = max(by_rule, key=lambda demand: demand.workers)
+    said = (
+        f"{number(rate)} messages a second are expected within {number(within)} s "
+        f"(now {number(load.arrivals_per_second)}), by {most.rule}: {most.reason}"
+    )
+    wanted.demand(replace(most, rule="forecast", reason=said, warnings=()))
+
+
+def _only_depth(policy: ScalingPolicy) -> ScalingPolicy:
+    return replace(policy, latency=None, rate=None, objectives=())
 
 
 def _require_usable(snapshot: FleetSnapshot, policy: ScalingPolicy, now_ms: int) -> None:
@@ -115,19 +177,14 @@ def _bound(
 ) -> None:
     for cap in caps_of(policy, load):
         wanted.at_most(cap.workers, rule=cap.rule, reason=cap.reason)
-    if override is None and wanted.is_active:
+    if override is None:
         wanted.at_least(policy.min_workers, rule="minimum", reason="min_workers")
     if override is None or not override.beyond_max:
         wanted.at_most(policy.max_workers, rule="maximum", reason="max_workers")
 
 
-def _idle_words(load: Load, policy: ScalingPolicy) -> str:
-    if load.in_system == 0:
-        return f"no work for {number(policy.active_for_seconds)} s or longer"
-    return (
-        f"{several(load.in_system, 'message')} to do, and it starts at more than "
-        f"{policy.activation_messages}"
-    )
+def _floor_words(floor: FloorWindow) -> str:
+    return f"from {floor.start!r} to {floor.end!r} ({floor.timezone})"
 
 
 def _override_words(override: Override, now_ms: int) -> str:

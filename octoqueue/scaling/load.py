@@ -10,9 +10,11 @@ What already runs of it counts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import sqrt
 from typing import TYPE_CHECKING
 
+from octoqueue.primitives.histogram import percentile_ms
 from octoqueue.primitives.lane import LANES
 
 if TYPE_CHECKING:
@@ -55,6 +57,10 @@ class Load:
     lead_seconds: float
     """Until a new worker is ready."""
     lead_is_measured: bool
+    waits: tuple[int, ...] = ()
+    """How long what was claimed lately had waited: a histogram, see `primitives/histogram`."""
+    oldest_seconds: float = 0.0
+    """How long the oldest waits that waits."""
     paused: tuple[str, ...] = ()
     """Queues whose waiting messages are left out."""
     paused_waiting: int = 0
@@ -70,12 +76,18 @@ class Load:
         """Arrivals of all lanes."""
         return sum(self.per_second)
 
+    def wait_seconds(self, percentile: float) -> float:
+        """Return the observed wait at a percentile; how long the oldest waits when none started."""
+        observed = percentile_ms(self.waits, percentile)
+        return self.oldest_seconds if observed is None else observed / 1000
+
 
 def load_of(snapshot: FleetSnapshot, policy: ScalingPolicy) -> Load:
     """Return what the policy's queues and the fleet's workers give a fleet to do."""
     served = [queue for queue in snapshot.queues if queue.queue in policy.queues]
     open_ones = [queue for queue in served if not queue.paused]
     paused = [queue for queue in served if queue.paused]
+    open_lanes = [lane for queue in open_ones for lane in queue.lanes.values()]
     ready = [worker for worker in snapshot.workers if worker.is_ready]
     lead = snapshot.lead_seconds
     return Load(
@@ -93,9 +105,15 @@ def load_of(snapshot: FleetSnapshot, policy: ScalingPolicy) -> Load:
         ready_slots=sum(worker.slots for worker in ready),
         lead_seconds=policy.start_up_seconds if lead is None else max(lead, 0.0),
         lead_is_measured=lead is not None,
+        waits=_added([lane.waits.counts for lane in open_lanes]),
+        oldest_seconds=max((lane.oldest_age_seconds for lane in open_lanes), default=0.0),
         paused=tuple(queue.queue for queue in paused),
         paused_waiting=sum(queue.waiting for queue in paused),
     )
+
+
+def _added(histograms: list[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(sum(counts) for counts in zip_longest(*histograms, fillvalue=0))
 
 
 def _waiting(queue: QueueSignals, lane: int) -> int:

@@ -41,6 +41,13 @@ class Objective:
     percentile: float = 0.95
     lane: Lane | None = None
     """None: of all lanes together."""
+    drain_seconds: float | None = None
+    """In which time, once new workers are ready, what waits is to be started; None: `seconds`."""
+
+    @property
+    def drain(self) -> float:
+        """The drain time that holds, in seconds."""
+        return self.seconds if self.drain_seconds is None else self.drain_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,112 @@
+"""Forecast use: what a forecast expects takes the place of what arrives now.
+
+Expected is the largest rate of the minutes from now until one more than the lead: a worker wanted
+now is ready then, and one given up now is not back earlier. The rate is read at the policy's
+quantile: between the forecast's expectation and the ends of its interval, in proportion to the
+deviations of a normal distribution.
+
+Rules then demand for that rate, and the larger of both demands counts. A forecast adds, it never
+takes away. It is left alone when it is old, has no skill or has not been scored for long enough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import isfinite
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+from octoqueue.primitives.lane import LANES, Lane
+from octoqueue.scaling.demand import number
+
+if TYPE_CHECKING:
+    from octoqueue.primitives.signals import ArrivalForecast, ExpectedArrivals
+    from octoqueue.scaling.load import Load
+    from octoqueue.scaling.policy import ForecastUse
+
+_MINUTE_MS = 60_000
+_NORMAL = NormalDist()
+
+
+def why_unused(
+    forecast: ArrivalForecast | None, use: ForecastUse, load: Load, *, now_ms: int
+) -> str:
+    """Return why a forecast must not be followed; "" when it may be."""
+    if forecast is None:
+        return "there is none yet"
+    if load.paused:
+        return f"{', '.join(load.paused)} is paused"
+    if expected_rate(forecast, use, now_ms=now_ms, lead_seconds=load.lead_seconds) is None:
+        return f"it says nothing of the coming {number(load.lead_seconds)} s"
+    return _why_mistrusted(forecast, use, now_ms)
+
+
+def _why_mistrusted(forecast: ArrivalForecast, use: ForecastUse, now_ms: int) -> str:
+    age = max(now_ms - forecast.made_at_ms, 0) / 1000
+    skill = forecast.skill_against_now
+    if age > use.stale_after_seconds:
+        return f"made {number(age)} s ago, {number(use.stale_after_seconds)} s are allowed"
+    if forecast.scored_minutes < use.least_scored_minutes:
+        return (
+            f"compared with what came for {forecast.scored_minutes} minutes, "
+            f"{use.least_scored_minutes} are asked for"
+        )
+    if not skill >= use.least_skill:  # NaN is no skill
+        asked = number(use.least_skill)
+        return f'skill {number(skill)} against "same as now", {asked} is asked for'
+    return ""
+
+
+def expected_rate(
+    forecast: ArrivalForecast, use: ForecastUse, *, now_ms: int, lead_seconds: float
+) -> float | None:
+    """Return the arrivals a second to be ready for; None when no minute is about that time."""
+    until_ms = now_ms + lead_seconds * 1000 + _MINUTE_MS
+    rates = [
+        at_quantile(minute, use.quantile, interval=forecast.interval)
+        for minute in forecast.minutes
+        if minute.starts_at_ms < until_ms and minute.starts_at_ms + _MINUTE_MS > now_ms
+    ]
+    return max((rate for rate in rates if isfinite(rate)), default=None)
+
+
+def at_quantile(minute: ExpectedArrivals, quantile: float, *, interval: float) -> float:
+    """Return a quantile of a minute's arrivals a second, never negative."""
+    middle = minute.per_second
+    end = minute.high_per_second if quantile >= 0.5 else minute.low_per_second  # noqa: PLR2004
+    width = _NORMAL.inv_cdf((1 + interval) / 2) if 0 < interval < 1 else 1.0
+    share = abs(_NORMAL.inv_cdf(quantile)) / width
+    return max(middle + share * (end - middle), 0.0)
+
+
+def load_expected(load: Load, per_second: float) -> Load:
+    """Return the same load with other arrivals, divided over the lanes as those of now are."""
+    now = load.arrivals_per_second
+    shares = (
+        tuple(rate / now for rate in load.per_second)
+        if now > 0
+        else tuple(float(lane == Lane.NORMAL) for lane in LANES)
+    )
+    return replace(load, per_second=tuple(per_second * share for share in shares))
+
+
+def load_at_lead(load: Load) -> Load:
+    """Return what there will be to do when a new worker is ready, at the load's arrival rate.
+
+    The ready slots work until then; what they cannot do waits. Without a service time nothing can
+    be said, and the load stays as it is.
+    """
+    service = load.service
+    if service is None:
+        return load
+    arriving = load.arrivals_per_second
+    running = min(arriving * service.mean_seconds, load.ready_slots)
+    done = load.ready_slots * load.lead_seconds / service.mean_seconds
+    waiting = sum(load.waiting) + load.due_soon + arriving * load.lead_seconds - done
+    left = max(waiting, arriving * service.mean_seconds - running, 0.0)
+    return replace(
+        load,
+        waiting=tuple(left * (lane == Lane.NORMAL) for lane in LANES),
+        in_flight=running,
+        due_soon=0.0,
+    )

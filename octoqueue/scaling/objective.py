@@ -1,0 +1,174 @@
+"""Objectives: the smallest fleet with which enough messages start in time.
+
+    slots = largest of
+      steady   the least that meets every objective at the present arrival rate (`erlang`), and is
+               more than all lanes together keep busy
+      backlog  what starts the messages that will still wait when new workers are ready, and those
+               that come meanwhile, within the objective's drain time
+      in flight  a running message holds a slot
+    workers = ceil(slots / slots a worker)
+
+The backlog is a fluid: R ready slots do R L / s messages until new workers are ready after L, and S
+slots start S + S D / s messages within D, of which those that run now have started already.
+
+Lanes without an objective only have to be kept up with: work of theirs that waits is done by what
+is left over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from octoqueue.primitives.lane import LANES
+from octoqueue.scaling.caps import caps_of
+from octoqueue.scaling.demand import Demand, number, several, whole_workers
+from octoqueue.scaling.depth import paused_words
+from octoqueue.scaling.erlang import WaitGoal, Work, least_slots, tail_of
+
+if TYPE_CHECKING:
+    from octoqueue.scaling.load import Load, Service
+    from octoqueue.scaling.policy import Objective, ScalingPolicy
+
+_LEAST_DRAIN_SECONDS = 1e-3
+
+
+def demand_by_objectives(load: Load, policy: ScalingPolicy) -> Demand:
+    """Return the workers with which the policy's objectives are met; it has at least one."""
+    service = load.service
+    if service is None:
+        return _demand_without_service(load, policy)
+    work = Work(
+        offered=load.arrivals_per_second * service.mean_seconds,
+        service_seconds=service.mean_seconds,
+        service_variation=service.squared_variation,
+    )
+    goals = [_goal(objective, load, service) for objective in policy.objectives]
+    steady = least_slots(goals, work)
+    drains = [_drain_slots(objective, load, service) for objective in policy.objectives]
+    drain = max(drains)
+    slots = max(float(steady), drain, load.in_flight)
+    workers = whole_workers(slots / policy.slots_per_worker)
+    if load.in_system > 0:
+        workers = max(workers, 1)
+    if drain > max(steady, load.in_flight):
+        reason = _backlog_words(policy.objectives[drains.index(drain)], load, service, slots)
+    else:
+        reason = _steady_words(policy.objectives, load, service, slots)
+    return Demand(
+        rule="objective",
+        workers=workers,
+        reason=reason + paused_words(load),
+        warnings=_impossible(policy, load, goals, work, steady),
+    )
+
+
+def _goal(objective: Objective, load: Load, service: Service) -> WaitGoal:
+    """Return what an objective says of the wait; without a lane all wait in one line."""
+    lane = objective.lane
+    higher = 0.0 if lane is None else sum(load.per_second[:lane])
+    through = sum(load.per_second if lane is None else load.per_second[: lane + 1])
+    return WaitGoal(
+        seconds=objective.seconds,
+        tail=1.0 - objective.percentile,
+        higher=higher * service.mean_seconds,
+        through=through * service.mean_seconds,
+    )
+
+
+def _left_over(objective: Objective, load: Load, service: Service) -> tuple[float, float]:
+    """Return what will still wait when new workers are ready, and the arrivals that go with it.
+
+    Lanes above the objective's count, as they are served first.
+    """
+    end = len(LANES) if objective.lane is None else objective.lane + 1
+    arriving = sum(load.per_second[:end])
+    lead = load.lead_seconds
+    done = load.ready_slots * lead / service.mean_seconds
+    return max(sum(load.waiting[:end]) + load.due_soon + arriving * lead - done, 0.0), arriving
+
+
+def _drain_slots(objective: Objective, load: Load, service: Service) -> float:
+    left, arriving = _left_over(objective, load, service)
+    if left <= 0:
+        return 0.0
+    drain = max(objective.drain, _LEAST_DRAIN_SECONDS)
+    started = left + load.in_flight + arriving * drain
+    return started / (1.0 + drain / service.mean_seconds)
+
+
+def _demand_without_service(load: Load, policy: ScalingPolicy) -> Demand:
+    """Count a slot for each message: right when they run long, too much when they are short."""
+    warnings = (
+        (
+            "objective: no message has ended lately and no service time is configured, so each "
+            "message counts a slot; configure `service`"
+        ),
+    )
+    return Demand(
+        rule="objective",
+        workers=whole_workers(load.in_system / policy.slots_per_worker),
+        reason=f"service time unknown: a slot for each of {several(load.in_system, 'message')}"
+        f"{paused_words(load)}",
+        warnings=warnings if load.in_system or load.arrivals_per_second else (),
+    )
+
+
+def _impossible(
+    policy: ScalingPolicy, load: Load, goals: list[WaitGoal], work: Work, steady: int
+) -> tuple[str, ...]:
+    """Return a warning for each objective that the most workers allowed do not meet for long.
+
+    A backlog that takes more for a while is no reason to change the policy.
+    """
+    caps = ((cap.workers, cap.rule) for cap in caps_of(policy, load))
+    most, bound = min([(policy.max_workers, "max_workers"), *caps])
+    slots = most * policy.slots_per_worker
+    if steady <= slots:
+        return ()
+    if slots <= work.offered:
+        return (
+            (
+                f"objective: {number(work.offered)} slots are busy on average, and {bound} allows "
+                f"{several(slots, 'slot')}; what waits will grow, it takes "
+                f"{several(whole_workers(steady / policy.slots_per_worker), 'worker')}"
+            ),
+        )
+    found: list[str] = []
+    for objective, goal in zip(policy.objectives, goals, strict=True):
+        share = 1.0 - tail_of(goal, slots, work)
+        if share < objective.percentile:
+            alone = whole_workers(least_slots([goal], work) / policy.slots_per_worker)
+            found.append(
+                f"objective: {words_of(objective)} takes {several(alone, 'worker')}, and {bound} "
+                f"allows {number(most)}, with which about {number(100 * share)} % do"
+            )
+    return tuple(found)
+
+
+def words_of(objective: Objective) -> str:
+    """Return an objective as a person says it."""
+    lane = "all" if objective.lane is None else objective.lane.label
+    return f"{objective.percentile * 100:.5g} % of {lane} within {number(objective.seconds)} s"
+
+
+def _steady_words(
+    objectives: tuple[Objective, ...], load: Load, service: Service, slots: float
+) -> str:
+    arriving = load.arrivals_per_second
+    promised = ", ".join(words_of(objective) for objective in objectives)
+    return (
+        f"{several(slots, 'slot')} for {promised}, at {number(arriving)} messages a second of "
+        f"{number(service.mean_seconds)} s{'' if service.is_measured else ' (assumed)'}"
+        f" that keep {number(arriving * service.mean_seconds)} busy, "
+        f"{number(load.in_flight)} run now"
+    )
+
+
+def _backlog_words(objective: Objective, load: Load, service: Service, slots: float) -> str:
+    left, _ = _left_over(objective, load, service)
+    return (
+        f"{several(slots, 'slot')} to start, within {number(objective.drain)} s, "
+        f"{several(left, 'message')} that will still wait when new workers are ready in "
+        f"{number(load.lead_seconds)} s ({number(sum(load.waiting))} wait now; "
+        f"{words_of(objective)})"
+    )
