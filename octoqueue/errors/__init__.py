@@ -72,7 +72,8 @@
     │   └── WorkflowFailed              it ended without a result; carries what was raised
     ├── ScalingError                    how many workers a fleet should have cannot be said
     │   ├── SignalsUnreadable           what it is decided on could not be read; it is never a 0
-    │   └── TraceInvalid                a trace to simulate is wrong; names file, line and field
+    │   ├── TraceInvalid                a trace to simulate is wrong; names file, line and field
+    │   └── ForecastStateUnreadable     what a forecast had learnt is not of this version
     ├── ReplyUnusable                   a model answered in a form nobody can use
     ├── SandboxUnavailable              the launcher of isolated commands is gone or cannot start
     ├── EmbeddedError                   a private server could not be started
@@ -148,6 +149,7 @@ from octoqueue.errors.running import (
 )
 from octoqueue.errors.scaling import (
     FleetUnknown,
+    ForecastStateUnreadable,
     ScalingError,
     SignalsUnreadable,
     TraceInvalid,
@@ -231,6 +233,7 @@ __all__ = [
     "EventTooLarge",
     "EventsNotKept",
     "FleetUnknown",
+    "ForecastStateUnreadable",
     "HistoryTooLong",
     "HistoryUnreadable",
     "InputInvalid",

@@ -61,3 +61,11 @@ class TraceInvalid(ScalingError):
         self.source = source
         self.line = line
         self.field = field
+
+
+class ForecastStateUnreadable(ScalingError):
+    """What a forecast had learnt cannot be read; it is learnt again from history."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"what a forecast had learnt cannot be read: {reason}")
+        self.reason = reason

@@ -5,6 +5,6 @@
                                               ▲              │
                                 errors ◄── what came ◄───────┘
 
-`forecaster.ArrivalForecaster` is told every minute and asked for the next ones. Needs numpy (the extra
-`forecast`), so nothing a worker or a scaler imports may import this.
+`forecaster.ArrivalForecaster` is told every minute and asked for the next ones. Needs numpy (the
+extra `forecast`), so nothing a worker or a scaler imports may import this.
 """

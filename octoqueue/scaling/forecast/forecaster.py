@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from octoqueue.primitives.signals import ArrivalForecast, ExpectedArrivals
+from octoqueue.scaling.forecast.bias import Bias
 from octoqueue.scaling.forecast.errors import Errors
 from octoqueue.scaling.forecast.level import FORGETS_AFTER_MINUTES, Level
+from octoqueue.scaling.forecast.made import Made
 from octoqueue.scaling.forecast.profile import Profile
+from octoqueue.scaling.forecast.recent import WEEK_MINUTES, Recent
 from octoqueue.scaling.forecast.regression import PRIOR, Regression
 from octoqueue.scaling.forecast.skill import Skill
 from octoqueue.scaling.forecast.zone import Zone
@@ -19,14 +23,11 @@ if TYPE_CHECKING:
 
 NODES: Final = np.array([1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 45, 60])
 """Horizons in minutes for which weights and errors are learnt; between them is interpolated."""
-_DAY: Final = 1440
-_WEEK: Final = 7 * _DAY
-_KEPT: Final = _WEEK + 64
-_MADE: Final = 64
+_ALL: Final = np.arange(len(NODES))
 _LEARNING_DELAY: Final = 90
 """Minutes until a profile learns one: more than the longest horizon and a slot."""
+_SET_BACK_MINUTES: Final = 60
 _MINUTE_MS: Final = 60_000
-_ROWS: Final = np.arange(len(NODES))
 
 
 class ArrivalForecaster:
@@ -40,35 +41,38 @@ class ArrivalForecaster:
         """Know nothing yet; days and weeks begin at midnight of `zone`."""
         self.zone = Zone(zone)
         self.level = Level()
-        self.week = Profile(period_minutes=_WEEK)
-        self.day = Profile(period_minutes=_DAY)
+        self.week = Profile(period_minutes=WEEK_MINUTES)
+        self.day = Profile(period_minutes=WEEK_MINUTES // 7)
         self.regression = Regression(NODES)
         self.errors = Errors(len(NODES))
         self.skill = Skill(len(NODES))
+        self.bias = Bias(len(NODES))
+        self.recent = Recent()
+        self.made = Made(len(NODES), len(PRIOR))
         self.last_minute = -1
         """The newest minute that was observed, in minutes since the epoch; -1 before the first."""
-        self._recent: Floats = np.full(_KEPT, np.nan)
-        self._made_at: Integers = np.full(_MADE, -1, dtype=np.int64)
-        self._made_offset: Floats = np.ones(_MADE)
-        self._made_level: Floats = np.ones(_MADE)
-        self._made_now: Floats = np.zeros(_MADE)
-        self._made_signs: Floats = np.zeros((_MADE, len(NODES), len(PRIOR)))
-        self._made_logs: Floats = np.zeros((_MADE, len(NODES)))
-        self._made_spreads: Floats = np.zeros((_MADE, len(NODES)))
 
     def observe(self, minute_start_ms: int, arrivals: float) -> bool:
         """Learn that so many arrived in the minute that began at `minute_start_ms`.
 
         Returns False for a minute that is not newer than the newest, and learns nothing from it.
-        Minutes that are left out are taken for unknown, not for zero.
+        Minutes that are left out are taken for unknown, not for zero. One that is older by over an
+        hour means that a clock was set back: what was observed after it is taken for unknown, too.
+
+        Raises:
+            ValueError: `arrivals` is negative or no number.
         """
+        if not 0 <= arrivals < math.inf:
+            raise ValueError(f"arrivals: {arrivals} must be a number, 0 or more")
         minute = minute_start_ms // _MINUTE_MS
-        if minute <= self.last_minute or not 0 <= arrivals < float("inf"):
+        if minute < self.last_minute - _SET_BACK_MINUTES:
+            self._go_back_to(minute)
+        elif minute <= self.last_minute:
             return False
         self._skip_to(minute)
-        self._score(minute, arrivals)
-        self._recent[minute % _KEPT] = arrivals
         self.level.add(arrivals)
+        self._score(minute, arrivals)
+        self.recent.put(minute, arrivals)
         self._learn_shape(minute)
         self.last_minute = minute
         self._look_ahead(minute, arrivals)
@@ -99,8 +103,8 @@ class ArrivalForecaster:
         ahead = np.arange(first, first + horizon_minutes) - self.last_minute
         expected = self.expected(ahead)
         tail = (1 - interval) / 2
-        low = self.at_quantile(tail, ahead)
-        high = self.at_quantile(1 - tail, ahead)
+        low = np.minimum(expected, self._widened(expected, tail, ahead))
+        high = np.maximum(expected, self._widened(expected, 1 - tail, ahead))
         node = int(np.searchsorted(NODES, min(lead_minutes, int(NODES[-1]))))
         return ArrivalForecast(
             made_at_ms=now_ms,
@@ -108,8 +112,8 @@ class ArrivalForecaster:
                 ExpectedArrivals(
                     starts_at_ms=(first + i) * _MINUTE_MS,
                     per_second=float(expected[i]) / 60,
-                    low_per_second=float(min(low[i], expected[i])) / 60,
-                    high_per_second=float(max(high[i], expected[i])) / 60,
+                    low_per_second=float(low[i]) / 60,
+                    high_per_second=float(high[i]) / 60,
                 )
                 for i in range(horizon_minutes)
             ),
@@ -121,20 +125,19 @@ class ArrivalForecaster:
 
     def expected(self, ahead: Integers) -> Floats:
         """Return the arrivals expected `ahead` minutes (1 or more) after the newest one."""
-        return np.maximum(0.0, np.exp(self._logs(ahead)) - self.level.offset)
+        signs = self._signs(self.last_minute, ahead)
+        plain = self._plain(signs, self._interpolation(ahead) @ self.regression.theta)
+        return plain * np.interp(ahead, NODES, self.bias.factors())
 
     def at_quantile(self, q: float, ahead: Integers) -> Floats:
         """Return what the arrivals of a minute stay below with probability `q`."""
-        widths = self.errors.quantiles(q) * self.errors.spreads()
-        width = np.interp(ahead, NODES, widths)
-        return np.maximum(0.0, np.exp(self._logs(ahead) + width) - self.level.offset)
+        return self._widened(self.expected(ahead), q, ahead)
 
-    def _logs(self, ahead: Integers) -> Floats:
-        signs = self._signs(self.last_minute, ahead)
-        theta = self._interpolation(ahead) @ self.regression.theta
-        change: Floats = np.einsum("hk,hk->h", signs, theta)
-        change += np.log(self.level.fast + self.level.offset)
-        return change
+    def _widened(self, expected: Floats, q: float, ahead: Integers) -> Floats:
+        widths = self.errors.quantiles(q) * self.errors.spreads()
+        offset = self.level.offset
+        width = np.interp(ahead, NODES, widths)
+        return np.maximum(0.0, np.exp(width) * (expected + offset) - offset)
 
     def _interpolation(self, ahead: Integers) -> Floats:
         clipped = np.clip(ahead, 1, NODES[-1])
@@ -147,42 +150,46 @@ class ArrivalForecaster:
         weights[rows, right] += share
         return weights
 
+    def _go_back_to(self, minute: int) -> None:
+        self.recent.forget(minute, self.last_minute + 1)
+        self.made.forget()
+        self.level.begin_anew()
+        self.last_minute = minute - 1
+
     def _skip_to(self, minute: int) -> None:
         if self.last_minute < 0:
             return
-        skipped = minute - self.last_minute - 1
-        if skipped > FORGETS_AFTER_MINUTES:
+        if minute - self.last_minute - 1 > FORGETS_AFTER_MINUTES:
             self.level.begin_anew()
-        if skipped >= _KEPT:
-            self._recent[:] = np.nan
-        elif skipped:
-            self._recent[np.arange(self.last_minute + 1, minute) % _KEPT] = np.nan
+        self.recent.forget(self.last_minute + 1, minute)
 
     def _score(self, minute: int, arrivals: float) -> None:
-        made = (minute - NODES) % _MADE
-        known = (self._made_at[made] == minute - NODES).astype(np.float64)
+        made, after = self.made, minute - NODES
+        known = made.were_made(after)
         if not known.any():
             return
-        offsets = self._made_offset[made]
-        logs = self._made_logs[made, _ROWS]
+        rows = made.rows(after)
+        offsets, logs = made.offset[rows], made.logs[rows, _ALL]
         came = np.log(arrivals + offsets)
-        expected = np.maximum(0.0, np.exp(logs) - offsets)
-        self.errors.learn(came - logs, self._made_spreads[made, _ROWS], known)
-        self.regression.learn(
-            self._made_signs[made, _ROWS], came - np.log(self._made_level[made] + offsets), known
-        )
-        last_week = float(self._recent[(minute - _WEEK) % _KEPT])
+        self.errors.learn(came - logs, made.spreads[rows, _ALL], known)
+        targets = came - np.log(made.level[rows] + offsets)
+        self.regression.learn(made.signs[rows, _ALL], targets, known)
+        self.bias.learn(self.level.newest, made.plain[rows, _ALL], known)
         self.skill.learn(
-            arrivals, expected=expected, now=self._made_now[made], last_week=last_week, known=known
+            arrivals,
+            expected=np.maximum(0.0, np.exp(logs) - offsets),
+            now=made.now[rows],
+            last_week=self.recent.of(minute - WEEK_MINUTES),
+            known=known,
         )
 
     def _learn_shape(self, minute: int) -> None:
         delayed = minute - _LEARNING_DELAY
-        arrivals = float(self._recent[delayed % _KEPT])
-        if arrivals != arrivals:  # noqa: PLR0124 - not a number: unknown
+        arrivals = self.recent.of(delayed)
+        if arrivals is None:
             return
         local = self.zone.local(delayed)
-        log = float(np.log(arrivals + self.level.offset))
+        log = math.log(arrivals + self.level.offset)
         self.week.learn(local, log)
         self.day.learn(local, log)
 
@@ -203,14 +210,20 @@ class ArrivalForecaster:
         return signs
 
     def _look_ahead(self, minute: int, arrivals: float) -> None:
-        row = minute % _MADE
-        offset = self.level.offset
+        made, level, row = self.made, self.level, minute % len(self.made.at)
         signs = self._signs(minute, NODES)
-        self._made_at[row] = minute
-        self._made_offset[row] = offset
-        self._made_level[row] = self.level.fast
-        self._made_now[row] = arrivals
-        self._made_signs[row] = signs
-        change = np.einsum("hk,hk->h", signs, self.regression.theta)
-        self._made_logs[row] = change + np.log(self.level.fast + offset)
-        self._made_spreads[row] = self.errors.spreads()
+        plain = self._plain(signs, self.regression.theta)
+        made.at[row] = minute
+        made.now[row] = arrivals
+        made.level[row] = level.fast
+        made.offset[row] = level.offset
+        made.signs[row] = signs
+        made.plain[row] = plain
+        made.logs[row] = np.log(plain * self.bias.factors() + level.offset)
+        made.spreads[row] = self.errors.spreads()
+
+    def _plain(self, signs: Floats, theta: Floats) -> Floats:
+        change: Floats = np.einsum("hk,hk->h", signs, theta)
+        offset = self.level.offset
+        plain: Floats = np.maximum(0.0, np.exp(change) * (self.level.fast + offset) - offset)
+        return plain

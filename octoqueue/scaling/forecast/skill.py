@@ -29,7 +29,13 @@ class Skill:
         self.week_error: Floats = np.zeros(horizons)
 
     def learn(
-        self, arrivals: float, *, expected: Floats, now: Floats, last_week: float, known: Floats
+        self,
+        arrivals: float,
+        *,
+        expected: Floats,
+        now: Floats,
+        last_week: float | None,
+        known: Floats,
     ) -> None:
         """Take what came, and what was said about it for each horizon for which `known` is 1."""
         own = np.abs(expected - arrivals) * known
@@ -38,7 +44,7 @@ class Skill:
         self.own_error += own
         self.now_error *= forget
         self.now_error += np.abs(now - arrivals) * known
-        if last_week == last_week:  # noqa: PLR0124 - not a number: unknown
+        if last_week is not None:
             self.own_error_beside_week *= forget
             self.own_error_beside_week += own
             self.week_error *= forget
