@@ -189,27 +189,20 @@ def _woken(
 ) -> Sync:
     state = state.at_moment(now).seeded(0)
     wanted = proposal.replicas or 1
-    allowed = max(1, bounds.least, most_allowed(state, 0, behavior.up))
-    replicas = min(max(wanted, bounds.least), allowed, bounds.most)
-    cutoff = now - max(
-        behavior.up.stabilization_window_seconds, behavior.down.stabilization_window_seconds
-    )
+    replicas, limit = _limited(state, wanted, current=0, bounds=bounds, behavior=behavior)
+    if replicas < max(1, bounds.least):
+        replicas, limit = max(1, bounds.least), "TooFewReplicas"
+    windows = behavior.up.stabilization_window_seconds, behavior.down.stabilization_window_seconds
     return Sync(
-        state=state.recommended(wanted, forgotten_before=cutoff).resized(0, replicas, behavior),
+        state=state.recommended(wanted, forgotten_before=now - max(windows)).resized(
+            0, replicas, behavior
+        ),
         current=0,
         replicas=replicas,
         proposed=wanted,
         stabilized=wanted,
         readiness="ReadyForNewScale",
-        limit=(
-            "DesiredWithinRange"
-            if replicas == wanted
-            else "TooFewReplicas"
-            if replicas > wanted
-            else "TooManyReplicas"
-            if replicas == bounds.most
-            else "ScaleUpLimit"
-        ),
+        limit=limit,
         detail=proposal.reason,
     )
 
