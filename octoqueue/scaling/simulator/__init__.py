@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from octoqueue.scaling.simulator.fleets import Durations, FleetModel, Outage, Workload
 from octoqueue.scaling.simulator.policy_rule import PolicyRule
+from octoqueue.scaling.simulator.reading import read_trace
 from octoqueue.scaling.simulator.report import Minutes, Report
 from octoqueue.scaling.simulator.rules import (
     Clairvoyant,
@@ -21,6 +22,7 @@ from octoqueue.scaling.simulator.rules import (
     smallest_fleets,
 )
 from octoqueue.scaling.simulator.simulating import simulate
+from octoqueue.scaling.simulator.tokens import TokenTimes
 from octoqueue.scaling.simulator.traces import RequestTrace, StepTrace, Trace
 from octoqueue.scaling.simulator.views import Rule, Service, View
 
@@ -39,11 +41,13 @@ __all__ = [
     "Service",
     "Static",
     "StepTrace",
+    "TokenTimes",
     "Trace",
     "TrailingMaximum",
     "View",
     "Workload",
     "minute_loads",
+    "read_trace",
     "simulate",
     "smallest_fleets",
 ]

@@ -100,6 +100,10 @@ class RequestTrace:
     """How long each runs; None when the trace does not tell."""
     lanes: Integers | None = None
     """Wire value of each message's lane; None: all are in one."""
+    mean_service_seconds: float | None = None
+    """What was measured when the single times are not known; None when it was not."""
+    squared_variation: float | None = None
+    """Of the same: variance over mean squared."""
 
     def scaled_to(self, load: float, *, service_seconds: float, seed: int = 0) -> RequestTrace:
         """Return it with so much more or less work that `load` slots are busy on average.
