@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from octoqueue.primitives.once import Once
     from octoqueue.primitives.schedules import Firing, LastTick, Tick
+    from octoqueue.primitives.signals import Presence, QueueMinute, SignalReading
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +134,12 @@ class LaneStore(MessageLife, Protocol):
         """Return all leases of a session: what it claimed, including answers it never received."""
         ...
 
-    async def extend(self, session: SessionId) -> bool:
-        """Renew a session and all it holds; False when it had not been alive."""
+    async def extend(self, session: SessionId, presence: Presence | None = None) -> bool:
+        """Renew a session and all it holds; False when it had not been alive.
+
+        With `presence`, who reads signals is told it until the session says another or ends;
+        `session` and `said_at_ms` of it are the store's to write.
+        """
         ...
 
     async def define(self, gates: Gates) -> None:
@@ -182,6 +187,32 @@ class LaneStore(MessageLife, Protocol):
 
     async def stats(self, queue: str) -> QueueStats:
         """Return what is true of a queue now."""
+        ...
+
+    async def read_signals(
+        self, queues: Sequence[str], *, due_within: timedelta, fleet: str = ""
+    ) -> SignalReading:
+        """Read all scaling signals of some queues, and who works for them, in one round trip.
+
+        Args:
+            queues: which.
+            due_within: delayed messages that are due within this are `due_soon`.
+            fleet: workers of this fleet are told of, too, whatever they serve.
+
+        Raises:
+            StoreProtocolError: a number cannot be read. A presence that cannot is left out.
+        """
+        ...
+
+    async def arrival_minutes(self, queues: Sequence[str]) -> list[QueueMinute]:
+        """Return the last `MINUTES_KEPT` whole minutes of each queue, oldest first.
+
+        Read at least every eight minutes, so that none is missed; minutes are told again and again,
+        and what is told of a minute does not change.
+
+        Raises:
+            StoreProtocolError: a number cannot be read.
+        """
         ...
 
     async def queues(self) -> list[str]:

@@ -1,8 +1,9 @@
 """`RedisLaneStore`: the protocol on the Lua scripts. It translates; the scripts decide.
 
-Split by verb: `redis_reading.py` reads, `redis_upkeep.py` keeps sessions and lanes in order,
-`redis_dead_letters.py` replays and purges, `redis_enqueuing.py` puts in, `redis_finding.py` finds
-single messages and `redis_life.py` decides about them, and here messages are claimed and settled.
+Split by verb: `redis_reading.py` and `redis_signals.py` read, `redis_upkeep.py` keeps sessions and
+lanes in order, `redis_dead_letters.py` replays and purges, `redis_enqueuing.py` puts in,
+`redis_finding.py` finds single messages and `redis_life.py` decides about them, and here messages
+are claimed and settled.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from octoqueue.lanes.redis_enqueuing import RedisEnqueuing
 from octoqueue.lanes.redis_life import RedisLife
 from octoqueue.lanes.redis_reading import good
 from octoqueue.lanes.redis_schedules import RedisSchedules
+from octoqueue.lanes.redis_signals import RedisSignals
 from octoqueue.lanes.selection import Some, allocate, next_some
 from octoqueue.primitives.envelope import is_extended
 from octoqueue.primitives.lane import LANES, Lane
@@ -64,7 +66,7 @@ _ROOM_EACH = 50
 _ALL_LANES = "7"
 
 
-class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing):
+class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing, RedisSignals):
     """A `LaneStore` on a single Redis or on Redis Cluster."""
 
     def __init__(

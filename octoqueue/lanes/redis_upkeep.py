@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from octoqueue.errors import EnvelopeError, StoreError
+from octoqueue.lanes.presences import presence_text
 from octoqueue.lanes.protocol import Promotion
 from octoqueue.lanes.redis_events import RedisEvents
 from octoqueue.lanes.redis_reading import good, pairs
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from octoqueue.lanes.options import LaneOptions
     from octoqueue.primitives.gates import Gates
+    from octoqueue.primitives.signals import Presence
     from octoqueue.redis.calls.scope import Scope
     from octoqueue.redis.client import RedisClient
 
@@ -66,12 +68,20 @@ class RedisUpkeep(RedisEvents):
 
     # ── sessions and bells ───────────────────────────────────────────────────────────────────────
 
-    async def extend(self, session: SessionId) -> bool:
+    async def extend(self, session: SessionId, presence: Presence | None = None) -> bool:
         """Renew a session and all it holds."""
         lease_ms, now_ms = self.options.lease_ms, self._now()
+        said = b"" if presence is None else presence_text(presence)
+        first = self._scopes[0]  # where everything about workers is told, once
         alive = all(
             await self._everywhere(
-                lambda scope: extend_call(scope, session, lease_ms=lease_ms, now_ms=now_ms)
+                lambda scope: extend_call(
+                    scope,
+                    session,
+                    lease_ms=lease_ms,
+                    presence=said if scope is first else b"",
+                    now_ms=now_ms,
+                )
             )
         )
         if not alive:

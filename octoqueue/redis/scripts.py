@@ -71,6 +71,7 @@ SCRIPT_NAMES = (
     "extend",
     "fire",
     "flush",
+    "minutes",
     "pause",
     "override",
     "promote",
@@ -81,5 +82,6 @@ SCRIPT_NAMES = (
     "remember",
     "replay",
     "retire",
+    "signals",
     "stats",
 )

@@ -131,6 +131,7 @@ class MemoryLaneStore(MemoryLife):
     def _put(self, message: Enqueue) -> None:
         queue = self._queue(message.queue)
         queue.counters["enqueued"] += 1
+        queue.tallies.arrive(message.lane, self._clock.now_ms())
         self._unique.take(message.payload, self._clock.now_ms())
         self._place(queue, message.payload, message.delay_ms)
 
@@ -160,7 +161,7 @@ class MemoryLaneStore(MemoryLife):
                 if token in queue.leased[session]:  # stored twice by its sender
                     twins.append((queue.ready[lane], payload))
                     continue
-                lease = self._lease(queue, payload, session, token)
+                lease = self._lease(queue, lane, payload, session, token)
                 taking.taken[name].add(lease.message_id)
                 if self._is_cancelled(lease.message_id):
                     self._settle(session, Settlement(lease=lease, outcome=Outcome.CANCEL))
@@ -178,11 +179,12 @@ class MemoryLaneStore(MemoryLife):
                 self._ring(name)
 
     def _lease(
-        self, queue: MemoryQueue, payload: bytes, session: SessionId, token: LeaseToken
+        self, queue: MemoryQueue, lane: Lane, payload: bytes, session: SessionId, token: LeaseToken
     ) -> Lease:
         now, header = self._clock.now_ms(), unpack_header(payload)
         queue.counters["claimed"] += 1
         queue.waits[bucket_of(now - header.ready_at_ms)] += 1
+        queue.tallies.start(lane, now, waited_ms=now - header.ready_at_ms)
         queue.leased[session][token] = payload
         self._unique.release(payload, reached=UniqueMode.STARTED)
         extension = gates_of(payload)
@@ -226,12 +228,14 @@ class MemoryLaneStore(MemoryLife):
                 self._leave_gates(queue, payload, lease.token, keeps_all=True)
                 self._tombstones.pop(lease.message_id, None)
                 self._history.drop(lease.message_id)
-                self._queue(lease.queue).counters["acked"] += 1
+                queue.counters["acked"] += 1
+                queue.tallies.end("completions", self._clock.now_ms())
         for name, run in (run_times or {}).items():
-            counters = self._queue(name).counters
-            counters["runs"] += run.count
-            counters["run_us"] += run.total_us
-            counters["run_ms2"] += run.squares_ms2
+            queue = self._queue(name)
+            sums = {"runs": run.count, "run_us": run.total_us, "run_ms2": run.squares_ms2}
+            for kind, count in sums.items():
+                queue.counters[kind] += count
+                queue.tallies.end(kind, self._clock.now_ms(), count)
         # Releases last and backwards: each goes to the head, the first must end up there.
         released = [s for s in settlements if s.outcome is Outcome.RELEASE]
         others = [s for s in settlements if s.outcome is not Outcome.RELEASE]
@@ -270,6 +274,7 @@ class MemoryLaneStore(MemoryLife):
         queue, now = self._queue(settlement.lease.queue), self._clock.now_ms()
         header = unpack_header(payload)
         queue.counters[_COUNTED[outcome]] += 1
+        queue.tallies.settle(outcome, now)
         self._leave_gates(
             queue,
             payload,

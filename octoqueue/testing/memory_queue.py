@@ -16,6 +16,7 @@ from octoqueue.primitives.lane import LANES, Lane
 from octoqueue.primitives.messages import DeadLetter, LeaseToken, SessionId
 from octoqueue.testing.memory_gates import LimitKey
 from octoqueue.testing.memory_selection import PLAIN, MemoryLines, gates_of
+from octoqueue.testing.memory_tallies import MemoryTallies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,6 +60,7 @@ class MemoryQueue:
     )
     counters: Counter[str] = field(default_factory=Counter[str])
     waits: Counter[int] = field(default_factory=Counter[int])
+    tallies: MemoryTallies = field(default_factory=MemoryTallies)
     rung: bool = False
     paused: bool = False
     closed_before: int = 0
@@ -180,6 +182,7 @@ class MemoryQueue:
         self.put(fresh, gates)
         del self.dead[letter.message_id]
         self.counters["replayed"] += 1
+        self.tallies.arrive(unpack_header(fresh).lane, now_ms)
 
     def purge(self, message_ids: Iterable[MessageId], age_ms: int | None, now_ms: int) -> int:
         """Remove dead letters: those named, and those older than an age."""

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from octoqueue.lanes.minutes import minutes_from
 from octoqueue.lanes.options import LaneOptions
+from octoqueue.lanes.presences import is_wanted
 from octoqueue.lanes.reading import in_flight
+from octoqueue.lanes.signal_reading import queue_signals
 from octoqueue.primitives.clock import Clock, SystemClock
 from octoqueue.primitives.extension import UniqueMode
 from octoqueue.primitives.histogram import WAIT_BUCKETS
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import DeadLetter, QueueStats, SessionId
+from octoqueue.primitives.signals import SignalReading
 from octoqueue.routing.partitions import PartitionMap
 from octoqueue.testing.memory_events import MemoryEvents
 from octoqueue.testing.memory_gates import MemoryGates
@@ -25,11 +30,11 @@ from octoqueue.testing.memory_schedules import MemorySchedules
 from octoqueue.testing.memory_unique import MemoryUnique, Tombstone
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-    from datetime import timedelta
+    from collections.abc import AsyncGenerator, Sequence
 
     from octoqueue.primitives.events import Event, Position
     from octoqueue.primitives.ids import MessageId
+    from octoqueue.primitives.signals import Presence, QueueMinute, QueueSignals
 
 
 class MemoryReading:
@@ -43,6 +48,7 @@ class MemoryReading:
         self._map = PartitionMap(self.options.partitions)
         self._queues: dict[str, MemoryQueue] = {}
         self._sessions: dict[SessionId, int] = {}
+        self._presences: dict[SessionId, Presence] = {}
         self._results = MemoryResults(self._clock)
         self._events = MemoryEvents(self._clock, self.options.events)
         self._history = MemoryHistory(self._clock, self.options.history_ttl_ms)
@@ -78,6 +84,46 @@ class MemoryReading:
             waits=tuple(here.waits[bucket] for bucket in range(WAIT_BUCKETS)),
             paused=here.paused,
         )
+
+    async def read_signals(
+        self, queues: Sequence[str], *, due_within: timedelta, fleet: str = ""
+    ) -> SignalReading:
+        """Read all scaling signals of some queues, and who works for them."""
+        names, now = tuple(dict.fromkeys(queues)), self._clock.now_ms()
+        within_ms = max(due_within, timedelta(0)) // timedelta(milliseconds=1)
+        alive = [self._presences[s] for s in self._presences if self._sessions.get(s, 0) > now]
+        workers = [worker for worker in alive if is_wanted(worker, names, fleet)]
+        return SignalReading(
+            taken_at_ms=now,
+            queues=tuple(self._signals(self._queue(name), now, within_ms) for name in names),
+            workers=tuple(sorted(workers, key=lambda worker: (worker.name, worker.session))),
+        )
+
+    def _signals(self, queue: MemoryQueue, now: int, within_ms: int) -> QueueSignals:
+        ages: list[int] = []
+        for lane in Lane:
+            heads = [ready_at_of(payload) for payload in list(queue.ready[lane])[:1]]
+            heads += [ready_at_of(payload) for payload in queue.lines[lane]]
+            ages.append(now - min([at for at in heads if at is not None], default=now))
+        return queue_signals(
+            queue.name,
+            [queue.tallies.tally(now)],
+            waiting=[queue.depth(lane) for lane in Lane],
+            oldest_ms=ages,
+            delayed=len(queue.delayed),
+            due_soon=sum(due <= now + within_ms for due in queue.delayed.values()),
+            due_within_seconds=within_ms // 1000,
+            leased=in_flight(queue.counters),
+            paused=queue.paused,
+            taken_at_ms=now,
+        )
+
+    async def arrival_minutes(self, queues: Sequence[str]) -> list[QueueMinute]:
+        """Return the last whole minutes of each queue."""
+        now = self._clock.now_ms()
+        names = tuple(dict.fromkeys(queues))
+        tallies = [(name, self._queue(name).tallies.tally(now)) for name in names]
+        return [minute for name, tally in tallies for minute in minutes_from(name, [tally])]
 
     def waiting(self) -> list[tuple[bytes, int | None]]:
         """Return all that waits or is delayed, with the time it is due."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from octoqueue.primitives.gates import Gates
     from octoqueue.primitives.messages import LeaseToken, SessionId
+    from octoqueue.primitives.signals import Presence
 
 
 class MemoryUpkeep(MemoryReading):
@@ -51,9 +53,11 @@ class MemoryUpkeep(MemoryReading):
 
     # ── sessions and bells ───────────────────────────────────────────────────────────────────────
 
-    async def extend(self, session: SessionId) -> bool:
+    async def extend(self, session: SessionId, presence: Presence | None = None) -> bool:
         """Renew a session and all it holds."""
         now = self._clock.now_ms()
+        if presence is not None:
+            self._presences[session] = replace(presence, session=session, said_at_ms=now)
         alive = self._sessions.get(session, 0) > now
         self._sessions[session] = now + self.options.lease_ms
         return alive
@@ -66,6 +70,7 @@ class MemoryUpkeep(MemoryReading):
 
     async def retire(self, session: SessionId) -> None:
         """End a session at its own wish."""
+        self._presences.pop(session, None)
         if session in self._sessions:
             now = self._clock.now_ms()
             self._sessions[session] = min(self._sessions[session], now)
@@ -172,4 +177,5 @@ class MemoryUpkeep(MemoryReading):
                     self._ring(queue.name)
                 total += len(held)
             del self._sessions[session]
+            self._presences.pop(session, None)
         return total

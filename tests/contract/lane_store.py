@@ -23,6 +23,7 @@ from tests.contract.results import Closing, Results
 from tests.contract.schedules import Beginning, Firing
 from tests.contract.sessions import Expiring, ManySessions, Sessions
 from tests.contract.settling import Acking, Following, Settling
+from tests.contract.signals import ReadingSignals, SayingWhoIsThere
 from tests.contract.unique import BeingUnique, FollowingUniquely, Releasing, ReplayingUniquely
 from tests.contract.upkeep import Promoting
 
@@ -44,6 +45,8 @@ class LaneStoreContract(
     Beginning,
     Firing,
     Reading,
+    ReadingSignals,
+    SayingWhoIsThere,
     Flushing,
     Replaying,
     Purging,

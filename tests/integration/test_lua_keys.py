@@ -22,6 +22,7 @@ from tests.contract.events import teller, told
 from tests.contract.gated import gated, used, uses
 from tests.contract.redis_worlds import redis_worlds
 from tests.contract.schedules import NIGHTLY, tick, tick_message
+from tests.contract.signals import presence
 from tests.contract.world import (
     AT_ONCE,
     ONE_PARTITION,
@@ -89,14 +90,14 @@ ALL = {
     "announce": {"PEXPIRE", "SET", "XADD", "XREVRANGE"},
     "begin": {"HGET", "HSET"},
     "claim": {
-        "DEL", "EXISTS", "HEXISTS", "HGET", "HINCRBY", "HLEN", "HMGET", "HSET", "LLEN", "LPOP",
-        "RPUSH", "SADD", "SREM", "ZADD", "ZCOUNT", "ZRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE",
-        "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZSCORE",
+        "BITFIELD", "DEL", "EXISTS", "HEXISTS", "HGET", "HINCRBY", "HLEN", "HMGET", "HSET", "LLEN",
+        "LPOP", "RPUSH", "SADD", "SETRANGE", "SREM", "STRLEN", "ZADD", "ZCOUNT", "ZRANGE",
+        "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZSCORE",
     },
     "commit": {
-        "DEL", "EXISTS", "HDEL", "HEXISTS", "HGET", "HINCRBY", "HMGET", "HSET", "LLEN", "LPUSH",
-        "LTRIM", "PEXPIRE", "RPUSH", "SADD", "SET", "XADD", "XREVRANGE", "ZADD", "ZRANGE",
-        "ZRANGEBYLEX", "ZREM", "ZSCORE",
+        "BITFIELD", "DEL", "EXISTS", "GET", "HDEL", "HEXISTS", "HGET", "HINCRBY", "HMGET", "HSET",
+        "LLEN", "LPUSH", "LTRIM", "PEXPIRE", "RPUSH", "SADD", "SET", "SETRANGE", "STRLEN", "XADD",
+        "XREVRANGE", "ZADD", "ZRANGE", "ZRANGEBYLEX", "ZREM", "ZSCORE",
     },
     "define": {
         "DEL", "EXISTS", "HDEL", "HGET", "HGETALL", "HSET", "LLEN", "RPUSH", "ZADD", "ZRANGE",
@@ -104,17 +105,19 @@ ALL = {
     },
     "emit": {"HEXISTS", "PEXPIRE", "XADD", "XREVRANGE"},
     "enqueue": {
-        "HINCRBY", "HMGET", "LLEN", "RPUSH", "SADD", "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYLEX",
-        "ZSCORE",
+        "BITFIELD", "DEL", "GET", "HINCRBY", "HMGET", "LLEN", "RPUSH", "SADD", "SETRANGE", "STRLEN",
+        "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYLEX", "ZSCORE",
     },
-    "enqueue_plain": {"HINCRBY", "LLEN", "RPUSH", "SADD", "ZCARD"},
+    "enqueue_plain": {
+        "BITFIELD", "DEL", "GET", "HINCRBY", "LLEN", "RPUSH", "SADD", "SETRANGE", "STRLEN", "ZCARD",
+    },
     "expired": {"ZRANGEBYSCORE"},
     "expiry": {"ZRANGE"},
-    "extend": {"ZADD", "ZSCORE"},
+    "extend": {"HSET", "ZADD", "ZSCORE"},
     "fire": {"HGET"},
     "promote": {
-        "EXISTS", "HGET", "HINCRBY", "HMGET", "LINDEX", "LLEN", "RPUSH", "ZADD", "ZCOUNT",
-        "ZRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYRANK", "ZSCORE",
+        "EXISTS", "HGET", "HINCRBY", "HMGET", "LINDEX", "LLEN", "RPUSH", "ZADD", "ZCOUNT", "ZRANGE",
+        "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYRANK", "ZSCORE",
     },
     "purge": {"DEL", "HDEL", "HINCRBY", "ZRANGEBYSCORE", "ZREM"},
     "reclaim": {
@@ -122,9 +125,15 @@ ALL = {
         "ZRANGEBYLEX", "ZSCORE",
     },
     "replay": {
-        "DEL", "HDEL", "HGET", "HINCRBY", "LLEN", "RPUSH", "ZADD", "ZCARD", "ZRANGEBYLEX", "ZREM",
+        "BITFIELD", "DEL", "HDEL", "HGET", "HINCRBY", "LLEN", "RPUSH", "ZADD", "ZCARD",
+        "ZRANGEBYLEX", "ZREM",
     },
-    "retire": {"ZADD", "ZREM", "ZSCORE"},
+    "retire": {"HDEL", "ZADD", "ZREM", "ZSCORE"},
+    "minutes": {"GET"},
+    "signals": {
+        "GET", "HEXISTS", "HMGET", "LINDEX", "LLEN", "ZCARD", "ZCOUNT", "ZRANGEBYLEX",
+        "ZRANGEBYSCORE",
+    },
     "stats": {"EXISTS", "HGETALL", "LINDEX", "LLEN", "ZCARD", "ZCOUNT", "ZRANGEBYLEX"},
 }  # fmt: skip
 """All the commands there are: the workload leaves out none."""
@@ -194,7 +203,9 @@ async def use_everything(world: World) -> None:
     garbage = [letter.message_id for letter in await world.store.dead_letters("coder")]
     await world.store.purge("coder", garbage, older_than=timedelta(0))
     await world.store.commit(A, acks=rest[:2])
-    await world.store.extend(A)
+    await world.store.extend(A, presence("arm", "coder"))
+    await world.store.read_signals(["coder", "judge"], due_within=timedelta(seconds=1))
+    await world.store.arrival_minutes(["coder", "judge"])
     many = [f"queue-{number}" for number in range(9)]
     await world.put(message(queue=many[0]), message(queue=many[0]))
     await world.claim(1, queues=many)
@@ -233,6 +244,7 @@ async def use_gates(world: World) -> None:
     await world.settle(ack(one, beside("acme")), retry(two), *(release(lease) for lease in rest))
     leases = await world.claim(20)
     await world.store.stats("coder")
+    await world.store.read_signals(["coder"], due_within=timedelta(0))
     await world.put(beside("acme", queue="judge"))
     await world.claim(queues=["judge"])
     limited = next(lease for lease in leases if extension_of(lease.payload).limits)

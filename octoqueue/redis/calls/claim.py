@@ -54,6 +54,7 @@ def queue_keys(scope: Scope, session: SessionId, queue: str) -> list[str]:
         names += [scope.keys.lane(partition, queue, lane) for partition in scope.partitions]
     names.append(scope.leased(queue, session))
     names += (scope.keys.dead(scope.home, queue), scope.keys.dead_messages(scope.home, queue))
+    names.append(scope.tallies(queue))
     return names
 
 

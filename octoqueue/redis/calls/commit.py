@@ -61,7 +61,7 @@ def commit_call(
     _add_acks(args, key, scope, session, acks, capped=capped)
     args.append(len(run_times))
     for queue, run in run_times.items():
-        args += (key(scope.stats(queue)), run.count, run.total_us, run.squares_ms2)
+        args += (_counters(key, scope, queue), run.count, run.total_us, run.squares_ms2)
     _add_extended_acks(args, key, scope, session, extended)
     args.append(len(settlements))
 
@@ -79,6 +79,11 @@ def commit_call(
         _add_history(args, settlement, session, history, ttl_ms=history_ttl_ms)
         _add_events(args, settlement, session, stream, keeping=keeping, now_ms=now_ms)
     return ScriptCall(script("commit"), key.names, args)
+
+
+def _counters(key: KeyIndex, scope: Scope, queue: str) -> int:
+    """Return the number of the stats hash of a queue; its tallies stand behind it."""
+    return key.together((scope.stats(queue), scope.tallies(queue)))
 
 
 def _is_merely_extended(payload: bytes) -> bool:
@@ -127,7 +132,7 @@ def _add_acks(
     for queue, tokens in groups.items():
         leased = key(scope.leased(queue, session))
         bell = key(scope.keys.bell(queue)) if queue in capped and scope.bells else 0
-        args += (leased, key(scope.stats(queue)), bell, len(tokens))
+        args += (leased, _counters(key, scope, queue), bell, len(tokens))
         args += tokens
 
 
@@ -138,7 +143,7 @@ def _add_extended_acks(
     args.append(len(groups))
     for queue, tokens in groups.items():
         leased, bell = key(scope.leased(queue, session)), scope.keys.bell(queue)
-        args += (leased, key(scope.stats(queue)), key(bell) if scope.bells else 0)
+        args += (leased, _counters(key, scope, queue), key(bell) if scope.bells else 0)
         args += (key.together(scope.line_keys(queue)), len(tokens))
         args += tokens
 
@@ -177,7 +182,7 @@ def _add_settlement(
         partition = partition_of(lease.message_id)
     args += (
         key(scope.leased(queue, session)),
-        key(scope.stats(queue)),
+        _counters(key, scope, queue),
         lease.token,
         int(outcome),
         key(keys.lane(partition, queue, unpack_header(lease.payload).lane)) if returns else 0,
@@ -253,7 +258,7 @@ def _add_follow_up(
     args += (
         key(scope.keys.lane(partition, message.queue, message.lane)),
         key(scope.keys.delayed(partition, message.queue)),
-        key(scope.stats(message.queue)),
+        _counters(key, scope, message.queue),
         key(scope.keys.bell(message.queue)) if scope.bells else 0,
         key.together(scope.line_keys(message.queue)) if is_extended(message.payload) else 0,
         message.delay_ms,

@@ -36,7 +36,7 @@ def replay_call(
         keys.append(scope.keys.dead(partition, queue))
         keys.append(scope.keys.dead_messages(partition, queue))
     keys += [*scope.line_keys(queue), *scope.gate_keys()]
-    keys += [scope.locks(), scope.lock_expiries(), scope.tombstones()]
+    keys += [scope.locks(), scope.lock_expiries(), scope.tombstones(), scope.tallies(queue)]
     for ident, partition in places.items():
         keys += (
             scope.keys.result(partition, ident),

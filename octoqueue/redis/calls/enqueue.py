@@ -111,7 +111,7 @@ def enqueue_call(
 def _block_keys(
     scope: Scope, queue: str, lane: Lane, *, has_delay: bool, has_lines: bool
 ) -> tuple[str, ...]:
-    keys = [scope.stats(queue)]
+    keys = [scope.stats(queue), scope.tallies(queue)]
     if scope.bells:
         keys += (scope.keys.bell(queue), scope.marks())
     keys += [scope.keys.lane(partition, queue, lane) for partition in scope.partitions]

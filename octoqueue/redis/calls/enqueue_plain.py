@@ -32,7 +32,7 @@ class PlainLane(NamedTuple):
 
 def plain_lane(scope: Scope, queue: str, lane: Lane, *, bound: int) -> PlainLane:
     """Return what calls for a lane need."""
-    keys = [scope.stats(queue), scope.keys.gated(scope.home, queue, lane)]
+    keys = [scope.stats(queue), scope.keys.gated(scope.home, queue, lane), scope.tallies(queue)]
     keys += [scope.keys.lane(partition, queue, lane) for partition in scope.partitions]
     if scope.bells:
         keys += (scope.keys.bell(queue), scope.marks())

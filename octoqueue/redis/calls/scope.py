@@ -29,6 +29,10 @@ class Scope:
         """Return the counters' key of a queue for this call."""
         return self.keys.stats(self.home, queue)
 
+    def tallies(self, queue: str) -> str:
+        """Return the key of what happened in a queue by the second, for this call."""
+        return self.keys.of_queue(self.home, queue, "tallies")
+
     def leased(self, queue: str, session: SessionId) -> str:
         """Return the key of what a session holds of a queue, taken from any partition."""
         return self.keys.leased(self.home, queue, session)
@@ -44,6 +48,10 @@ class Scope:
     def workers(self) -> str:
         """Return the sessions' key for this call."""
         return self.keys.workers(self.home)
+
+    def presences(self) -> str:
+        """Return the key of what live sessions say of themselves, for this call."""
+        return self.keys.at_home(self.home, "presences")
 
     def tombstones(self) -> str:
         """Return the key of this call's cancelled messages."""

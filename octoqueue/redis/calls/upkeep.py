@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from octoqueue.redis.calls.scope import Scope
 
 
-def extend_call(scope: Scope, session: SessionId, *, lease_ms: int, now_ms: int = 0) -> ScriptCall:
+def extend_call(
+    scope: Scope, session: SessionId, *, lease_ms: int, presence: bytes = b"", now_ms: int = 0
+) -> ScriptCall:
     """Return the call of `extend.lua`."""
-    return ScriptCall(script("extend"), [scope.workers()], [now_ms, session, lease_ms])
+    keys = [scope.workers(), scope.presences()]
+    return ScriptCall(script("extend"), keys, [now_ms, session, lease_ms, presence])
 
 
 def expired_call(scope: Scope, *, limit: int, lease_ms: int, now_ms: int = 0) -> ScriptCall:
@@ -32,7 +35,8 @@ def expiry_call(scope: Scope, *, now_ms: int = 0) -> ScriptCall:
 
 def retire_call(scope: Scope, session: SessionId, *, own_wish: bool, now_ms: int = 0) -> ScriptCall:
     """Return the call of `retire.lua`."""
-    return ScriptCall(script("retire"), [scope.workers()], [now_ms, session, int(own_wish)])
+    keys = [scope.workers(), scope.presences()]
+    return ScriptCall(script("retire"), keys, [now_ms, session, int(own_wish)])
 
 
 def reclaim_call(

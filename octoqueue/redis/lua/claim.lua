@@ -10,7 +10,8 @@
 --            [4] the 4 keys that lines share   [5] set of marks; then for each queue:
 --            [6] stats hash, [7] doorbell when the call has them, [8] the 12 line keys,
 --            then, each for all partitions of the call: [9] high lists, [10] normal lists,
---            [11] low lists, then [12] leased hash of this session, [13] dead zset, [14] dead hash
+--            [11] low lists, then [12] leased hash of this session, [13] dead zset, [14] dead hash,
+--            [15] tallies
 -- ARGV       [1] now in ms, or 0   [2] session   [3] claim number, 4 raw bytes   [4] limit
 --            [5] queues   [6] partitions   [7] has doorbells (0/1)
 --            [8] rotation: with which queue the round starts; and, counted once for each round
@@ -37,13 +38,15 @@ local first_queue = rotation % queues
 rotation = math.floor(rotation / queues)
 local lowest, looked_after = tonumber(ARGV[9]), ARGV[10]
 local LINES, FIRST, LANES, MARKS = 12, 9, 3, 8
-local width = 1 + bells + LINES + LANES * partitions + 3
+local width = 1 + bells + LINES + LANES * partitions + 4
 local SLICE, MOST_BURIED, MOST_LOOKED = 1000, 1000, 250
 
 local tombstones, locks = KEYS[2], KEYS[3]
 local has_tombstones = redis.call('EXISTS', tombstones) == 1
 local found, taken, twins, aside = {}, {}, {}, {}
 local buried, looked, left_off = 0, 0, false
+-- The lane (from 0) that is claimed from; `taken` has waits by queue and lane.
+local lane = 0
 -- For each queue (from 0): how many more may be leased, and its lines when somebody is in them.
 local room, lines_in = {}, {}
 
@@ -174,8 +177,8 @@ local function prepare()
 
     -- Lease a message of a line.
     local function lease_one(queue, payload, token, extension)
-      local fields, waits = pending[queue] or {}, taken[queue] or {}
-      pending[queue], taken[queue], known[token] = fields, waits, true
+      local fields, waits = pending[queue] or {}, taken[queue * LANES + lane] or {}
+      pending[queue], taken[queue * LANES + lane], known[token] = fields, waits, true
       fields[#fields + 1], fields[#fields + 2] = token, payload
       if extension.unique then release_key(locks, payload, UNTIL_STARTED) end
       local bucket = wait_bucket(now - ready_at_of(payload))
@@ -288,13 +291,13 @@ function lease(list, queue, partition, payloads)
     if not sorted then prepare() end
     good, ended = without_twins(list, queue, good, waits), ended and without_twins(list, queue, ended, waits)
   end
-  local leased, gone, counts = #good, ended and #ended or 0, taken[queue]
+  local leased, gone, counts = #good, ended and #ended or 0, taken[queue * LANES + lane]
   if leased > 0 then add_found(queue + 1, partition, good) end
   if gone > 0 then add_found(-queue - 1, partition, ended) end
   if counts then
     for bucket, count in pairs(waits) do counts[bucket] = (counts[bucket] or 0) + count end
   else
-    taken[queue] = waits
+    taken[queue * LANES + lane] = waits
   end
   buried = buried + gone
   wanted = buried < MOST_BURIED and wanted - leased or 0
@@ -331,7 +334,6 @@ for queue = 0, queues - 1 do
   end
 end
 
-local lane = 0
 while lane <= lowest and wanted > 0 do
   local next_lane = lane + 1
   for q = 0, queues - 1 do
@@ -352,13 +354,29 @@ for queue, lines in pairs(lines_in) do
   lease_pending(queue)
   close_lines(lines)
 end
-for queue, waits in pairs(taken) do
-  local claimed = 0
-  for bucket, count in pairs(waits) do
-    if count > 0 then redis.call('HINCRBY', stats_of(queue), 'wait:' .. bucket, count) end
-    claimed = claimed + count
+if next(taken) then
+--#include tally
+  local second = math.floor(now / 1000)
+  local ten = math.floor(second / 10)
+  for place, waits in pairs(taken) do
+    local queue, from = math.floor(place / LANES), place % LANES
+    local stats, claimed, counts = stats_of(queue), 0, {}
+    for bucket, count in pairs(waits) do
+      if count > 0 then
+        redis.call('HINCRBY', stats, 'wait:' .. bucket, count)
+        local at = #counts
+        counts[at + 1], counts[at + 2], counts[at + 3] = 'u32', 32 * (bucket + 1), count
+      end
+      claimed = claimed + count
+    end
+    if claimed > 0 then
+      redis.call('HINCRBY', stats, 'claimed', claimed)
+      local at = #counts
+      counts[at + 1], counts[at + 2], counts[at + 3] = 'u32', 32 * (18 + second % 10), claimed
+      at = STARTS_AT + (from * TALLY_TENS + ten % TALLY_TENS) * STARTS_BYTES
+      tally(KEYS[leased_of(queue) + 3], at, STARTS_BYTES, ten, counts)
+    end
   end
-  if claimed > 0 then redis.call('HINCRBY', stats_of(queue), 'claimed', claimed) end
 end
 if next(twins) then put_back_twins() end
 for _, line in ipairs(aside) do redis.call('ZADD', unpack(line)) end

@@ -7,7 +7,7 @@
 --            and all of it when it was no ack and nothing is said of what was used. Who waits for a
 --            place under a queue's cap hears its bell.
 -- KEYS       [1…] every key a settlement touches, once each, in any order; ARGV names them by
---            their index, 0 for none
+--            their index, 0 for none. Behind each stats hash stand the tallies of its queue
 -- ARGV       [1] now in ms, or 0
 --            [2] tombstones, when they end, locks of unique keys, when they end: the last two 0
 --                when no message here can have a key; the first of the 4 keys that lines share, or
@@ -33,6 +33,7 @@
 -- Returns    [1] acks of groups refused   [2] tokens of the refused settlements
 --#include now
 --#include doorbell
+--#include tally
 
 local now, arg = now_ms(ARGV[1]), 2
 local refused_acks, refused = 0, {}
@@ -48,6 +49,32 @@ local tombstones, tombstones_end, locks, locks_end = take_key(), take_key(), tak
 local shared, marks, SLICE = take_number(), take_key(), 1000
 local has_tombstones = redis.call('EXISTS', tombstones) == 1
 
+-- What ended, by where the stats hash stands: acked, failed, runs, their us and ms2.
+local ended_in = {}
+local TYPES, BITS = { 'u32', 'u32', 'u32', 'i64', 'i64' }, { 32, 64, 96, 128, 192 }
+
+local function add_ended(stats_at, field, count)
+  local ended = ended_in[stats_at]
+  if not ended then
+    ended = {}
+    ended_in[stats_at] = ended
+  end
+  -- Numbers of programs stay the text they are: Lua would write large ones with an exponent.
+  ended[field] = ended[field] and ended[field] + count or count
+end
+
+local function tally_ended()
+  local second = math.floor(now / 1000)
+  for stats_at, ended in pairs(ended_in) do
+    local counts = {}
+    for field, count in pairs(ended) do
+      local at = #counts
+      counts[at + 1], counts[at + 2], counts[at + 3] = TYPES[field], BITS[field], count
+    end
+    tally(KEYS[stats_at + 1], ENDED_AT + second % TALLY_SECONDS * ENDED_BYTES, ENDED_BYTES, second, counts)
+  end
+end
+
 -- Who ran to the end is not cancelled any more, whatever somebody wished meanwhile.
 local function forget_cancels(leased, first, last)
   local idents = {}
@@ -60,31 +87,39 @@ local function forget_cancels(leased, first, last)
 end
 
 -- End the leases of the next `count` tokens. Returns how many there were.
-local function acknowledge(leased, stats, count)
+local function acknowledge(leased, stats_at, count)
   local removed, last = 0, arg + count - 1
   for first = arg, last, SLICE do
     local until_at = math.min(first + SLICE - 1, last)
     if has_tombstones then forget_cancels(leased, first, until_at) end
     removed = removed + redis.call('HDEL', leased, unpack(ARGV, first, until_at))
   end
-  if removed > 0 then redis.call('HINCRBY', stats, 'acked', removed) end
+  if removed > 0 then
+    redis.call('HINCRBY', KEYS[stats_at], 'acked', removed)
+    add_ended(stats_at, 1, removed)
+  end
   arg, refused_acks = last + 1, refused_acks + count - removed
   return removed
 end
 
 for _ = 1, take_number() do
-  local leased, stats, bell = take_key(), take_key(), take_key()
-  if acknowledge(leased, stats, take_number()) > 0 then ring(bell) end
+  local leased, stats_at, bell = take_key(), take_number(), take_key()
+  if acknowledge(leased, stats_at, take_number()) > 0 then ring(bell) end
 end
 
 for _ = 1, take_number() do
-  local stats = take_key()
-  redis.call('HINCRBY', stats, 'runs', take())
-  redis.call('HINCRBY', stats, 'run_us', take())
-  redis.call('HINCRBY', stats, 'run_ms2', take())
+  local stats_at = take_number()
+  for field, name in ipairs({ 'runs', 'run_us', 'run_ms2' }) do
+    local count = take()
+    redis.call('HINCRBY', KEYS[stats_at], name, count)
+    add_ended(stats_at, 2 + field, count)
+  end
 end
 
-if ARGV[arg] == '0' and ARGV[arg + 1] == '0' then return { refused_acks, refused } end
+if ARGV[arg] == '0' and ARGV[arg + 1] == '0' then
+  tally_ended()
+  return { refused_acks, refused }
+end
 
 -- What follows is for what most commits do not have, so that they make no functions for it.
 --#include header
@@ -95,6 +130,7 @@ if ARGV[arg] == '0' and ARGV[arg + 1] == '0' then return { refused_acks, refused
 --#include cancelled
 --#include place
 --#include marks
+--#include arrivals
 
 local ACK, RETRY, DEAD_LETTER, RELEASE, SNOOZE, CANCEL, EXPIRE = 1, 2, 3, 4, 5, 6, 7
 -- Numbers come from programs of every age; none of them may stop the script half-way.
@@ -103,7 +139,16 @@ local COUNTED = { 'acked', 'retried', 'dead', 'released', 'snoozed', 'cancelled'
 local packed_now, known_lines = struct.pack('>I8', now), {}
 
 -- Nobody else comes in between, so what many settlements would do again is done once a call.
-local counted, rung, marked, capped = {}, {}, {}, {}
+local counted, arrived, rung, marked, capped = {}, {}, {}, {}, {}
+
+local function arrive(stats_at, lane)
+  local lanes = arrived[stats_at]
+  if not lanes then
+    lanes = {}
+    arrived[stats_at] = lanes
+  end
+  lanes[lane] = (lanes[lane] or 0) + 1
+end
 
 local function count_one(stats, field)
   local counts = counted[stats]
@@ -169,9 +214,9 @@ local function payloads_of(leased, count)
 end
 
 for _ = 1, take_number() do
-  local leased, stats, bell, lines, count = take_key(), take_key(), take_key(), take_lines(), take_number()
+  local leased, stats_at, bell, lines, count = take_key(), take_number(), take_key(), take_lines(), take_number()
   local ended, woken = payloads_of(leased, count), false
-  acknowledge(leased, stats, count)
+  acknowledge(leased, stats_at, count)
   for at = 1, #ended, 2 do
     local token, payload = ended[at], ended[at + 1]
     local extension = extension_of(payload)
@@ -181,7 +226,7 @@ for _ = 1, take_number() do
       woken = giving_back(lines, extension, token, {}, true, now) or woken
     end
   end
-  if bell and #ended > 0 and (woken or redis.call('HEXISTS', stats, 'cap') == 1) then ring(bell) end
+  if bell and #ended > 0 and (woken or redis.call('HEXISTS', KEYS[stats_at], 'cap') == 1) then ring(bell) end
 end
 
 local function enqueue(list, delayed, stats, bell, lines, delay, payload)
@@ -238,7 +283,8 @@ local function ending_of(payload, outcome, ttl, result)
 end
 
 for _ = 1, take_number() do
-  local leased, stats, token, outcome = take_key(), take_key(), take(), take_number()
+  local leased, stats_at, token, outcome = take_key(), take_number(), take(), take_number()
+  local stats = KEYS[stats_at]
   local list, delayed, dead, dead_hash, bell = take_key(), take_key(), take_key(), take_key(), take_key()
   local delay, reason = take_number(), take()
   local result_key, result_ttl, channel, result = take_key(), take(), take(), take()
@@ -254,6 +300,7 @@ for _ = 1, take_number() do
       outcome, result_ttl, result = ending_of(payload, outcome, result_ttl, result)
     end
     count_one(stats, COUNTED[outcome])
+    if outcome <= DEAD_LETTER then add_ended(stats_at, outcome == ACK and 1 or 2, 1) end
     if bell and has_cap(stats) then ring_once(bell) end
     local is_over = outcome == ACK or outcome == DEAD_LETTER or outcome >= CANCEL
     if is_over and is_extended(payload) then release_key(locks, payload, UNTIL_DONE) end
@@ -286,8 +333,9 @@ for _ = 1, take_number() do
     refused[#refused + 1] = token
   end
   for _ = 1, take_number() do
-    local to, later, to_stats, to_bell = take_key(), take_key(), take_key(), take_key()
+    local to, later, to_stats_at, to_bell = take_key(), take_key(), take_number(), take_key()
     local to_lines, wait, message = take_lines(), take_number(), take()
+    local to_stats = KEYS[to_stats_at]
     if payload then
       local extension = extension_of(message)
       local unique = extension and extension.unique
@@ -297,6 +345,7 @@ for _ = 1, take_number() do
         if unique then lock_key(locks, locks_end, unique, id_of(message), now) end
         enqueue(to, later, to_stats, to_bell, to_lines, wait, message)
         count_one(to_stats, 'enqueued')
+        arrive(to_stats_at, lane_of(message) - 1)
       end
     end
   end
@@ -306,4 +355,8 @@ end
 for stats, counts in pairs(counted) do
   for field, count in pairs(counts) do redis.call('HINCRBY', stats, field, count) end
 end
+for stats_at, lanes in pairs(arrived) do
+  for lane, count in pairs(lanes) do count_arrivals(KEYS[stats_at + 1], lane, now, count) end
+end
+tally_ended()
 return { refused_acks, refused }

@@ -7,7 +7,7 @@
 --            [2] when messages may be extended: locks of unique keys, when they end, and the 4 keys
 --                that lines share;
 --                then for each block (one queue and lane), in order:
---            [3] stats hash of the queue
+--            [3] stats hash and tallies of the queue
 --            [4] doorbell of the queue and the set of marks, when the block has them
 --            [5] the lane's list, one for each partition of the call
 --            [6] the lane's gated zset
@@ -34,6 +34,8 @@
 --#include extension
 --#include unique
 --#include place
+--#include tally
+--#include arrivals
 
 local now = now_ms(ARGV[1])
 local packed_now = struct.pack('>I8', now)
@@ -57,7 +59,7 @@ end
 for index = 1, tonumber(ARGV[4]) do
   local block = { enqueued = 0, wake = false, values = {} }
   local partitions = tonumber(ARGV[arg + 2])
-  block.stats, key = KEYS[key], key + 1
+  block.stats, block.tallies, key = KEYS[key], KEYS[key + 1], key + 2
   if ARGV[arg + 3] == '1' then block.bell, block.marks, key = KEYS[key], KEYS[key + 1], key + 2 end
   block.lists, key = key, key + partitions
   block.ready = room(READY, ARGV[arg], block.lists, partitions)
@@ -128,7 +130,8 @@ local function store(at)
   local unique = locks and unique_of(at)
   if unique then lock_key(locks, locks_end, unique, id_of(payload), now) end
   block.enqueued = block.enqueued + 1
-  if delay == 0 then block.lane = lane_of(payload) - 1 end
+  block.lane = lane_of(payload) - 1
+  if delay == 0 then block.is_marked = true end
   local extension = delay == 0 and block.lines and gates_of(payload)
   if extension then
     wait_in_line(block.lines, lane_of(payload), ready_from(payload, packed_now), extension)
@@ -172,8 +175,11 @@ end
 
 for _, block in ipairs(blocks) do
   for partition, values in pairs(block.values) do push_many(KEYS[block.lists + partition], values) end
-  if block.enqueued > 0 then redis.call('HINCRBY', block.stats, 'enqueued', block.enqueued) end
-  if block.lane then mark(block.marks, block.lane, block.stats) end
+  if block.enqueued > 0 then
+    redis.call('HINCRBY', block.stats, 'enqueued', block.enqueued)
+    count_arrivals(block.tallies, block.lane, now, block.enqueued)
+  end
+  if block.is_marked then mark(block.marks, block.lane, block.stats) end
   if next(block.values) or block.wake then ring(block.bell) end
 end
 return { refused, duplicates }

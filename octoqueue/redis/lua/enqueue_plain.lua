@@ -1,9 +1,9 @@
 -- Purpose    What enqueue.lua does, for most of what is sent: messages for one lane of one queue that
 --            are ready at once and have nothing to pass and no unique key.
 -- Guarantee  Messages of one group are stored all or none; groups are independent.
--- KEYS       [1] stats hash of the queue   [2] the lane's gated zset
---            [3] the lane's list, one for each partition of the call
---            [4] doorbell of the queue and the set of marks, when the call has them
+-- KEYS       [1] stats hash of the queue   [2] the lane's gated zset   [3] tallies of the queue
+--            [4] the lane's list, one for each partition of the call
+--            [5] doorbell of the queue and the set of marks, when the call has them
 -- ARGV       [1] now in ms, or 0 for the server's clock   [2] bound of the lane   [3] partitions
 --            [4] how many messages each group has, 4 bytes a group
 --            [5] the partition of each message from 0, 2 bytes a message
@@ -13,13 +13,16 @@
 --#include doorbell
 --#include marks
 --#include push_many
+--#include tally
+--#include arrivals
 
 local call, byte, sub, unpacked = redis.call, string.byte, string.sub, struct.unpack
 local bound, partitions, sizes, places = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
-local packed_now = struct.pack('>I8', now_ms(ARGV[1]))
+local now = now_ms(ARGV[1])
+local packed_now = struct.pack('>I8', now)
 
 local depth = call('ZCARD', KEYS[2])
-for at = 3, 2 + partitions do depth = depth + call('LLEN', KEYS[at]) end
+for at = 4, 3 + partitions do depth = depth + call('LLEN', KEYS[at]) end
 
 local refused, values, enqueued, at = {}, {}, 0, 0
 for group = 0, #sizes / 4 - 1 do
@@ -41,9 +44,11 @@ for group = 0, #sizes / 4 - 1 do
 end
 
 if enqueued > 0 then
-  for partition, list in pairs(values) do push_many(KEYS[3 + partition], list) end
+  for partition, list in pairs(values) do push_many(KEYS[4 + partition], list) end
   call('HINCRBY', KEYS[1], 'enqueued', enqueued)
-  mark(KEYS[4 + partitions], byte(ARGV[6], 3), KEYS[1])
-  ring(KEYS[3 + partitions])
+  local lane = byte(ARGV[6], 3)
+  count_arrivals(KEYS[3], lane, now, enqueued)
+  mark(KEYS[5 + partitions], lane, KEYS[1])
+  ring(KEYS[4 + partitions])
 end
 return refused

@@ -6,7 +6,7 @@
 -- KEYS       [1] stats hash   [2] doorbell, when the call has it,
 --            then for each partition: high, normal and low list, dead zset, dead hash,
 --            then the queue's 12 line keys and the 4 that lines share, then locks of unique keys,
---            when they end, tombstones, then result, events and history of each message
+--            when they end, tombstones, tallies, then result, events and history of each message
 -- ARGV       [1] now in ms, or 0   [2] partitions   [3] has doorbell (0/1)
 --            [4] bound of the high lane, -1 for none   [5] of the normal lane   [6] of the low lane
 --            [7] number of messages, then for each: id, partition (from 1)
@@ -18,13 +18,15 @@
 --#include extension
 --#include unique
 --#include place
+--#include tally
+--#include arrivals
 
 local now, partitions, bells = now_ms(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local bounds = { tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]) }
 local first_line = 2 + bells + 5 * partitions
 local lines, first_lock = lines_at(KEYS, first_line, first_line + 12), first_line + 16
 local locks, locks_end, tombstones = KEYS[first_lock], KEYS[first_lock + 1], KEYS[first_lock + 2]
-local first_kept = first_lock
+local tallies, first_kept = KEYS[first_lock + 3], first_lock + 1
 local DONE, NO_ENVELOPE, FULL, TAKEN = 0, 1, 2, 3
 
 local function payload_in(record)
@@ -75,6 +77,9 @@ for _, letter in ipairs(found) do
 end
 if #found > 0 then
   redis.call('HINCRBY', KEYS[1], 'replayed', #found)
+  for lane = 1, 3 do
+    if wanted[lane] > 0 then count_arrivals(tallies, lane - 1, now, wanted[lane]) end
+  end
   if bells == 1 then ring(KEYS[2]) end
 end
 return answer

@@ -35,6 +35,7 @@ def test_a_call_names_the_lane_once_and_says_where_each_message_goes() -> None:
     assert call.keys == [
         "{oq:0}:q:stats",
         "{oq:0}:q:gated:low",
+        "{oq:0}:q:tallies",
         "{oq:0}:q:low",
         "{oq:1}:q:low",
         "{oq:bell}:q",
@@ -50,7 +51,8 @@ def test_a_call_names_the_lane_once_and_says_where_each_message_goes() -> None:
 
 def test_apart_there_is_one_list_and_no_bell() -> None:
     lane = plain_lane(APART, "q", Lane.HIGH, bound=9)
-    assert lane.keys == ["{oq:0}:q:stats", "{oq:0}:q:gated:high", "{oq:0}:q:high"]
+    counted = ["{oq:0}:q:stats", "{oq:0}:q:gated:high", "{oq:0}:q:tallies"]
+    assert lane.keys == [*counted, "{oq:0}:q:high"]
 
 
 def test_plain_is_what_is_for_one_lane_at_once_and_has_nothing_to_pass() -> None:

@@ -53,6 +53,7 @@ def test_an_enqueue_names_each_lane_once_with_all_its_partitions() -> None:
     assert blocks == [("q", Lane.LOW)]
     assert call.keys == [
         "{oq:0}:q:stats",
+        "{oq:0}:q:tallies",
         "{oq:bell}:q",
         "{oq:0}:marks",
         "{oq:0}:q:low",
@@ -68,7 +69,8 @@ def test_an_enqueue_names_each_lane_once_with_all_its_partitions() -> None:
 
 def test_an_enqueue_without_delays_names_no_delayed_and_apart_no_bell() -> None:
     call, _ = enqueue_call(APART, [[(0, put(1, Lane.HIGH))]], bounds=lambda *_: ANY)
-    assert call.keys == ["{oq:0}:q:stats", "{oq:0}:q:high", "{oq:0}:q:gated:high"]
+    counted = ["{oq:0}:q:stats", "{oq:0}:q:tallies"]
+    assert call.keys == [*counted, "{oq:0}:q:high", "{oq:0}:q:gated:high"]
     assert call.args[:11] == [0, b"", 0, 1, 9, 9, 1, 0, 0, 0, 1]
 
 
@@ -83,7 +85,7 @@ def test_refusals_are_read_back_by_their_blocks() -> None:
 
 def test_a_claim_reads_back_its_leases() -> None:
     keys = claim_keys(WHOLE, SESSION, ["a", "b"])
-    assert len(keys) == 3 + 4 + 1 + 2 * (2 + 12 + 2 * 3 + 3)
+    assert len(keys) == 3 + 4 + 1 + 2 * (2 + 12 + 2 * 3 + 4)
     call = claim_call(
         WHOLE,
         keys,
@@ -117,11 +119,11 @@ def commit(
 
 def test_acks_are_grouped_by_queue_whatever_partition_they_come_from() -> None:
     keys, args = commit([lease(1), lease(2, queue="r"), lease(3, partition=1)], [])
-    leased, stats = (
-        [f"{{oq:0}}:{queue}:{kind}" for queue in "qr"] for kind in ("leased:w", "stats")
-    )
-    assert keys == [TOMBSTONES, leased[0], stats[0], leased[1], stats[1]]
-    acked = [2, 2, 3, 0, 2, lease(1).token, lease(3).token, 4, 5, 0, 1, lease(2).token]
+    of_queues = [
+        f"{{oq:0}}:{queue}:{kind}" for queue in "qr" for kind in ("leased:w", "stats", "tallies")
+    ]
+    assert keys == [TOMBSTONES, *of_queues]
+    acked = [2, 2, 3, 0, 2, lease(1).token, lease(3).token, 5, 6, 0, 1, lease(2).token]
     assert args == [0, 1, 0, 0, 0, 0, 0, *acked, 0, 0, 0]
 
 
@@ -160,7 +162,7 @@ def test_acks_of_messages_with_gates_and_nothing_else_go_in_groups_too() -> None
 
 def test_running_times_are_counted_where_the_queue_counts() -> None:
     keys, args = commit([], [], {"q": RunTime(count=2, total_us=3, squares_ms2=4)})
-    assert keys == [TOMBSTONES, "{oq:0}:q:stats"]
+    assert keys == [TOMBSTONES, "{oq:0}:q:stats", "{oq:0}:q:tallies"]
     assert args == [0, 1, 0, 0, 0, 0, 0, 0, 1, 2, 2, 3, 4, 0, 0]
 
 
@@ -177,7 +179,7 @@ def test_a_settlement_names_only_the_keys_of_its_outcome() -> None:
     for outcome, more in expected.items():
         keys, _ = commit([], [Settlement(lease=lease(1), outcome=outcome)])
         always = {TOMBSTONES, f"{TOMBSTONES}:expiry", "{oq:0}:q:leased:w", "{oq:0}:q:stats"}
-        always.add("{oq:0}:marks")
+        always |= {"{oq:0}:marks", "{oq:0}:q:tallies"}
         assert set(keys) == always | more
 
 

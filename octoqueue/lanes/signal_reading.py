@@ -1,0 +1,136 @@
+"""Answers of `signals.lua` and `minutes.lua` to values. Pure."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from octoqueue.errors import StoreProtocolError
+from octoqueue.lanes.presences import is_wanted, presence_from
+from octoqueue.lanes.reading import ENDED, in_flight
+from octoqueue.lanes.tallies import counts_of, service_of, tally_from, waits_of
+from octoqueue.primitives.lane import LANES, Lane
+from octoqueue.primitives.signals import LaneSignals, Presence, QueueSignals, SignalReading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from octoqueue.lanes.tallies import Tally
+
+log = logging.getLogger(__name__)
+
+_COUNTERS = ("claimed", *ENDED)
+_OLDEST, _DELAYED, _DUE, _PAUSED, _TALLIES, _COUNTED = 3, 6, 7, 8, 9, 10
+_SAID_AT = struct.Struct(">Q")
+
+Answer = list[Any]
+
+
+def reading_from(
+    queues: Sequence[str], fleet: str, answers: Sequence[Answer], *, due_within_seconds: int
+) -> SignalReading:
+    """Return the sum of one answer a scope.
+
+    Raises:
+        StoreProtocolError: a number cannot be read.
+    """
+    moments = [int(answer[0]) for answer in answers]
+    found: list[QueueSignals] = []
+    for number, queue in enumerate(queues):
+        parts = [answer[1][number] for answer in answers]
+        try:
+            found.append(_queue(queue, parts, moments, due_within_seconds))
+        except (ValueError, TypeError, struct.error) as error:
+            raise StoreProtocolError(f"a signal of queue {queue!r} is no number: {error}") from None
+    workers, unreadable = _workers([answer[2] for answer in answers], queues, fleet)
+    return SignalReading(
+        taken_at_ms=min(moments),
+        queues=tuple(found),
+        workers=tuple(workers),
+        unreadable_presences=unreadable,
+    )
+
+
+def _queue(
+    queue: str, parts: Sequence[Answer], moments: Sequence[int], due_within_seconds: int
+) -> QueueSignals:
+    counters = Counter[str]()
+    for part in parts:
+        for name, value in zip(_COUNTERS, part[_COUNTED:], strict=True):
+            counters[name] += int(value or 0)
+    tallies = [tally_from(part[_TALLIES], now) for part, now in zip(parts, moments, strict=True)]
+    return queue_signals(
+        queue,
+        tallies,
+        waiting=[sum(part[lane] for part in parts) for lane in LANES],
+        oldest_ms=[max(part[_OLDEST + lane] for part in parts) for lane in LANES],
+        delayed=sum(part[_DELAYED] for part in parts),
+        due_soon=sum(part[_DUE] for part in parts),
+        due_within_seconds=due_within_seconds,
+        leased=in_flight(counters),
+        paused=any(part[_PAUSED] for part in parts),
+        taken_at_ms=min(moments),
+    )
+
+
+def queue_signals(
+    queue: str,
+    tallies: Sequence[Tally],
+    *,
+    waiting: Sequence[int],
+    oldest_ms: Sequence[int],
+    delayed: int,
+    due_soon: int,
+    due_within_seconds: int,
+    leased: int,
+    paused: bool,
+    taken_at_ms: int,
+) -> QueueSignals:
+    """Return the signals of a queue; ages and what is leased are never below 0."""
+    lanes = {
+        lane: LaneSignals(
+            lane=lane,
+            waiting=waiting[lane],
+            oldest_age_seconds=max(0, oldest_ms[lane]) / 1000,
+            arrivals=counts_of([tally.lanes[lane].arrivals for tally in tallies]),
+            starts=counts_of([tally.lanes[lane].starts for tally in tallies]),
+            waits=waits_of([tally.lanes[lane] for tally in tallies]),
+        )
+        for lane in Lane
+    }
+    return QueueSignals(
+        queue=queue,
+        taken_at_ms=taken_at_ms,
+        lanes=lanes,
+        delayed=delayed,
+        due_soon=due_soon,
+        due_within_seconds=due_within_seconds,
+        in_flight=max(0, leased),
+        completions=counts_of([tally.completions for tally in tallies]),
+        failures=counts_of([tally.failures for tally in tallies]),
+        service=service_of(tallies),
+        paused=paused,
+    )
+
+
+def _workers(
+    answers: Sequence[Answer], queues: Sequence[str], fleet: str
+) -> tuple[list[Presence], int]:
+    found: list[Presence] = []
+    unreadable = 0
+    for answer in answers:
+        for session, text in zip(answer[::2], answer[1::2], strict=True):
+            try:
+                (said_at_ms,) = _SAID_AT.unpack_from(text)
+                presence = presence_from(session.decode(), said_at_ms, text[_SAID_AT.size :])
+            except (ValueError, struct.error) as error:
+                unreadable += 1
+                log.warning(
+                    "presence_unreadable", extra={"session": repr(session), "reason": str(error)}
+                )
+                continue
+            if is_wanted(presence, queues, fleet):
+                found.append(presence)
+    return sorted(found, key=lambda worker: (worker.name, worker.session)), unreadable

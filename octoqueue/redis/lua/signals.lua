@@ -1,0 +1,76 @@
+-- Purpose    Read the scaling signals of some queues, and who works for them. Writes nothing.
+-- KEYS       [1] workers zset   [2] presences hash, then for each queue: stats hash, tallies,
+--            for each partition: high, normal and low list, delayed zset; then the 12 line keys
+-- ARGV       [1] now in ms, or 0   [2] partitions   [3] queues   [4] delayed messages that are due
+--            within so many ms are due soon   [5] how many presences at most
+--            [6] number of texts one of which a presence holds, then each
+-- Returns    [1] now in ms
+--            [2] for each queue: waiting in each of the 3 lanes, age of the oldest in each in ms,
+--            delayed, due soon, paused (0/1), tallies, then counters: claimed, acked, retried, dead,
+--            released, reclaimed, snoozed, cancelled, expired (false where there is none)
+--            [3] for each live session with such a presence: session, presence (flat)
+-- Bound      the oldest is looked for in the first 200 lines of a lane; [5] sessions are looked at
+--#include now
+--#include header
+--#include extension
+--#include place
+--#include lines
+
+local COUNTERS = {
+  'claimed', 'acked', 'retried', 'dead', 'released', 'reclaimed', 'snoozed', 'cancelled', 'expired',
+}
+local now, partitions, queues = now_ms(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local soon, LANES, LINES = now + tonumber(ARGV[4]), 3, 12
+
+local function signals_of(at)
+  local stats, tallies, first_line = KEYS[at], KEYS[at + 1], at + 2 + partitions * (LANES + 1)
+  local waiting, oldest, delayed, due = { 0, 0, 0 }, { now, now, now }, 0, 0
+  for first = at + 2, first_line - 1, LANES + 1 do
+    for lane = 1, LANES do
+      local list = KEYS[first + lane - 1]
+      waiting[lane] = waiting[lane] + redis.call('LLEN', list)
+      local head = redis.call('LINDEX', list, 0)
+      if head and header_is_good(head) then oldest[lane] = math.min(oldest[lane], ready_at_of(head)) end
+    end
+    delayed = delayed + redis.call('ZCARD', KEYS[first + LANES])
+    due = due + redis.call('ZCOUNT', KEYS[first + LANES], '-inf', soon)
+  end
+  local lines = lines_at(KEYS, first_line, 1)
+  for lane = 1, LANES do
+    local count = redis.call('ZCARD', lines.gated[lane])
+    if count > 0 then
+      waiting[lane] = waiting[lane] + count
+      oldest[lane] = math.min(oldest[lane], oldest_in_lines(lines, lane, '', 200) or oldest[lane])
+    end
+  end
+  local paused = redis.call('HEXISTS', stats, 'paused')
+  return {
+    waiting[1], waiting[2], waiting[3], now - oldest[1], now - oldest[2], now - oldest[3],
+    delayed, due, paused, redis.call('GET', tallies) or '', unpack(redis.call('HMGET', stats, unpack(COUNTERS))),
+  }
+end
+
+local found, width = {}, 2 + partitions * (LANES + 1) + LINES
+for queue = 0, queues - 1 do found[queue + 1] = signals_of(3 + queue * width) end
+
+-- What is no presence at all is told, too, so that somebody hears of it.
+local function is_wanted(presence)
+  if presence:sub(9, 9) ~= '{' or presence:sub(-1) ~= '}' then return true end
+  for at = 7, 6 + tonumber(ARGV[6]) do
+    if presence:find(ARGV[at], 1, true) then return true end
+  end
+  return false
+end
+
+local present, SLICE = {}, 1000
+local sessions = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf', 'LIMIT', 0, ARGV[5])
+for first = 1, #sessions, SLICE do
+  local last = math.min(first + SLICE - 1, #sessions)
+  for index, presence in ipairs(redis.call('HMGET', KEYS[2], unpack(sessions, first, last))) do
+    if presence and is_wanted(presence) then
+      present[#present + 1] = sessions[first + index - 1]
+      present[#present + 1] = presence
+    end
+  end
+end
+return { now, found, present }
