@@ -27,6 +27,8 @@ _ALL: Final = np.arange(len(NODES))
 _LEARNING_DELAY: Final = 90
 """Minutes until a profile learns one: more than the longest horizon and a slot."""
 _SET_BACK_MINUTES: Final = 60
+_MOST_OF_LARGEST: Final = 3.0
+"""More than so often the largest minute of late is never expected, whatever the errors were."""
 _MINUTE_MS: Final = 60_000
 
 
@@ -127,7 +129,8 @@ class ArrivalForecaster:
         """Return the arrivals expected `ahead` minutes (1 or more) after the newest one."""
         signs = self._signs(self.last_minute, ahead)
         plain = self._plain(signs, self._interpolation(ahead) @ self.regression.theta)
-        return plain * np.interp(ahead, NODES, self.bias.factors())
+        corrected = plain * np.interp(ahead, NODES, self.bias.factors())
+        return np.minimum(corrected, self._most)
 
     def at_quantile(self, q: float, ahead: Integers) -> Floats:
         """Return what the arrivals of a minute stay below with probability `q`."""
@@ -137,7 +140,11 @@ class ArrivalForecaster:
         widths = self.errors.quantiles(q) * self.errors.spreads()
         offset = self.level.offset
         width = np.interp(ahead, NODES, widths)
-        return np.maximum(0.0, np.exp(width) * (expected + offset) - offset)
+        return np.clip(np.exp(width) * (expected + offset) - offset, 0.0, self._most)
+
+    @property
+    def _most(self) -> float:
+        return _MOST_OF_LARGEST * self.level.largest
 
     def _interpolation(self, ahead: Integers) -> Floats:
         clipped = np.clip(ahead, 1, NODES[-1])
@@ -219,7 +226,8 @@ class ArrivalForecaster:
         made.offset[row] = level.offset
         made.signs[row] = signs
         made.plain[row] = plain
-        made.logs[row] = np.log(plain * self.bias.factors() + level.offset)
+        expected = np.minimum(plain * self.bias.factors(), self._most)
+        made.logs[row] = np.log(expected + level.offset)
         made.spreads[row] = self.errors.spreads()
 
     def _plain(self, signs: Floats, theta: Floats) -> Floats:

@@ -16,6 +16,7 @@ _NOISE_FACTOR: Final = 1 / 720
 _OUTLYING: Final = 6.0
 _LEAST_LIMIT: Final = 0.3
 _BELIEVED_AT: Final = 2
+_FORGETTING: Final = 0.5 ** (1 / 1440)
 _TINY: Final = 1e-9
 FORGETS_AFTER_MINUTES: Final = 5
 """After a gap of more minutes the means begin anew."""
@@ -27,6 +28,7 @@ class Level:
     __slots__ = (
         "deviation",
         "fast",
+        "largest",
         "middle",
         "newest",
         "noise",
@@ -49,6 +51,8 @@ class Level:
         """Mean of half a day."""
         self.deviation = 0.0
         """Mean absolute logarithm of a minute over the middle mean."""
+        self.largest = 0.0
+        """The largest minute of late; half of it is forgotten in a day."""
         self.run = 0
         """Odd minutes in a row: above 0 those that are high, below 0 those that are low."""
         self.seen = 0
@@ -71,6 +75,7 @@ class Level:
         if self.seen == 0:
             if self.scale == 0:
                 self.scale = arrivals
+            self.largest = max(arrivals, self.largest)
             self.newest = self.fast = self.middle = self.slow = arrivals
             self.seen = 1
             return
@@ -79,6 +84,7 @@ class Level:
         weight = max(_NOISE_FACTOR, 1 / self.taken)
         self.noise += weight * (abs(believed - self.newest) - self.noise)
         self.scale += weight * (believed - self.scale)
+        self.largest = max(arrivals, _FORGETTING * self.largest)
         self.newest = believed
         self.seen += 1
         fast, middle, slow = (max(factor, 1 / self.seen) for factor in FACTORS)

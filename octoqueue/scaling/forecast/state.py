@@ -27,7 +27,7 @@ _PARTS: Final = (
 
 def state_of(forecaster: ArrivalForecaster) -> bytes:
     """Return what `forecaster_from` makes an equal forecaster of."""
-    arrays: dict[str, Anything] = {
+    arrays: dict[str, Any] = {
         "version": np.array(VERSION),
         "zone": np.array(forecaster.zone.name),
         "last_minute": np.array(forecaster.last_minute),
