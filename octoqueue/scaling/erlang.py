@@ -11,13 +11,12 @@ Source of the formulas:
   How good it is: Whitt, Approximations for the GI/G/m queue, Prod. Oper. Manag. 2 (1993), 114.
 - Strict lanes, none of which interrupts what runs: given that one waits, the mean wait in lane k is
   s c / ((c - a<k)(c - a<=k)), a<k being what higher lanes offer: Cobham, Priority assignment in
-  waiting line problems, Oper. Res. 2 (1954), 70-76. The distribution (Kella and Yechiali, Naval
-  Res. Logist. 32 (1985)) is exponential for the highest lane, and taken as exponential with that
-  mean for the others.
+  waiting line problems, Oper. Res. 2 (1954), 70-76. The distribution (Kella and Yechiali, Nav. Res.
+  Logist. 32 (1985)) is exponential for the highest lane, and taken for exponential with that mean
+  in the others.
 
-Approximations: the probability of waiting is not corrected for variability, tails of lower lanes are
-heavier than exponential, all lanes take the same time to serve. Each is a few per cent of a fleet,
-less than what arrival rates are uncertain by.
+Approximations: the probability of waiting is not corrected for variability, tails of lower lanes
+are heavier than exponential, all lanes take the same time to serve, arrivals are Poisson.
 """
 
 from __future__ import annotations

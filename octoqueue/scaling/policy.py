@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from octoqueue.scaling.behavior import KUBERNETES_DEFAULT, Behavior
@@ -17,6 +18,9 @@ class DepthTarget:
 
     messages_per_worker: float
 
+    def __post_init__(self) -> None:
+        _require_positive("messages_per_worker", self.messages_per_worker)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyTarget:
@@ -25,12 +29,19 @@ class LatencyTarget:
     seconds: float
     percentile: float = 0.95
 
+    def __post_init__(self) -> None:
+        _require_positive("seconds", self.seconds)
+        _require_share("percentile", self.percentile)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateTarget:
     """So many events a second and worker: requests of an HTTP edge, or arrivals in queues."""
 
     per_second_and_worker: float
+
+    def __post_init__(self) -> None:
+        _require_positive("per_second_and_worker", self.per_second_and_worker)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +54,12 @@ class Objective:
     """None: of all lanes together."""
     drain_seconds: float | None = None
     """In which time, once new workers are ready, what waits is to be started; None: `seconds`."""
+
+    def __post_init__(self) -> None:
+        _require_positive("seconds", self.seconds)
+        _require_share("percentile", self.percentile)
+        if self.drain_seconds is not None:
+            _require_positive("drain_seconds", self.drain_seconds)
 
     @property
     def drain(self) -> float:
@@ -61,6 +78,9 @@ class ForecastUse:
     least_scored_minutes: int = 60
     stale_after_seconds: float = 600.0
 
+    def __post_init__(self) -> None:
+        _require_share("quantile", self.quantile)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloorWindow:
@@ -72,6 +92,9 @@ class FloorWindow:
     workers: int
     timezone: str = "UTC"
 
+    def __post_init__(self) -> None:
+        _require_positive("workers", self.workers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
@@ -82,6 +105,14 @@ class Caps:
     """In the same unit; with the cost it bounds the workers."""
     quota_per_second: float | None = None
     """Messages a second that a model's quota can feed: more workers would only wait."""
+
+    def __post_init__(self) -> None:
+        for name in ("cost_per_worker_hour", "budget_per_hour", "quota_per_second"):
+            value = getattr(self, name)
+            if value is not None:
+                _require_positive(name, value)
+        if self.budget_per_hour is not None and self.cost_per_worker_hour is None:
+            raise ValueError("budget_per_hour: needs cost_per_worker_hour")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,3 +155,28 @@ class ScalingPolicy:
     """How long a fleet that may shrink to none stays active after the last work."""
     stale_after_seconds: float = 15.0
     """A snapshot older than this decides nothing."""
+
+    def __post_init__(self) -> None:
+        if self.min_workers < 0:
+            raise ValueError(f"min_workers: {self.min_workers} must not be negative")
+        if self.max_workers < max(self.min_workers, 1):
+            raise ValueError(
+                f"max_workers: {self.max_workers} must be at least 1 and min_workers "
+                f"({self.min_workers})"
+            )
+        _require_positive("slots_per_worker", self.slots_per_worker)
+        if self.service_seconds is not None:
+            _require_positive("service_seconds", self.service_seconds)
+        for name in ("start_up_seconds", "active_for_seconds", "activation_messages"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}: {getattr(self, name)} must not be negative")
+
+
+def _require_positive(name: str, value: float) -> None:
+    if not 0 < value < inf:
+        raise ValueError(f"{name}: {value} must be above 0 and finite")
+
+
+def _require_share(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise ValueError(f"{name}: {value} must be above 0 and below 1")

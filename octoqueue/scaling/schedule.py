@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from octoqueue.scaling.policy import FloorWindow
 
 _MINUTE_MS = 60_000
+_DAY_MS = 86_400_000
 _MOST_PAIRS = 400
 _BEGIN_MS = 1_704_067_200_000
 """2024-01-01: a leap year, so that all dates are seen."""
@@ -32,9 +33,10 @@ def open_floor(floors: Iterable[FloorWindow], *, now_ms: int) -> FloorWindow | N
 def why_ambiguous(floor: FloorWindow) -> str:
     """Return why a window does not mean what it says; "" when it does.
 
-    Each start must have an end of its own before the next start. With start `0 9 * * 1-6` and end
-    `0 18 * * 1-5`, what begins on Saturday would last until Monday evening. Looks at most at 400
-    windows, or two years, from 2024 on.
+    Two starts without an end between would leave it closed until the second, as an end must come
+    before the next start. A window of more than a day is only believed when there are as many ends
+    as starts: with start `0 9 * * 6` and end `0 18 * * 1-5` it would last from Saturday until
+    Monday evening. Looks at 400 windows or two years, from 2024 on.
 
     Raises:
         DeclarationError: an expression cannot be read, or the zone is unknown.
@@ -47,13 +49,16 @@ def why_ambiguous(floor: FloorWindow) -> str:
         if begin is None or finish is None or begin > until_ms:
             return ""
         if begin == finish:
-            return "starts and ends at the same moment"
+            return f"starts and ends at the same moment ({_told(begin, floor)})"
         following = next(starts, None)
         if following is not None and following < finish:
             return f"starts again ({_told(following, floor)}) before it has ended"
         again = next(ends, None)
-        if again is not None and (following is None or again < following):
-            return f"ends again ({_told(again, floor)}) before it has started"
+        if again is not None and following is not None and again < following:
+            if finish - begin > _DAY_MS:
+                span = f"{_told(begin, floor)} to {_told(finish, floor)}"
+                return f"lasts from {span}, as it has more ends than starts"
+            again = next((tick for tick in ends if tick >= following), None)
         begin, finish = following, again
     return ""
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from octoqueue.settings.names import ImportTarget
 from octoqueue.settings.quantities import Count
+from octoqueue.settings.scaling_rules import ScalingSettings
 from octoqueue.settings.section import Section
 
 
@@ -23,3 +24,6 @@ class HttpSettings(Section):
 
     port: Annotated[Count, Field(le=65_535)] = 8_000
     """Port to listen on; 0 takes a free one."""
+
+    scaling: ScalingSettings = ScalingSettings()
+    """How many processes of it there are to be, where something scales them."""

@@ -156,6 +156,17 @@ def at_least(shortest: timedelta) -> AfterValidator:
     return AfterValidator(validate)
 
 
+def at_most(longest: timedelta) -> AfterValidator:
+    """Return a validator that refuses durations above `longest`."""
+
+    def validate(duration: timedelta) -> timedelta:
+        if duration > longest:
+            raise ValueError(f"must be at most {format_duration(longest)}")
+        return duration
+
+    return AfterValidator(validate)
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),

@@ -8,7 +8,7 @@ replaces all rules of those defaults.
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from octoqueue.errors import FleetUnknown
 from octoqueue.primitives.lane import Lane
@@ -42,15 +42,21 @@ _LANES = {"high": Lane.HIGH, "normal": Lane.NORMAL, "low": Lane.LOW, "all": None
 _SELECTS: dict[str, Select] = {"max": "Max", "min": "Min", "disabled": "Disabled"}
 
 
+EDGE: Final = "reflex"
+"""The fleet of the HTTP application's processes; there is one when `http.app` is configured."""
+
+
 def policy_from(settings: Settings, fleet: str) -> ScalingPolicy:
-    """Return the policy of a configured fleet.
+    """Return the policy of a configured fleet, or of the HTTP edge (`reflex`).
 
     Raises:
         FleetUnknown: none of that name is configured.
     """
     found = settings.fleets.get(fleet)
+    if found is None and fleet == EDGE and settings.http.app is not None:
+        return _policy(fleet, settings.http.scaling, queues=(), slots_per_worker=1)
     if found is None:
-        known = tuple(settings.fleets)
+        known = (*settings.fleets, *((EDGE,) if settings.http.app is not None else ()))
         near = next(iter(get_close_matches(fleet, known, n=1)), None)
         raise FleetUnknown(fleet, known=known, nearest=near)
     queues = found.queues
@@ -119,7 +125,12 @@ def _latency(given: LatencySettings | None) -> LatencyTarget | None:
 def _objectives(scaling: ScalingSettings) -> tuple[Objective, ...]:
     named = ((lane, getattr(scaling.objectives, name)) for name, lane in _LANES.items())
     return tuple(
-        Objective(seconds=given.within.total_seconds(), percentile=given.percentile, lane=lane)
+        Objective(
+            seconds=given.within.total_seconds(),
+            percentile=given.percentile,
+            lane=lane,
+            drain_seconds=_seconds(given.drain),
+        )
         for lane, given in named
         if given is not None
     )

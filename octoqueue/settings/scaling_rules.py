@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
+from octoqueue.errors import DeclarationError
+from octoqueue.primitives.cron import cron_from
 from octoqueue.scaling.behavior import LONGEST_PERIOD_SECONDS, LONGEST_WINDOW_SECONDS
 from octoqueue.scaling.defaults import REFERENCE, ComponentDefaults
+from octoqueue.scaling.policy import FloorWindow
+from octoqueue.scaling.schedule import why_ambiguous
 from octoqueue.settings.names import QueueName, ShortName
 from octoqueue.settings.quantities import (
     Count,
@@ -17,8 +21,12 @@ from octoqueue.settings.quantities import (
     PositiveCount,
     PositiveDuration,
     PositiveNumber,
+    at_most,
 )
 from octoqueue.settings.section import Section, empty_if_none
+
+_CRON_FIELDS = 5
+_ANY_CRON = "0 0 * * *"
 
 
 def _percentile(value: object) -> object:
@@ -37,10 +45,31 @@ def _percentile(value: object) -> object:
     return share
 
 
+def _timezone(name: str) -> str:
+    try:
+        cron_from(_ANY_CRON, name)
+    except DeclarationError:
+        raise ValueError("is no time zone; write one such as Europe/Berlin") from None
+    return name
+
+
+def _cron(expression: str) -> str:
+    if len(expression.split()) != _CRON_FIELDS:
+        raise ValueError("must have five fields, such as 0 8 * * 1-5")
+    try:
+        cron_from(expression)
+    except DeclarationError as error:
+        raise ValueError(f"is no cron expression: {_after_colon(str(error))}") from None
+    return expression
+
+
+def _after_colon(text: str) -> str:
+    """Return what a refusal says, without the field it names first."""
+    return text.removeprefix("cron: ")
+
+
 Percentile = Annotated[float, BeforeValidator(_percentile), Kind("share")]
 """A share between 0 and 1, both excluded: 0.95 is the 95th percentile."""
-
-LaneName = Literal["high", "normal", "low"]
 
 
 class LatencySettings(Section):
@@ -61,6 +90,10 @@ class ObjectiveSettings(Section):
 
     percentile: Percentile = 0.95
     """This share of the messages does."""
+
+    drain: PositiveDuration | None = None
+    """In which time, once new workers are ready, what waits is to be started; without a duration,
+    `within`. Longer takes fewer workers after a burst."""
 
 
 class ObjectiveTable(Section):
@@ -101,17 +134,28 @@ class ForecastSettings(Section):
 class FloorSettings(Section):
     """At least so many workers from one moment to another, again and again."""
 
-    start: str
-    """When it begins: a cron expression of five fields, e.g. `0 8 * * 1-5`."""
-
-    end: str
-    """When it ends, likewise. Each start has one end before the next start."""
-
     workers: PositiveCount
     """Workers, at least."""
 
-    timezone: str = "UTC"
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     """The time zone of both, e.g. `Europe/Berlin`."""
+
+    start: Annotated[str, AfterValidator(_cron)]
+    """When it begins: a cron expression of five fields, e.g. `0 8 * * 1-5`."""
+
+    end: Annotated[str, AfterValidator(_cron)]
+    """When it ends, likewise. Each start needs one end of its own before the next start."""
+
+    @field_validator("end")
+    @classmethod
+    def _ends_what_it_starts(cls, end: str, info: ValidationInfo) -> str:
+        start, timezone = info.data.get("start"), info.data.get("timezone")
+        if start is not None and timezone is not None:
+            window = FloorWindow(start=start, end=end, timezone=timezone, workers=1)
+            reason = why_ambiguous(window)
+            if reason:
+                raise ValueError(f"with start {start!r} the window {reason}")
+        return end
 
 
 class CapSettings(Section):
@@ -153,7 +197,7 @@ class ProtectionSettings(Section):
 class DirectionSettings(Section):
     """How fast a fleet may grow, or shrink."""
 
-    window: Annotated[Duration, Field(le=timedelta(seconds=LONGEST_WINDOW_SECONDS))] | None = None
+    window: Annotated[Duration, at_most(timedelta(seconds=LONGEST_WINDOW_SECONDS))] | None = None
     """Growing takes the lowest, shrinking the highest demand of this time; without a duration, what
     the component's defaults say."""
 
@@ -161,7 +205,7 @@ class DirectionSettings(Section):
     """At most so many workers in each `workers_period`."""
 
     workers_period: Annotated[
-        PositiveDuration, Field(le=timedelta(seconds=LONGEST_PERIOD_SECONDS))
+        PositiveDuration, at_most(timedelta(seconds=LONGEST_PERIOD_SECONDS))
     ] = timedelta(minutes=1)
     """The period that `workers` counts in: whole seconds."""
 
@@ -169,7 +213,7 @@ class DirectionSettings(Section):
     """At most so much of the fleet in each `percent_period`."""
 
     percent_period: Annotated[
-        PositiveDuration, Field(le=timedelta(seconds=LONGEST_PERIOD_SECONDS))
+        PositiveDuration, at_most(timedelta(seconds=LONGEST_PERIOD_SECONDS))
     ] = timedelta(minutes=1)
     """The period that `percent` counts in: whole seconds."""
 
@@ -208,6 +252,14 @@ class ScalingSettings(Section):
     max: PositiveCount | None = None
     """Workers, at most; without a number, the component's default, else 10."""
 
+    @field_validator("max")
+    @classmethod
+    def _is_not_below_min(cls, most: int | None, info: ValidationInfo) -> int | None:
+        least = info.data.get("min")
+        if most is not None and least is not None and most < least:
+            raise ValueError(f"must be at least min, which is {least}")
+        return most
+
     queues: tuple[QueueName, ...] = ()
     """Queues whose work counts; none named: all that the fleet serves."""
 
@@ -237,8 +289,29 @@ class ScalingSettings(Section):
     )
     """Floors by the clock, by names of your own."""
 
+    @field_validator("schedule")
+    @classmethod
+    def _is_not_above_max(
+        cls, schedule: dict[str, FloorSettings], info: ValidationInfo
+    ) -> dict[str, FloorSettings]:
+        most = info.data.get("max")
+        for name, floor in schedule.items():
+            if most is not None and floor.workers > most:
+                raise ValueError(f"{name}.workers: {floor.workers} is above max, which is {most}")
+        return schedule
+
     caps: CapSettings = CapSettings()
     """What the fleet may cost or use."""
+
+    @field_validator("caps")
+    @classmethod
+    def _pays_min(cls, caps: CapSettings, info: ValidationInfo) -> CapSettings:
+        least, cost, budget = info.data.get("min"), caps.cost_per_worker_hour, caps.budget_per_hour
+        if least and cost and budget and budget < least * cost:
+            raise ValueError(
+                f"budget_per_hour: {budget:g} does not pay min, {least} workers at {cost:g}"
+            )
+        return caps
 
     protection: ProtectionSettings = ProtectionSettings()
     """Which workers are let finish."""
