@@ -655,3 +655,37 @@ begin
 end
 $$;
 select octoqueue_make_workflow_months_v1((now() at time zone 'UTC')::date, 4);
+
+create table queue_minutes (
+  queue text not null,
+  minute timestamptz not null,
+  arrivals_high integer not null default 0,
+  arrivals_normal integer not null default 0,
+  arrivals_low integer not null default 0,
+  starts_high integer not null default 0,
+  starts_normal integer not null default 0,
+  starts_low integer not null default 0,
+  completions integer not null default 0,
+  failures integer not null default 0,
+  runs integer not null default 0,
+  run_us bigint not null default 0,
+  run_ms2 bigint not null default 0,
+  waits integer[] not null default '{}',
+
+  primary key (queue, minute),
+  constraint queue_minutes_are_whole check (minute = date_trunc('minute', minute)),
+  constraint queue_minutes_are_counted check (
+    least(
+      arrivals_high, arrivals_normal, arrivals_low, starts_high, starts_normal, starts_low,
+      completions, failures, runs, run_us, run_ms2
+    ) >= 0
+  )
+);
+create index queue_minutes_age on queue_minutes using brin (minute) with (pages_per_range = 16);
+create table forecast_states (
+  fleet text primary key,
+  queues text[] not null,
+  minute timestamptz not null,
+  state bytea not null,
+  saved_at timestamptz not null default clock_timestamp()
+);
