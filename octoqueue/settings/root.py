@@ -31,6 +31,7 @@ from octoqueue.settings.redis import RedisSettings
 from octoqueue.settings.refusals import problems_from
 from octoqueue.settings.results import ResultSettings
 from octoqueue.settings.runtime import RuntimeSettings
+from octoqueue.settings.scaler import ScalerSettings
 from octoqueue.settings.section import empty_if_none
 from octoqueue.settings.storage import StorageSettings
 from octoqueue.settings.workflows import WorkflowSettings
@@ -100,6 +101,9 @@ class Settings(BaseSettings):
 
     http: HttpSettings = HttpSettings()
     """The HTTP edge."""
+
+    scaler: ScalerSettings = ScalerSettings()
+    """KEDA's external scaler."""
 
     log: LogSettings = LogSettings()
     """The log of every process."""

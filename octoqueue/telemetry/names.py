@@ -19,6 +19,14 @@ Base units are seconds; outcomes are a label, not a metric each.
 | `outbox_messages_pending` | gauge | | rows of the outbox that wait to become messages |
 | `outbox_messages_failed` | gauge | | rows of the outbox that can never become messages |
 | `outbox_oldest_age_seconds` | gauge | | age of the oldest pending row |
+| `scaling_decision_total` | counter | component, direction | decisions: up, down or none |
+| `scaling_reading_total` | counter | component, outcome | looks: read, held or unreadable |
+| `scaling_wanted_workers` | gauge | component | what was decided last |
+| `scaling_lag_seconds` | histogram | component | from a wish for workers to their being ready |
+| `pod_replicas` | gauge | component | workers of a fleet that are alive |
+| `scaler_call_total` | counter | method, code | calls of KEDA, by how they ended |
+| `scaler_call_seconds` | histogram | method | how long they took |
+| `scaler_last_call_age_seconds` | gauge | namespace, name | since KEDA asked for a ScaledObject |
 """
 
 from __future__ import annotations
@@ -39,8 +47,22 @@ OUTBOX_PENDING = "outbox_messages_pending"
 OUTBOX_FAILED = "outbox_messages_failed"
 OUTBOX_OLDEST_AGE = "outbox_oldest_age_seconds"
 
+SCALING_DECISION = "scaling_decision"
+SCALING_READING = "scaling_reading"
+WANTED_WORKERS = "scaling_wanted_workers"
+SCALING_LAG = "scaling_lag_seconds"
+POD_REPLICAS = "pod_replicas"
+SCALER_CALL = "scaler_call"
+SCALER_CALL_SECONDS = "scaler_call_seconds"
+SCALER_LAST_CALL_AGE = "scaler_last_call_age_seconds"
+
+CODE = "code"
 COMPONENT = "component"
+DIRECTION = "direction"
 LANE = "lane"
+METHOD = "method"
+NAME = "name"
+NAMESPACE = "namespace"
 OUTCOME = "outcome"
 QUEUE = "queue"
 

@@ -1,0 +1,1 @@
+"""What `make generate` makes of `proto/externalscaler.proto`. Nobody writes here."""
