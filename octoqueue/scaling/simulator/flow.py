@@ -108,6 +108,22 @@ class Flow:
                 next_sync = syncs * sync
             self._advance(min(next_sync, self._next_event()))
 
+    def run_out(self) -> None:
+        """Let the fleet as it is do what waits; what it never can, waits for ever."""
+        self._hazard = math.inf
+        self._rates.append(0.0)
+        self._work.append(self._work[-1])
+        while self._waiting > 0:
+            following = min(
+                (events[0][0] for events in (self.crew.starting, self._busy_elsewhere) if events),
+                default=math.inf,
+            )
+            if self.capacity:
+                following = min(following, self.now_seconds + self._waiting / self.capacity)
+            if following == math.inf:
+                return
+            self._advance(following)
+
     # The record ------------------------------------------------------------------------------
 
     def done_log(self) -> tuple[Floats, Floats]:
@@ -138,7 +154,10 @@ class Flow:
 
     def _advance(self, until: float) -> None:
         self._flow(until)
-        if until >= (self._step + 1) * self.step_seconds - _NOTHING:
+        if (
+            until >= (self._step + 1) * self.step_seconds - _NOTHING
+            and self._step < len(self._rates) - 1
+        ):
             self._step += 1
         if self.crew.starting:
             self.crew.greet(now_seconds=until)

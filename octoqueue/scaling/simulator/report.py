@@ -104,8 +104,9 @@ class Report:
 
 def report_from(
     waits: Waits,
-    log: SizeLog,
     *,
+    sizes: SizeLog,
+    paid: SizeLog,
     rule: str,
     trace: str,
     duration_seconds: float,
@@ -119,13 +120,13 @@ def report_from(
     unread_syncs: int = 0,
     decisions: tuple[Decision, ...] = (),
     warnings: tuple[str, ...] = (),
-    extra_worker_seconds: Floats | None = None,
 ) -> Report:
     """Return the report of a run.
 
     Args:
         waits: Of all work.
-        log: The sizes asked for; starting workers are paid.
+        sizes: What was asked for.
+        paid: What was paid: those that start or drain, too.
         rule: What decided.
         trace: What arrived.
         duration_seconds: How long it lasted.
@@ -139,12 +140,9 @@ def report_from(
         unread_syncs: How often nothing could be read.
         decisions: A sample.
         warnings: What the policy warned of.
-        extra_worker_seconds: What else was paid in each minute, e.g. by draining workers.
     """
     count = len(loads)
-    workers = mean_sizes(log, count=count, duration_seconds=duration_seconds)
-    if extra_worker_seconds is not None:
-        workers = workers + extra_worker_seconds / MINUTE_SECONDS
+    workers = mean_sizes(paid, count=count, duration_seconds=duration_seconds)
     minutes = Minutes(
         load=loads,
         workers=workers,
@@ -153,7 +151,7 @@ def report_from(
     )
     hours = duration_seconds / 3600
     worker_hours = minutes.worker_hours()
-    turns, resizes = _turns(log.sizes())
+    turns, resizes = _turns(sizes.sizes())
     return Report(
         rule=rule,
         trace=trace,

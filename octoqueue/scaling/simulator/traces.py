@@ -64,13 +64,11 @@ class StepTrace:
             ),
         )
 
-    def as_requests(self, *, seed: int = 0) -> RequestTrace:
+    def as_requests(self, *, generator: np.random.Generator) -> RequestTrace:
         """Return single messages at random moments of their steps.
 
-        A fraction of a message is a message with that probability. Taking every n-th of the
-        messages of a Poisson process, or repeating them, would not be one; this keeps it one.
+        A fraction of a message is a message with that probability.
         """
-        generator = np.random.default_rng(seed)
         whole = np.floor(self.messages)
         counts = whole.astype(np.int64)
         counts += generator.random(len(counts)) < self.messages - whole
