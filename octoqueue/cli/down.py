@@ -6,7 +6,7 @@ from typing import Final
 
 import typer
 
-from octoqueue.cli.installation import state_dir_of
+from octoqueue.cli.agent_place import state_dir_of
 from octoqueue.cli.output import ConfigOption, JsonOption, answers, failures, print_json, run_async
 from octoqueue.embedded.services import EmbeddedServices
 from octoqueue.settings.root import Settings

@@ -3,6 +3,9 @@
 Up: the port, the private servers where no URL is configured, the schema, the processes. What dies
 is started again, be it a process or a private server. Down, in reverse: the application takes no
 more tasks in, the workers finish what they run, the servers that were started here end.
+
+Who was killed leaves its workers and servers behind, and the next one in the same state directory
+takes them over. Of two that run at the same time one waits until the other has ended.
 """
 
 from __future__ import annotations
@@ -19,13 +22,19 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from octoqueue.broker.claim_checks import objects_beside
+from octoqueue.cli.agent_place import ServerNote, made_agent_directory, state_dir_of
+from octoqueue.cli.fleet_deciding import deciding, this_host
 from octoqueue.cli.listening import listen, status_of
-from octoqueue.cli.supervision import patience_with, this_program
+from octoqueue.cli.supervision import Supervision, patience_with, this_program
 from octoqueue.embedded.services import EmbeddedServices
-from octoqueue.embedded.state_dir import default_state_dir
+from octoqueue.errors import PortTaken
+from octoqueue.fleet.agent import AgentOptions, FleetAgent
+from octoqueue.fleet.leadership import Leadership
 from octoqueue.fleet.lines import LineSink
-from octoqueue.fleet.plan import Fleet, http_spec, needs_postgres, worker_specs
-from octoqueue.fleet.processes import ProcessSpec, Supervisor
+from octoqueue.fleet.plan import Fleet, Program, http_spec, needs_postgres
+from octoqueue.fleet.processes import Supervisor
+from octoqueue.fleet.resizing import MachineBounds
+from octoqueue.fleet.roster import Roster
 from octoqueue.postgres.migrator import Migrator
 from octoqueue.postgres.pool import PostgresPool
 from octoqueue.primitives.clock import Clock, SystemClock
@@ -40,6 +49,8 @@ _ASK_AGAIN_SECONDS: Final = 0.1
 _COMPLAIN_AFTER_SECONDS: Final = 10
 _BROKEN: Final = 500
 _LAST_ANSWERS: Final = timedelta(seconds=15)
+_PREDECESSOR_SECONDS: Final = 15
+"""How long the application of one that was killed may need to let go of the port."""
 
 
 class Installation:
@@ -64,7 +75,9 @@ class Installation:
             clock: for tests.
         """
         self.settings = settings
-        self.supervisors: list[Supervisor] = []
+        self.supervisors: list[Supervision] = []
+        self.agent: FleetAgent | None = None
+        """Who looks after the fleets, once it is started."""
         self.listening: socket.socket | None = None
         """Where the HTTP application answers, when there is one."""
         self.redis_url: str | None = None
@@ -96,15 +109,19 @@ class Installation:
             StoreError: the database that is configured cannot be migrated.
             ProcessGivenUp: a process cannot do its work.
         """
+        directory = made_agent_directory(self.settings)
+        leadership = Leadership(directory / "lock", clock=self._clock)
+        self._stack.callback(leadership.give_up)
+        await leadership.take(pid=os.getpid())
+        was_killed = bool(Roster(directory / "roster.json").read())
         if self.settings.http.app is not None:
-            http = self.settings.http
-            self.listening = self._stack.enter_context(listen(http.host, http.port))
+            self.listening = await self._listen(is_patient=was_killed)
         program = this_program(self._config, **await self._servers())
-        specs = [spec for fleet in self._fleets for spec in worker_specs(fleet, program)]
-        await self._supervise(specs, patience=patience_with(self.settings))
+        if self._fleets:
+            await self._look_after_fleets(program, directory)
         if self.listening is not None:
             spec = http_spec(program, descriptor=self.listening.fileno())
-            await self._supervise([spec], patience=_LAST_ANSWERS)
+            await self._supervise(Supervisor([spec], sink=self._sink, patience=_LAST_ANSWERS))
         await all_of([supervisor.wait_until_ready() for supervisor in self.supervisors])
         if self.listening is not None:
             await self.unless_it_fails(self._wait_for_health(self.listening))
@@ -134,12 +151,55 @@ class Installation:
                 task.cancel()
             await asyncio.gather(working, failing, return_exceptions=True)
 
+    async def _listen(self, *, is_patient: bool) -> socket.socket:
+        http, began = self.settings.http, self._clock.monotonic()
+        while True:
+            try:
+                return self._stack.enter_context(listen(http.host, http.port))
+            except PortTaken:
+                waited = self._clock.monotonic() - began
+                if not is_patient or waited > _PREDECESSOR_SECONDS:
+                    raise
+                await self._clock.sleep(_ASK_AGAIN_SECONDS)
+
+    async def _look_after_fleets(self, program: Program, directory: Path) -> None:
+        """Start the agent, and what it decides by where a fleet is elastic."""
+        settings, agent = self.settings, self.settings.agent
+        sizings, presences = None, None
+        if any(fleet.elastic for fleet in self._fleets):
+            redis = settings.redis.model_copy(update={"url": self.redis_url})
+            found = await self._stack.enter_async_context(
+                deciding(settings.model_copy(update={"redis": redis}), self._fleets)
+            )
+            sizings, presences = found.sizings, found.presences
+        self.agent = FleetAgent(
+            self._fleets,
+            program=program,
+            directory=directory,
+            sink=self._sink,
+            options=AgentOptions(
+                every=agent.every,
+                patience=patience_with(settings),
+                bounds=MachineBounds(
+                    max_processes=agent.max_processes, max_memory_bytes=agent.max_memory
+                ),
+                max_worker_bytes=agent.max_worker_memory,
+            ),
+            sizings=sizings,
+            presences=presences,
+            host=this_host() if settings.redis.url is not None else "",
+            clock=self._clock,
+        )
+        await self._supervise(self.agent)
+
     async def _servers(self) -> dict[str, str]:
         """Start what has no URL; return the addresses of what was started, as variables."""
         redis_url, postgres_url = self.settings.redis.url, self.settings.postgres.url
         wants_postgres = needs_postgres(self.settings, self._fleets)
-        services = EmbeddedServices(state_dir_of(self.settings))
+        note = ServerNote(made_agent_directory(self.settings))
+        services = EmbeddedServices(state_dir_of(self.settings), on_change=note.write)
         self._stack.push_async_callback(services.stop)
+        await services.adopt(note.read())
         started: dict[str, str] = {}
 
         async def redis() -> None:
@@ -174,8 +234,7 @@ class Installation:
         if applied:
             log.info("schema_migrated", extra={"migrations": len(applied)})
 
-    async def _supervise(self, specs: Sequence[ProcessSpec], *, patience: timedelta) -> None:
-        supervisor = Supervisor(specs, sink=self._sink, patience=patience)
+    async def _supervise(self, supervisor: Supervision) -> None:
         self.supervisors.append(supervisor)
         await self._stack.enter_async_context(ServiceGroup([supervisor]))
 
@@ -212,9 +271,3 @@ async def all_of(works: Sequence[Coroutine[Any, Any, None]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def state_dir_of(settings: Settings) -> Path:
-    """Return where the private servers of a configuration keep their data."""
-    embedded = settings.embedded
-    return embedded.state_dir or default_state_dir(embedded.name, environ=os.environ)

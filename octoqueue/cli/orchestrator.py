@@ -10,10 +10,10 @@ from typing import Annotated, Final
 
 import typer
 
+from octoqueue.cli.lifelines import AgentOption, DigestOption, lifeline_of
 from octoqueue.cli.modules import import_modules
 from octoqueue.cli.orchestrator_process import run_orchestrator
 from octoqueue.cli.output import ConfigOption, failures, run_async
-from octoqueue.fleet.lifeline import ChildEnd
 from octoqueue.orchestrator.functions import FUNCTION_THREADS
 from octoqueue.settings.root import Settings
 from octoqueue.telemetry.logging import configure
@@ -59,11 +59,16 @@ def orchestrator(
     config: ConfigOption = None,
     name: Annotated[str | None, typer.Option(hidden=True)] = None,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
+    agent: AgentOption = None,
+    fleet: Annotated[str, typer.Option("--fleet", hidden=True)] = "",
+    digest: DigestOption = "",
 ) -> None:
     """Run the workflows that some modules declare."""
     with failures():
         settings = Settings.load(config, overrides={"workflows.concurrency": concurrency})
-        lifeline = ChildEnd.on_standard_input() if supervised else None
+        lifeline = lifeline_of(
+            settings, supervised=supervised, agent=agent, name=name, fleet=fleet, digest=digest
+        )
         bound = {"process": name} if name and settings.log.format == "json" else None
         configure(settings.log.level, settings.log.format, bound=bound)
         imported = import_modules(modules)

@@ -19,7 +19,7 @@ from octoqueue.cli.footprint import CycleSweep, settle_in
 from octoqueue.cli.modules import lifespans
 from octoqueue.cli.worker_process import stop_on_signals
 from octoqueue.errors import ModuleUnusable
-from octoqueue.fleet.lifeline import ChildEnd
+from octoqueue.fleet.lifeline import Lifeline
 from octoqueue.maintenance.promoter import Promoter
 from octoqueue.maintenance.reclaimer import Reclaimer
 from octoqueue.orchestrator.orchestrator import Orchestrator, OrchestratorOptions
@@ -42,7 +42,7 @@ _NAME = "octoqueue orchestrator"
 
 
 async def run_orchestrator(
-    settings: Settings, modules: Sequence[ModuleType], *, lifeline: ChildEnd | None = None
+    settings: Settings, modules: Sequence[ModuleType], *, lifeline: Lifeline | None = None
 ) -> None:
     """Run workflows until a signal, or the end of the supervisor, says to stop.
 
@@ -62,6 +62,8 @@ async def run_orchestrator(
     orchestrator: Orchestrator | None = None
 
     def stop() -> None:
+        if lifeline is not None:
+            lifeline.say_leaving()
         if orchestrator is not None:
             orchestrator.stop()
         elif not beginning.expired():
@@ -138,7 +140,7 @@ def _upkeep(
     )
 
 
-async def _greet(orchestrator: Orchestrator, lifeline: ChildEnd | None) -> None:
+async def _greet(orchestrator: Orchestrator, lifeline: Lifeline | None) -> None:
     await orchestrator.started.wait()
     if lifeline is not None:
         lifeline.say_ready()

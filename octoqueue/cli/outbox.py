@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from octoqueue.cli.installation import state_dir_of
+from octoqueue.cli.agent_place import state_dir_of
 from octoqueue.cli.output import (
     NOT_THERE,
     ConfigOption,

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from octoqueue.broker.sources import SettingsSource
-from octoqueue.cli.installation import state_dir_of
+from octoqueue.cli.agent_place import state_dir_of
 from octoqueue.embedded.readiness import Readiness
 from octoqueue.embedded.services import EmbeddedServices
 from octoqueue.errors import StoreUnavailable

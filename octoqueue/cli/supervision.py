@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, Protocol, TextIO, cast
 
 import typer
 
@@ -21,7 +21,7 @@ from octoqueue.cli.worker_process import stop_on_signals
 from octoqueue.errors import ProcessError
 from octoqueue.fleet.lines import LineSink, PlainLines, PrefixedLines, SinkStream
 from octoqueue.fleet.plan import Program
-from octoqueue.fleet.processes import Supervisor
+from octoqueue.primitives.service import Service
 from octoqueue.settings.file_choice import FILE_VARIABLE
 from octoqueue.settings.root import Settings
 from octoqueue.telemetry.logging import configure
@@ -39,12 +39,32 @@ _SLACK = timedelta(seconds=8)
 """What a worker gets above its drain time: cancelling, settling, closing."""
 
 
+class Supervision(Service, Protocol):
+    """What keeps processes running, and can be told to be quick about ending them."""
+
+    async def wait_until_ready(self) -> None:
+        """Return when all processes do their work."""
+        ...
+
+    async def wait_for_failure(self) -> None:
+        """Return after a `stop`; raise `ProcessGivenUp` when a process cannot go on."""
+        ...
+
+    def hurry(self) -> None:
+        """Ask processes that are stopping to do so at once."""
+        ...
+
+    def kill(self) -> None:
+        """End all processes, now."""
+        ...
+
+
 class Interrupts:
     """Requests to end, by signal."""
 
     def __init__(self) -> None:
         """Listen from now on; `supervisors` are told of the second and third request."""
-        self.supervisors: list[Supervisor] = []
+        self.supervisors: list[Supervision] = []
         self._asked = asyncio.Event()
         self._times = 0
         stop_on_signals(self.ask)

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
+from octoqueue.cli.lifelines import AgentOption, DigestOption, lifeline_of
 from octoqueue.cli.modules import import_modules
 from octoqueue.cli.output import ConfigOption, failures, run_async
 from octoqueue.cli.supervision import (
@@ -22,7 +23,7 @@ from octoqueue.cli.supervision import (
     voices,
 )
 from octoqueue.cli.worker_process import run_worker
-from octoqueue.fleet.lifeline import ChildEnd
+from octoqueue.fleet.lifeline import Lifeline
 from octoqueue.fleet.plan import Fleet, worker_specs
 from octoqueue.fleet.processes import Supervisor
 from octoqueue.primitives.service import ServiceGroup
@@ -91,12 +92,18 @@ def worker(
     config: ConfigOption = None,
     name: Annotated[str | None, typer.Option(hidden=True)] = None,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
+    agent: AgentOption = None,
+    fleet: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Fleet that it counts towards.", show_default=False),
+    ] = "",
+    digest: DigestOption = "",
 ) -> None:
     """Run the actors that some modules declare."""
     overrides = {"runtime.concurrency": concurrency, "runtime.threads": threads}
     with failures(), process_failures():
         settings = Settings.load(config, overrides=overrides)
-        fleet = Fleet(
+        crew = Fleet(
             name="worker",
             modules=tuple(modules),
             queues=_names(queues),
@@ -104,14 +111,16 @@ def worker(
             threads=settings.runtime.threads,
             processes=processes,
         )
-        lifeline = ChildEnd.on_standard_input() if supervised else None
+        lifeline = lifeline_of(
+            settings, supervised=supervised, agent=agent, name=name, fleet=fleet, digest=digest
+        )
         if processes > 1:
-            asyncio.run(_run_processes(fleet, settings, config, lifeline))
+            asyncio.run(_run_processes(crew, settings, config, lifeline))
         else:
             bound = {"process": name} if name and settings.log.format == "json" else None
             configure(settings.log.level, settings.log.format, bound=bound)
-            imported = import_modules(fleet.modules)
-            run_async(run_worker(settings, imported, queues=fleet.queues, lifeline=lifeline))
+            imported = import_modules(crew.modules)
+            run_async(run_worker(settings, imported, queues=crew.queues, lifeline=lifeline))
             _leave()
 
 
@@ -120,7 +129,7 @@ def _names(listed: str | None) -> tuple[str, ...]:
 
 
 async def _run_processes(
-    fleet: Fleet, settings: Settings, config: Path | None, lifeline: ChildEnd | None
+    fleet: Fleet, settings: Settings, config: Path | None, lifeline: Lifeline | None
 ) -> None:
     """Keep the processes of a fleet alive until a signal says to stop.
 

@@ -17,7 +17,7 @@ from octoqueue.broker.lane_broker import LaneBroker
 from octoqueue.cli.footprint import CycleSweep, settle_in
 from octoqueue.cli.modules import lifespans
 from octoqueue.errors import ModuleUnusable
-from octoqueue.fleet.lifeline import ChildEnd
+from octoqueue.fleet.lifeline import Lifeline
 from octoqueue.maintenance.dead_letter_pruner import DeadLetterPruner
 from octoqueue.maintenance.promoter import Promoter
 from octoqueue.maintenance.reclaimer import Reclaimer
@@ -57,7 +57,7 @@ async def run_worker(
     modules: Sequence[ModuleType],
     *,
     queues: Sequence[str] = (),
-    lifeline: ChildEnd | None = None,
+    lifeline: Lifeline | None = None,
 ) -> None:
     """Work until a signal, or the end of the supervisor, says to stop.
 
@@ -82,6 +82,8 @@ async def run_worker(
     has_begun = False
 
     def stop() -> None:
+        if lifeline is not None:
+            lifeline.say_leaving()
         if has_begun:
             worker.stop()
         elif not beginning.expired():
@@ -143,7 +145,7 @@ def _options(settings: Settings, queues: tuple[str, ...]) -> WorkerOptions:
     )
 
 
-async def _greet(worker: Worker, lifeline: ChildEnd | None) -> None:
+async def _greet(worker: Worker, lifeline: Lifeline | None) -> None:
     await worker.started.wait()
     if lifeline is not None:
         lifeline.say_ready()

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from octoqueue.broker.workflow_objects import with_large_values
-from octoqueue.cli.installation import state_dir_of
+from octoqueue.cli.agent_place import state_dir_of
 from octoqueue.cli.reading import store_of
 from octoqueue.embedded.readiness import Readiness
 from octoqueue.embedded.services import EmbeddedServices

@@ -18,6 +18,7 @@ from octoqueue.errors import EmbeddedError
 from octoqueue.primitives.clock import SystemClock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -37,11 +38,27 @@ class EmbeddedServices:
     As a context manager it stops on leaving what it started.
     """
 
-    def __init__(self, state_dir: Path, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        on_change: Callable[[dict[str, int]], None] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            state_dir: of the instance.
+            on_change: called with the pids of what was started or adopted here, by server, whenever
+                they may have changed.
+            clock: for tests.
+        """
         self._clock = clock = clock or SystemClock()
         state_dir = state_dir.expanduser().resolve()
         self._redis = SharedServer(RedisServer(state_dir), state_dir=state_dir, clock=clock)
         self._postgres = SharedServer(PostgresServer(state_dir), state_dir=state_dir, clock=clock)
+        self._named = {"redis": self._redis, "postgres": self._postgres}
+        self._on_change = on_change
 
     async def start_redis(self, *, timeout: timedelta = START_TIMEOUT) -> str:
         """Return the url of the private Redis, started unless somebody's already runs. Idempotent.
@@ -50,7 +67,9 @@ class EmbeddedServices:
             ServerNotFound: this machine has no Redis; the message says what to install.
             EmbeddedError: it did not come up in time; carries the end of its log.
         """
-        return await asyncio.to_thread(self._redis.start, timeout=timeout)
+        url = await asyncio.to_thread(self._redis.start, timeout=timeout)
+        await self._tell()
+        return url
 
     async def start_postgres(self, *, timeout: timedelta = START_TIMEOUT) -> str:
         """Return the dsn of the private PostgreSQL, its database made. Idempotent.
@@ -59,7 +78,9 @@ class EmbeddedServices:
             ServerNotFound: this machine has no PostgreSQL; the message says what to install.
             EmbeddedError: it did not come up in time; carries the end of its log.
         """
-        return await asyncio.to_thread(self._postgres.start, timeout=timeout)
+        dsn = await asyncio.to_thread(self._postgres.start, timeout=timeout)
+        await self._tell()
+        return dsn
 
     async def stop(self, *, timeout: timedelta = STOP_TIMEOUT) -> None:
         """Cleanly end what this object started and nothing else. Idempotent.
@@ -71,6 +92,8 @@ class EmbeddedServices:
             asyncio.to_thread(self._redis.stop, timeout=timeout),
             asyncio.to_thread(self._postgres.stop, timeout=timeout),
         )
+        if self._on_change is not None:
+            self._on_change({})
 
     async def shut_down(self, *, timeout: timedelta = STOP_TIMEOUT) -> dict[str, int]:
         """Cleanly end the servers of this instance, whoever started them; data stays.
@@ -93,6 +116,15 @@ class EmbeddedServices:
         await asyncio.gather(self._keep_alive(self._redis), self._keep_alive(self._postgres))
         raise AssertionError  # neither returns
 
+    async def adopt(self, pids: Mapping[str, int]) -> None:
+        """Own the servers that a process which has died had started as `pids`, by server.
+
+        Those that do not run as these any more are nobody's to adopt.
+        """
+        for name, server in self._named.items():
+            if name in pids and await asyncio.to_thread(server.adopt, pids[name]):
+                log.info("embedded_server_adopted", extra={"server": name, "pid": pids[name]})
+
     async def status(self) -> tuple[ServerStatus, ...]:
         """Return what is known about each server now; starts nothing."""
         return tuple(
@@ -102,11 +134,17 @@ class EmbeddedServices:
             )
         )
 
+    async def _tell(self) -> None:
+        if self._on_change is not None:
+            found = await self.status()
+            self._on_change({s.name: s.pid for s in found if s.pid and s.started_here})
+
     async def _keep_alive(self, server: SharedServer) -> NoReturn:
         while True:
             await self._clock.sleep(_LOOK_AGAIN_SECONDS)
             try:
-                await asyncio.to_thread(server.revive, timeout=START_TIMEOUT)
+                if await asyncio.to_thread(server.revive, timeout=START_TIMEOUT):
+                    await self._tell()
             except EmbeddedError as error:
                 log.warning("embedded_server_stays_away", extra={"reason": str(error)})
                 await self._clock.sleep(_TRY_AGAIN_SECONDS)

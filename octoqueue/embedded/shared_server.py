@@ -80,7 +80,7 @@ class ServerStatus:
     """How to reach it; None unless somebody listens."""
     pid: int | None
     started_here: bool
-    """Whether this object started it, and so will stop it."""
+    """Whether this object started or adopted it, and so will stop it."""
     home: Path
     log: Path
 
@@ -96,6 +96,7 @@ class SharedServer:
         self._log = state_dir / f"{server.name}.log"
         self._log_begins_at = 0
         self._child: subprocess.Popen[bytes] | None = None
+        self._adopted: int | None = None
         self._is_wanted = False
         """From a start that succeeded until the stop."""
         self._busy = threading.Lock()
@@ -111,10 +112,11 @@ class SharedServer:
         with self._busy:
             return self._start(timeout)
 
-    def revive(self, *, timeout: timedelta) -> None:
+    def revive(self, *, timeout: timedelta) -> bool:
         """Start the server again if nothing of it lives although this object started or joined it.
 
-        Costs next to nothing while it lives; does nothing before `start` and after `stop`.
+        Returns whether it was so. Costs next to nothing while the server lives; does nothing
+        before `start` and after `stop`.
 
         Raises:
             EmbeddedError: as `start`; calling this again tries again.
@@ -123,6 +125,8 @@ class SharedServer:
             if self._is_wanted and self._lock.holder() is None:
                 _logger.warning("embedded_server_died", extra={"server": self._server.name})
                 self._start(timeout)
+                return True
+            return False
 
     def stop(self, *, timeout: timedelta) -> None:
         """End the server if this object started it; otherwise do nothing. Idempotent."""
@@ -131,6 +135,18 @@ class SharedServer:
             self._given_up.clear()
             self._is_wanted = False
             self._end_child(timeout)
+            adopted, self._adopted = self._adopted, None
+            if adopted is not None and adopted == self._lock.holder():
+                self._end_holder(adopted, timeout)
+
+    def adopt(self, pid: int) -> bool:
+        """Own the server that runs as `pid`: `stop` will end it. False when it does not run.
+
+        For whoever takes the place of a process that started it and has died.
+        """
+        with self._busy:
+            self._adopted = pid if self._lock.holder() == pid else None
+            return self._adopted is not None
 
     def shut_down(self, *, timeout: timedelta) -> int | None:
         """End the server whoever started it; return its pid, or None when nothing of it lived.
@@ -148,13 +164,7 @@ class SharedServer:
                 if self._lock.is_held():
                     raise self._failure("lives, but its process is not known")
                 return None
-            # The lock is held, so the process it names lives: a pid cannot have been used again.
-            os.kill(pid, self._server.stop_signal)
-            deadline = self._clock.monotonic() + timeout.total_seconds()
-            while self._lock.is_held():
-                if self._clock.monotonic() > deadline:
-                    raise self._failure(f"did not end within {timeout.total_seconds():g} s")
-                self._given_up.wait(_ASK_AGAIN_SECONDS)
+            self._end_holder(pid, timeout)
             return pid
 
     def status(self) -> ServerStatus:
@@ -165,10 +175,15 @@ class SharedServer:
             readiness=readiness,
             url=None if readiness is Readiness.ABSENT else self._server.url,
             pid=self._lock.holder(),
-            started_here=self._child is not None and self._child.poll() is None,
+            started_here=self._is_ours(),
             home=self._server.home,
             log=self._log,
         )
+
+    def _is_ours(self) -> bool:
+        if self._child is not None:
+            return self._child.poll() is None
+        return self._adopted is not None and self._adopted == self._lock.holder()
 
     def _start(self, timeout: timedelta) -> str:
         try:
@@ -243,6 +258,16 @@ class SharedServer:
         _logger.info(
             "embedded_server_stopped", extra={"server": self._server.name, "pid": child.pid}
         )
+
+    def _end_holder(self, pid: int, timeout: timedelta) -> None:
+        # The lock is held, so the process it names lives: a pid cannot have been used again.
+        os.kill(pid, self._server.stop_signal)
+        deadline = self._clock.monotonic() + timeout.total_seconds()
+        while self._lock.is_held():
+            if self._clock.monotonic() > deadline:
+                raise self._failure(f"did not end within {timeout.total_seconds():g} s")
+            self._given_up.wait(_ASK_AGAIN_SECONDS)
+        _logger.info("embedded_server_stopped", extra={"server": self._server.name, "pid": pid})
 
     @contextlib.contextmanager
     def _open_log(self) -> Generator[BinaryIO]:

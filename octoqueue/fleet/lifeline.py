@@ -15,13 +15,29 @@ import asyncio
 import contextlib
 import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _READY = b"ready\n"
 _STANDARD_INPUT = 0
+
+
+class Lifeline(Protocol):
+    """What binds a process to who has started it, as the process sees it."""
+
+    def say_ready(self) -> None:
+        """Tell that this process does its work; one that is not there any more does not matter."""
+        ...
+
+    def say_leaving(self) -> None:
+        """Note that this process is about to end, whatever comes."""
+        ...
+
+    def watch(self, on_end: Callable[[], None]) -> None:
+        """Call `on_end` on the running loop, once, when it is time to end."""
+        ...
 
 
 class ParentEnd:
@@ -81,6 +97,9 @@ class ChildEnd:
         """Tell the supervisor that this process does its work; a dead one does not matter."""
         with contextlib.suppress(OSError):
             os.write(self._descriptor, _READY)
+
+    def say_leaving(self) -> None:
+        """Do nothing: a supervisor that dies meanwhile makes it more urgent."""
 
     def watch(self, on_end: Callable[[], None]) -> None:
         """Call `on_end` on the running loop, once, when the supervisor has let go or died."""

@@ -11,14 +11,16 @@ from datetime import timedelta
 class Life:
     """One run of a process, from start to end."""
 
-    exit_code: int
-    """As `subprocess` gives it: negative for the signal that killed it."""
+    exit_code: int | None
+    """As `subprocess` gives it: negative for the signal that killed it; None when unknown."""
     was_ready: bool
     lasted: timedelta
 
     @property
     def end(self) -> str:
         """Say how it ended."""
+        if self.exit_code is None:
+            return "ended"
         if self.exit_code >= 0:
             return f"ended with exit code {self.exit_code}"
         try:
@@ -61,7 +63,7 @@ class RestartPolicy:
         `record` has `life` in it. What ended by itself and was never ready is given up at once: the
         reason is most likely in its code or configuration, and its last words say it.
         """
-        if life.exit_code > 0 and not record.was_ever_ready:
+        if (life.exit_code or 0) > 0 and not record.was_ever_ready:
             return None
         if record.deaths >= self.tries:
             return None

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from octoqueue.errors import ConfigRefused
+from octoqueue.settings.agent import AgentSettings
 from octoqueue.settings.embedded import EmbeddedSettings
 from octoqueue.settings.environment import read_environment
 from octoqueue.settings.events import EventSettings
@@ -98,6 +99,9 @@ class Settings(BaseSettings):
         default_factory=dict
     )
     """The workers of each arm, by name."""
+
+    agent: AgentSettings = AgentSettings()
+    """Who looks after the fleets on one machine."""
 
     http: HttpSettings = HttpSettings()
     """The HTTP edge."""

@@ -1,0 +1,209 @@
+"""`Member`: one place in a fleet, filled by a process and its successors until it is given up.
+
+    starting ──ready──► ready ──leave──► draining ──► gone
+       ▲  ▲               │
+       │  └── died ───────┘           dies again and again: degraded, tried again ever more rarely
+       └── adopted: it had been started by an agent that has died
+
+The weakness: how an adopted process ended nobody knows, so every such end counts as a death.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+from octoqueue.errors import ProcessGivenUp
+from octoqueue.fleet.living import StartedProcess
+from octoqueue.fleet.restarts import Life, Record, RestartPolicy
+from octoqueue.primitives.clock import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from octoqueue.fleet.living import LivingProcess
+    from octoqueue.fleet.processes import ProcessSpec
+    from octoqueue.fleet.tails import Output
+
+log = logging.getLogger(__name__)
+
+MemberState = Literal["starting", "ready", "draining", "failing"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Care:
+    """How members are looked after."""
+
+    patience: timedelta
+    """How long a process asked to stop may take before it is killed."""
+    policy: RestartPolicy = field(default_factory=RestartPolicy)
+    was_healthy: Callable[[], bool] = lambda: False
+    """Whether the fleet ever worked: then nothing is given up."""
+    on_change: Callable[[], None] = lambda: None
+    """Called whenever the process is another one, or none."""
+
+
+class Member:
+    """One place in a fleet."""
+
+    def __init__(
+        self, spec: ProcessSpec, *, output: Output, care: Care, clock: Clock | None = None
+    ) -> None:
+        self.spec = spec
+        self.ready = asyncio.Event()
+        """Set while a process is there that has said so."""
+        self.is_leaving = False
+        self.is_failing = False
+        """It dies again and again, but is not given up."""
+        self._output = output
+        self._care = care
+        self._clock = clock or SystemClock()
+        self._process: LivingProcess | None = None
+        self._stopping = asyncio.Event()
+        self._is_doomed = False
+        self.filled_at = self._clock.monotonic()
+        """When its process was started, or adopted."""
+
+    @property
+    def name(self) -> str:
+        """The name of its processes."""
+        return self.spec.name
+
+    @property
+    def pid(self) -> int | None:
+        """The living process; None between two lives."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def state(self) -> MemberState:
+        """How it is."""
+        if self.is_leaving:
+            return "draining"
+        if self.ready.is_set():
+            return "ready"
+        return "failing" if self.is_failing else "starting"
+
+    def heard_ready(self) -> None:
+        """Take note that its process works; what it has said until now is passed on first."""
+        self._output.read()
+        self.ready.set()
+
+    async def run(self, adopted: LivingProcess | None = None) -> None:
+        """Keep the place filled until `leave`.
+
+        Raises:
+            ProcessGivenUp: it is not worth another try, and the fleet never worked.
+        """
+        record = Record(was_ever_ready=adopted is not None)
+        try:
+            while not self._stopping.is_set() or adopted is not None:
+                life = await self._live(adopted)
+                adopted = None
+                if self._stopping.is_set():
+                    return
+                record = self._care.policy.entered(record, life)
+                await self._rest(life, record)
+        finally:
+            self.kill()
+
+    def leave(self) -> None:
+        """Ask the process to drain and end; asked again it means: at once. Nobody follows it."""
+        self.is_leaving = True
+        self._stopping.set()
+        if self._process is not None:
+            self._process.ask_to_stop()
+        self._care.on_change()
+
+    def kill(self) -> None:
+        """End the process and what it has started, now."""
+        self.is_leaving = self._is_doomed = True
+        self._stopping.set()
+        if self._process is not None:
+            self._process.kill()
+
+    async def _rest(self, life: Life, record: Record) -> None:
+        """Wait until the next life."""
+        delay = self._care.policy.delay_after(life, record)
+        if delay is None:
+            if not self._care.was_healthy():
+                raise ProcessGivenUp(self.name, life.end, last_words=self._output.err.last_line)
+            delay = self._care.policy.longest_delay
+            if not self.is_failing:
+                self.is_failing = True
+                log.error(
+                    "fleet_degraded",
+                    extra={
+                        "child": self.name,
+                        "end": life.end,
+                        "last_words": self._output.err.last_line,
+                    },
+                )
+        log.warning(
+            "process_died",
+            extra={"child": self.name, "end": life.end, "starts_again_in": delay},
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay.total_seconds()):
+                await self._stopping.wait()
+
+    async def _live(self, adopted: LivingProcess | None) -> Life:
+        began = self._clock.monotonic()
+        if adopted is None:
+            self._output.begin()
+        process = adopted or await self._start()
+        self._process, self.filled_at = process, began
+        self._care.on_change()
+        if self._is_doomed:  # meanwhile
+            process.kill()
+        elif self._stopping.is_set():
+            process.ask_to_stop()
+        try:
+            exit_code = await self._end_of(process)
+            was_ready = self.ready.is_set()
+        finally:
+            self.ready.clear()
+            self._process = None
+            process.kill()  # what it has started and left
+            process.let_go()
+            self._output.finish()
+            self._care.on_change()
+        lasted = timedelta(seconds=self._clock.monotonic() - began)
+        if was_ready and lasted >= self._care.policy.good_life:
+            self.is_failing = False
+        return Life(exit_code=exit_code, was_ready=was_ready, lasted=lasted)
+
+    async def _end_of(self, process: LivingProcess) -> int | None:
+        ending = asyncio.create_task(process.wait())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait((ending, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not ending.done():
+                await asyncio.wait((ending,), timeout=self._care.patience.total_seconds())
+            if not ending.done():
+                log.warning("process_killed", extra={"child": self.name, "pid": process.pid})
+                process.kill()
+            return await ending
+        finally:
+            for task in (ending, stopping):
+                task.cancel()
+            await asyncio.gather(ending, stopping, return_exceptions=True)
+
+    async def _start(self) -> LivingProcess:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self.spec.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=self._output.out.child,
+                stderr=self._output.err.child,
+                env=self.spec.environment,
+                pass_fds=self.spec.descriptors,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ProcessGivenUp(self.name, f"cannot be started: {error.strerror}") from error
+        log.debug("process_started", extra={"child": self.name, "pid": process.pid})
+        return StartedProcess(process)

@@ -1,0 +1,192 @@
+"""`Resizer`: brings the fleets of one machine to the sizes they should have.
+
+    decider ──► damping ──► shares of the machine ──► crews
+
+The weakness: memory is bounded by counting workers at what they need on the average; one that grows
+afterwards is only noticed at the next look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from octoqueue.errors import OctoqueueError
+from octoqueue.fleet.machine import Machine, resident_bytes, this_machine
+from octoqueue.fleet.room import Room, room_for
+from octoqueue.fleet.sharing import Want, shares
+from octoqueue.primitives.clock import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from octoqueue.fleet.crew import Crew
+    from octoqueue.fleet.plan import Fleet
+    from octoqueue.fleet.sizing import Sizing, Wish
+    from octoqueue.primitives.signals import Presence
+
+    ReadPresences = Callable[[Fleet], Awaitable[Sequence[Presence]]]
+
+log = logging.getLogger(__name__)
+
+_RESIZES_KEPT = 1_000
+_MEMORY_SHARE = 0.8
+_PROCESSES_A_PROCESSOR = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineBounds:
+    """What the workers of one machine may use together."""
+
+    max_processes: int | None = None
+    """Of all fleets; None: the least of each and two a processor."""
+    max_memory_bytes: int | None = None
+    """Of all workers; None: four fifths of the machine's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resize:
+    """A fleet became larger or smaller."""
+
+    at_ms: int
+    fleet: str
+    before: int
+    after: int
+    reason: str
+
+
+class Resizer:
+    """Asks, damps, shares and resizes."""
+
+    def __init__(
+        self,
+        crews: Mapping[str, Crew],
+        sizings: Mapping[str, Sizing],
+        *,
+        presences: ReadPresences | None = None,
+        host: str = "",
+        bounds: MachineBounds | None = None,
+        machine: Machine | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            crews: of all fleets.
+            sizings: of those that are elastic.
+            presences: reads what the live workers of a fleet say of themselves.
+            host: name of this machine, as its workers give it; "": there is only this one.
+            bounds: of all workers here.
+            machine: what there is; this one when None.
+            clock: for tests.
+        """
+        self.resizes: deque[Resize] = deque(maxlen=_RESIZES_KEPT)
+        """What has changed, oldest first."""
+        self.is_stopped = False
+        self._crews = crews
+        self._sizings = {name: each for name, each in sizings.items() if name in crews}
+        self._presences = presences
+        self._host = host
+        self._bounds = bounds or MachineBounds()
+        self._machine = machine or this_machine()
+        self._clock = clock or SystemClock()
+        self._is_tight = False
+
+    async def resize(self) -> None:
+        """Bring each elastic fleet to the size it should have now."""
+        await asyncio.gather(*(sizing.look() for sizing in self._sizings.values()))
+        elsewhere = {name: await self._elsewhere(self._crews[name]) for name in self._sizings}
+        now = self._clock.monotonic()
+        before = {name: self._crews[name].size for name in self._sizings}
+        wishes = {
+            name: sizing.wish(current=before[name], elsewhere=elsewhere[name], now=now)
+            for name, sizing in self._sizings.items()
+        }
+        room = self._room()
+        wants = [self._want(crew, wishes) for crew in self._crews.values()]
+        granted = shares(wants, room=room.workers)
+        self._tell_of_room(wishes, granted, room)
+        for name, sizing in self._sizings.items():
+            sizing.taken(
+                current=before[name], granted=granted[name], elsewhere=elsewhere[name], now=now
+            )
+            wish, crew = wishes[name], self._crews[name]
+            is_bounded = granted[name] < wish.workers
+            reason = f"{wish.reason}; {room.reason}" if is_bounded else wish.reason
+            if not (crew.is_restarting or self.is_stopped):
+                await self._bring(crew, granted[name], reason)
+
+    async def _bring(self, crew: Crew, size: int, reason: str) -> None:
+        before = crew.size
+        if size == before:
+            return
+        drained: tuple[str, ...] = ()
+        if size > before:
+            crew.grow_to(size)
+        else:
+            drained = crew.shrink_to(size, await self._said_by(crew))
+        resize = Resize(
+            at_ms=self._clock.now_ms(),
+            fleet=crew.fleet.name,
+            before=before,
+            after=crew.size,
+            reason=reason,
+        )
+        self.resizes.append(resize)
+        extra: dict[str, Any] = {
+            "fleet": resize.fleet,
+            "before": before,
+            "after": resize.after,
+            "reason": reason,
+        }
+        log.info("fleet_resized", extra=extra | ({"drained": ",".join(drained)} if drained else {}))
+
+    def _want(self, crew: Crew, wishes: Mapping[str, Wish]) -> Want:
+        wish = wishes.get(crew.fleet.name)
+        wanted = crew.size if wish is None else wish.workers
+        return Want(fleet=crew.fleet.name, least=crew.fleet.least, wanted=wanted)
+
+    def _room(self) -> Room:
+        bounds, machine = self._bounds, self._machine
+        members = [member for crew in self._crews.values() for member in crew.members]
+        used = resident_bytes(member.pid for member in members if member.pid)
+        least = sum(crew.fleet.least for crew in self._crews.values())
+        return room_for(
+            running=len(used),
+            used_bytes=sum(used.values()),
+            max_processes=bounds.max_processes
+            or least + _PROCESSES_A_PROCESSOR * machine.processors,
+            max_memory_bytes=bounds.max_memory_bytes or int(machine.memory_bytes * _MEMORY_SHARE),
+        )
+
+    def _tell_of_room(
+        self, wishes: Mapping[str, Wish], granted: Mapping[str, int], room: Room
+    ) -> None:
+        short = [name for name, wish in wishes.items() if granted[name] < wish.workers]
+        if short and not self._is_tight:
+            log.warning(
+                "machine_full",
+                extra={"bound": room.reason, "room": room.workers, "short": ",".join(short)},
+            )
+        self._is_tight = bool(short)
+
+    async def _said_by(self, crew: Crew) -> Sequence[Presence]:
+        if self._presences is None:
+            return ()
+        try:
+            return await self._presences(crew.fleet)
+        except OctoqueueError as error:
+            log.warning("presences_unread", extra={"fleet": crew.fleet.name, "reason": str(error)})
+            return ()
+
+    async def _elsewhere(self, crew: Crew) -> int:
+        """Return how many workers of the fleet other machines have."""
+        if not self._host:
+            return 0
+        return sum(
+            said.fleet == crew.fleet.name and said.is_ready and said.host not in {"", self._host}
+            for said in await self._said_by(crew)
+        )

@@ -1,0 +1,39 @@
+"""`AgentSettings`: the fleet agent of one machine."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from octoqueue.settings.quantities import (
+    Duration,
+    PositiveCount,
+    PositiveDuration,
+    PositiveSize,
+)
+from octoqueue.settings.section import Section
+
+
+class AgentSettings(Section):
+    """What `octoqueue up` does about the worker processes of this machine."""
+
+    elastic: bool = True
+    """Fleets with a section `scaling` follow their work, from `scaling.min`, or else `processes`,
+    to `scaling.max`; `false`: all have as many as `processes` says."""
+
+    every: PositiveDuration = timedelta(seconds=5)
+    """How often it decides how many processes each fleet has."""
+
+    max_processes: PositiveCount | None = None
+    """Worker processes of all fleets, at most. Without a number, the least of each fleet together
+    and two more for each processor. The least of a fleet runs in any case."""
+
+    max_memory: PositiveSize | None = None
+    """Resident memory of all worker processes, at most: no more are started than have room in it.
+    Without a size, four fifths of the machine's."""
+
+    max_worker_memory: PositiveSize | None = None
+    """A worker that has more resident memory is replaced by a new one, then drains."""
+
+    orphan_grace: Duration = timedelta(seconds=30)
+    """How long workers go on working when the agent has died without ending them. An agent that is
+    started within this time takes them over."""
