@@ -17,13 +17,14 @@ is left over.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from octoqueue.primitives.lane import LANES
 from octoqueue.scaling.caps import caps_of
 from octoqueue.scaling.demand import Demand, number, several, whole_workers
 from octoqueue.scaling.depth import paused_words
-from octoqueue.scaling.erlang import WaitGoal, Work, least_slots, tail_of
+from octoqueue.scaling.erlang import Line, WaitGoal, Work, least_slots, tail_of
 
 if TYPE_CHECKING:
     from octoqueue.scaling.load import Load, Service
@@ -63,15 +64,22 @@ def demand_by_objectives(load: Load, policy: ScalingPolicy) -> Demand:
 
 
 def _goal(objective: Objective, load: Load, service: Service) -> WaitGoal:
-    """Return what an objective says of the wait; without a lane all wait in one line."""
-    lane = objective.lane
-    higher = 0.0 if lane is None else sum(load.per_second[:lane])
-    through = sum(load.per_second if lane is None else load.per_second[: lane + 1])
+    """Return what an objective says of the wait: of one lane, or of what is in all of them."""
+    ends = list(accumulate(rate * service.mean_seconds for rate in load.per_second))
+    lanes = tuple(LANES) if objective.lane is None else (objective.lane,)
+    arriving = sum(load.per_second[lane] for lane in lanes)
     return WaitGoal(
         seconds=objective.seconds,
         tail=1.0 - objective.percentile,
-        higher=higher * service.mean_seconds,
-        through=through * service.mean_seconds,
+        lines=tuple(
+            Line(
+                share=load.per_second[lane] / arriving,
+                higher=ends[lane - 1] if lane else 0.0,
+                through=ends[lane],
+            )
+            for lane in lanes
+            if load.per_second[lane] > 0
+        ),
     )
 
 

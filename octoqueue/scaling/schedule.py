@@ -6,8 +6,10 @@ never a ceiling; of several open windows the largest counts.
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from octoqueue.primitives.cron import cron_from, next_tick
 
@@ -73,7 +75,4 @@ def _is_open(floor: FloorWindow, minute: int) -> bool:
 
 def _told(moment_ms: int, floor: FloorWindow) -> str:
     """Return a moment as the clock of the window's zone shows it."""
-    from datetime import datetime  # noqa: PLC0415 - only for a refusal
-    from zoneinfo import ZoneInfo  # noqa: PLC0415
-
     return f"{datetime.fromtimestamp(moment_ms / 1000, tz=ZoneInfo(floor.timezone)):%a %H:%M}"
