@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from octoqueue.embedded.state_dir import default_state_dir
-from octoqueue.lanes.options import LaneBounds, LaneOptions
+from octoqueue.lanes.opening import lane_options_from
 from octoqueue.lanes.redis_store import RedisLaneStore
-from octoqueue.primitives.events import Keeping
-from octoqueue.primitives.gates import Aging
-from octoqueue.primitives.history import KEPT_FOR
 from octoqueue.redis.client import RedisClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from octoqueue.lanes.options import LaneOptions
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.settings.root import Settings
 
@@ -82,6 +79,15 @@ class SettingsSource:
         return RedisLaneStore(client, lane_options_from(self._settings))
 
 
+async def redis_url(settings: Settings) -> str:
+    """Return where Redis is, starting the private one when no URL is configured.
+
+    Raises:
+        EmbeddedError: it cannot be started.
+    """
+    return settings.redis.url or await _private_redis(settings)
+
+
 async def _private_redis(settings: Settings) -> str:
     """Return the URL of the private server, which goes on for whoever else uses it."""
     from octoqueue.embedded.services import EmbeddedServices  # noqa: PLC0415 - few need a server
@@ -91,29 +97,3 @@ async def _private_redis(settings: Settings) -> str:
         environ=os.environ,  # noqa: TID251 - the state folder is the user's environment's
     )
     return await EmbeddedServices(state_dir).start_redis()
-
-
-def lane_options_from(settings: Settings) -> LaneOptions:
-    """Return what a store must know of the configuration."""
-    lanes = settings.lanes
-
-    def bounds(queue: str) -> LaneBounds:
-        own = lanes.bounds_of(queue)
-        return LaneBounds(high=own.high, normal=own.normal, low=own.low)
-
-    return LaneOptions(
-        namespace=settings.namespace,
-        partitions=lanes.partitions,
-        lease=lanes.lease,
-        default_bounds=LaneBounds(
-            high=lanes.bounds.high, normal=lanes.bounds.normal, low=lanes.bounds.low
-        ),
-        bounds={queue: bounds(queue) for queue in lanes.queues},
-        delayed_bound=lanes.delayed_bound,
-        history_ttl=lanes.dead_letter_ttl or KEPT_FOR,
-        aging=Aging(normal=lanes.aging.normal, low=lanes.aging.low),
-        events=Keeping(
-            bound=settings.events.kept,
-            ttl_ms=settings.events.ttl // timedelta(milliseconds=1),
-        ),
-    )
