@@ -1,4 +1,4 @@
-"""The platform's own upkeep: the outbox's relay, lost tasks, and the ends of tasks that broke.
+"""The platform's own upkeep: the outbox's relay, lost tasks, ends of tasks that broke, history.
 
 Each admin worker relays the outbox: messages that a program wrote into its transactions, and those
 of tasks whose edge died before it could send them itself.
@@ -16,6 +16,7 @@ import octoqueue
 from octoqueue.errors import StoreError
 from octoqueue.maintenance.relaying import relaying
 from octoqueue.settings.root import Settings
+from workers import forecasting
 from workers.direct_work import MAX_BACKOFF  # and declares the actor of dead letters, `admin`'s
 from workers.lost_tasks import LostTasks
 from workers.resources import DATABASE, TASKS
@@ -31,10 +32,11 @@ _MOST_RETRIES: Final = 100
 
 @asynccontextmanager
 async def lifespan(settings: Settings) -> AsyncGenerator[None]:
-    """Have the rows of tasks open, and the outbox relayed."""
+    """Have the rows of tasks and the history open, and the outbox relayed."""
     async with (
         TASKS.lifespan(settings),
         DATABASE.lifespan(settings),
+        forecasting.lifespan(settings),
         relaying(DATABASE.get(), octoqueue.get_broker()),
     ):
         yield

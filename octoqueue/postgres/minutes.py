@@ -43,14 +43,16 @@ class Minutes:
             await self._pool.fetch(self._sql["add_minutes"], *map(list, columns))
 
     async def arrivals(
-        self, queues: Sequence[str], *, since_ms: int, limit: int
+        self, queues: Sequence[str], *, since_ms: int, until_ms: int, limit: int
     ) -> list[MinuteArrivals]:
         """Return the arrivals of some queues, added up, oldest minute first.
+
+        Of minutes that began at `since_ms` or later, before `until_ms`.
 
         A minute that is not known of every one of them is left out.
         """
         rows = await self._pool.fetch(
-            self._sql["read_arrivals"], sorted(set(queues)), since_ms, limit
+            self._sql["read_arrivals"], sorted(set(queues)), since_ms, until_ms, limit
         )
         return [MinuteArrivals(row["minute_ms"], row["arrivals"]) for row in rows]
 

@@ -76,17 +76,19 @@ returning (extract(epoch from minute) * 1000)::int8 as minute_ms;
 -- Adds up the arrivals of some queues; a minute that is missing for one of them is left out.
 -- $1 text[]: the queues, each once
 -- $2 int8: from when on, in ms since the epoch
--- $3 int4: how many minutes at most
+-- $3 int8: until when, exclusive
+-- $4 int4: how many minutes at most
 -- returns a row for each minute, oldest first
 select
   (extract(epoch from minute) * 1000)::int8 as minute_ms,
   sum(arrivals_high + arrivals_normal + arrivals_low)::int8 as arrivals
 from queue_minutes
 where queue = any($1::text[]) and minute >= to_timestamp($2::int8 / 1000.0)
+  and minute < to_timestamp($3::int8 / 1000.0)
 group by minute
 having count(*) = cardinality($1::text[])
 order by minute
-limit $3;
+limit $4;
 
 -- name: prune_minutes
 -- $1 interval: those that began longer ago go

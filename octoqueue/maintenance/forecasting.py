@@ -1,0 +1,190 @@
+"""`Forecasting`: learns what arrives for each fleet, and publishes what is expected.
+
+    PostgreSQL: minutes ──► forecaster ──► scaling memory ──► whoever decides
+                               │  ▲
+                               ▼  │ after a restart
+                      PostgreSQL: what was learnt
+
+Minutes that a forecaster has not seen are read from history, so it does not matter who dies where,
+nor which of several processes makes a round. Without anything kept it learns from four weeks of
+history, oldest first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from octoqueue.errors import ForecastStateUnreadable, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from octoqueue.metrics.scaling_memory import ScalingMemory
+    from octoqueue.postgres.minutes import MinuteArrivals, Minutes
+    from octoqueue.primitives.signals import ArrivalForecast
+    from octoqueue.scaling.forecast.forecaster import ArrivalForecaster
+    from octoqueue.scaling.policy import ForecastUse, ScalingPolicy
+
+log = logging.getLogger(__name__)
+
+LEARNT_FROM: Final = timedelta(weeks=4)
+"""How much history is read when nothing is kept."""
+_SAVED_EVERY_MINUTES: Final = 10
+_READ_AT_ONCE: Final = 2_000
+_MOST_A_ROUND: Final = 60_000
+"""Minutes learnt in one round, about ten seconds of work; the next round goes on."""
+_MINUTE_MS: Final = 60_000
+_BEYOND_LEAD_MINUTES: Final = 5
+_LEAST_INTERVAL: Final = 0.5
+
+
+@dataclass(slots=True, kw_only=True)
+class _Learner:
+    forecaster: ArrivalForecaster
+    saved_minute: int
+
+
+class Forecasting:
+    """Forecasters of some fleets."""
+
+    def __init__(
+        self,
+        minutes: Minutes,
+        memory: ScalingMemory,
+        policies: Sequence[ScalingPolicy],
+        *,
+        zone: str = "UTC",
+    ) -> None:
+        """Know nothing until the first round.
+
+        Args:
+            minutes: the history.
+            memory: where forecasts are published.
+            policies: those of the fleets; one without `forecast` or without queues is left alone.
+            zone: days and weeks begin at midnight there.
+        """
+        self._minutes = minutes
+        self._memory = memory
+        self._policies = [each for each in policies if each.forecast and each.queues]
+        self._zone = zone
+        self._learners: dict[str, _Learner] = {}
+        self._lock = asyncio.Lock()
+        self._room = 0
+        """Minutes that may still be learnt in this round."""
+
+    async def round(self) -> dict[str, ArrivalForecast]:
+        """Learn the minutes that are new and publish a forecast for each fleet; return them.
+
+        A fleet of which no minute is known, or more than a round can read, is left out.
+
+        Raises:
+            StoreError: a server did not answer; the other fleets had their turn.
+        """
+        made: dict[str, ArrivalForecast] = {}
+        failure: StoreError | None = None
+        async with self._lock:
+            self._room = _MOST_A_ROUND
+            for policy in self._policies:
+                try:
+                    forecast = await self._forecast(policy)
+                except StoreError as error:
+                    failure = error
+                else:
+                    if forecast is not None:
+                        made[policy.fleet] = forecast
+        if failure is not None:
+            raise failure
+        return made
+
+    async def _forecast(self, policy: ScalingPolicy) -> ArrivalForecast | None:
+        remembered = await self._memory.recall(policy.fleet)
+        learner = await self._learn(policy, remembered.now_ms)
+        if self._room <= 0:
+            return None
+        lead_seconds = remembered.lead_seconds
+        if lead_seconds is None:
+            lead_seconds = policy.start_up_seconds
+        lead_minutes = 1 + math.ceil(lead_seconds / 60)
+        assert policy.forecast is not None  # noqa: S101 - see the constructor
+        used_until = lead_minutes + math.ceil(policy.forecast.stale_after_seconds / 60)
+        forecast = learner.forecaster.forecast(
+            remembered.now_ms,
+            used_until + _BEYOND_LEAD_MINUTES,
+            interval=interval_for(policy.forecast),
+            lead_minutes=lead_minutes,
+        )
+        if forecast is not None:
+            await self._memory.publish(policy.fleet, forecast)
+        return forecast
+
+    async def _learn(self, policy: ScalingPolicy, now_ms: int) -> _Learner:
+        learner = self._learners.get(policy.fleet)
+        if learner is None:
+            learner = self._learners[policy.fleet] = await self._opened(policy)
+        forecaster = learner.forecaster
+        until_ms = now_ms // _MINUTE_MS * _MINUTE_MS
+        earliest = (now_ms - LEARNT_FROM // timedelta(milliseconds=1)) // _MINUTE_MS
+        if forecaster.last_minute * _MINUTE_MS > now_ms:
+            # A clock was ahead: what is true is read again from when it is now.
+            earliest = max(earliest, now_ms // _MINUTE_MS - _SAVED_EVERY_MINUTES)
+        else:
+            earliest = max(earliest, forecaster.last_minute + 1)
+        while self._room > 0:
+            found = await self._minutes.arrivals(
+                policy.queues,
+                since_ms=earliest * _MINUTE_MS,
+                until_ms=until_ms,
+                limit=_READ_AT_ONCE,
+            )
+            await asyncio.to_thread(_observe, forecaster, found)
+            if len(found) < _READ_AT_ONCE:
+                break
+            self._room -= len(found)
+            earliest = found[-1].starts_at_ms // _MINUTE_MS + 1
+        await self._save(policy, learner)
+        return learner
+
+    async def _opened(self, policy: ScalingPolicy) -> _Learner:
+        # numpy is loaded by those who learn, not by those who import this module.
+        from octoqueue.scaling.forecast.forecaster import ArrivalForecaster  # noqa: PLC0415
+        from octoqueue.scaling.forecast.state import forecaster_from  # noqa: PLC0415
+
+        state = await self._minutes.load_forecast(policy.fleet, policy.queues)
+        if state is not None:
+            try:
+                forecaster = await asyncio.to_thread(forecaster_from, state)
+            except ForecastStateUnreadable as error:
+                log.warning(
+                    "forecast_learnt_anew", extra={"fleet": policy.fleet, "why": str(error)}
+                )
+            else:
+                if forecaster.zone.name == self._zone:
+                    return _Learner(forecaster=forecaster, saved_minute=forecaster.last_minute)
+        return _Learner(forecaster=ArrivalForecaster(zone=self._zone), saved_minute=-1)
+
+    async def _save(self, policy: ScalingPolicy, learner: _Learner) -> None:
+        from octoqueue.scaling.forecast.state import state_of  # noqa: PLC0415 - as above
+
+        newest = learner.forecaster.last_minute
+        if 0 <= newest - learner.saved_minute < _SAVED_EVERY_MINUTES or newest < 0:
+            return
+        state = await asyncio.to_thread(state_of, learner.forecaster)
+        await self._minutes.save_forecast(
+            policy.fleet, policy.queues, newest_ms=newest * _MINUTE_MS, state=state
+        )
+        learner.saved_minute = newest
+
+
+def interval_for(use: ForecastUse) -> float:
+    """Return the interval whose upper end is the quantile that a policy is ready for."""
+    return max(_LEAST_INTERVAL, abs(2 * use.quantile - 1))
+
+
+def _observe(forecaster: ArrivalForecaster, minutes: Sequence[MinuteArrivals]) -> None:
+    for minute in minutes:
+        forecaster.observe(minute.starts_at_ms, minute.arrivals)
