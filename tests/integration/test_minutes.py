@@ -1,0 +1,203 @@
+"""History and forecasts on a real PostgreSQL: whoever dies between two steps, nothing is lost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from octoqueue.errors import StoreUnavailable
+from octoqueue.maintenance.forecasting import Forecasting
+from octoqueue.maintenance.minutes import roll_minutes
+from octoqueue.postgres.migrator import Migrator
+from octoqueue.postgres.minutes import MinuteArrivals, Minutes
+from octoqueue.postgres.pool import PostgresPool
+from octoqueue.primitives.lane import LANES, Lane
+from octoqueue.primitives.signals import LaneMinute, QueueMinute
+from octoqueue.scaling.policy import ForecastUse, ScalingPolicy
+from octoqueue.testing.fake_clock import FakeClock
+from octoqueue.testing.memory_scaling import MemoryScalingMemory
+from tests.databases import fresh_database
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+MINUTE = 60_000
+DAY = 1440
+NOW = 1_800_000_000_000 // MINUTE * MINUTE
+POLICY = ScalingPolicy(fleet="executor", queues=("executor",), forecast=ForecastUse())
+FOREVER = NOW + 10**9
+
+
+@dataclass
+class World:
+    pool: PostgresPool
+    minutes: Minutes
+    memory: MemoryScalingMemory
+    clock: FakeClock
+
+    def forecasting(self, *policies: ScalingPolicy) -> Forecasting:
+        return Forecasting(self.minutes, self.memory, policies or (POLICY,))
+
+    async def history(self, count: int, *, until: int = NOW, queue: str = "executor") -> None:
+        """Import a daily wave that ends at `until`."""
+        first = until - count * MINUTE
+        await self.minutes.import_arrivals(
+            queue,
+            [MinuteArrivals(first + i * MINUTE, wave(first // MINUTE + i)) for i in range(count)],
+        )
+
+    async def arrivals(self, *queues: str) -> list[MinuteArrivals]:
+        return await self.minutes.arrivals(queues, since_ms=0, until_ms=FOREVER, limit=100_000)
+
+
+def wave(minute: int) -> int:
+    return round(100 * (1.5 + math.sin(minute / DAY * 2 * math.pi))) + minute % 7
+
+
+def minute_of(
+    queue: str, starts_at_ms: int, arrivals: int, *, waits: tuple[int, ...] = ()
+) -> QueueMinute:
+    lanes = {lane: LaneMinute() for lane in LANES}
+    lanes[Lane.NORMAL] = LaneMinute(arrivals=arrivals, starts=arrivals, waits=waits)
+    return QueueMinute(queue=queue, starts_at_ms=starts_at_ms, lanes=lanes, completions=arrivals)
+
+
+class Store:
+    """What `roll_minutes` needs of a lane store."""
+
+    def __init__(self, told: Sequence[QueueMinute]) -> None:
+        self.told = list(told)
+
+    async def arrival_minutes(self, queues: Sequence[str]) -> list[QueueMinute]:
+        return [minute for minute in self.told if minute.queue in queues]
+
+
+@pytest.fixture
+async def world(postgres_dsn: str) -> AsyncGenerator[World]:
+    async with fresh_database(postgres_dsn) as dsn, PostgresPool(dsn) as pool:
+        await Migrator(pool).migrate()
+        clock = FakeClock(NOW)
+        yield World(pool, Minutes(pool), MemoryScalingMemory(clock=clock), clock)
+
+
+async def roll(world: World, told: Sequence[QueueMinute]) -> int:
+    return await roll_minutes(Store(told), world.minutes, ["executor"])  # type: ignore[arg-type]
+
+
+async def test_minutes_that_are_told_again_are_kept_once(world: World) -> None:
+    told = [minute_of("executor", NOW - i * MINUTE, i) for i in range(9, 0, -1)]
+    assert await roll(world, told) == 9
+    assert await roll(world, told[3:]) == 6
+    assert await world.arrivals("executor") == [
+        MinuteArrivals(NOW - i * MINUTE, i) for i in range(9, 0, -1)
+    ]
+
+
+async def test_a_store_that_has_forgotten_its_counts_takes_none_away(world: World) -> None:
+    waits = (3, 2) + (0,) * 15
+    await roll(world, [minute_of("executor", NOW, 5, waits=waits)])
+    await roll(world, [minute_of("executor", NOW, 0, waits=(0,) * 17)])
+    async with world.pool.transaction(purpose="test") as connection:
+        row = await connection.fetchrow("select * from queue_minutes")
+    assert row is not None
+    assert (row["arrivals_normal"], row["completions"], row["waits"][:2]) == (5, 5, [3, 2])
+
+
+async def test_a_minute_missing_for_one_queue_is_unknown_of_them_together(world: World) -> None:
+    await world.minutes.add([
+        minute_of("a", NOW, 1),
+        minute_of("b", NOW, 2),
+        minute_of("a", NOW + MINUTE, 4),
+    ])  # fmt: skip
+    assert await world.arrivals("b", "a") == [MinuteArrivals(NOW, 3)]
+
+
+async def test_what_is_older_than_it_is_kept_for_goes(world: World) -> None:
+    old = [minute_of("executor", i * MINUTE, 1) for i in range(5)]
+    await world.minutes.add([*old, minute_of("executor", NOW, 7)])
+    assert await world.minutes.prune(kept_for=timedelta(days=90)) == 5
+    assert await world.arrivals("executor") == [MinuteArrivals(NOW, 7)]
+
+
+async def test_an_import_leaves_what_was_measured_alone(world: World) -> None:
+    await world.minutes.add([minute_of("executor", NOW, 7)])
+    added = await world.minutes.import_arrivals(
+        "executor", [MinuteArrivals(NOW, 1), MinuteArrivals(NOW + MINUTE, 2)]
+    )
+    assert added == 1
+    assert [each.arrivals for each in await world.arrivals("executor")] == [7, 2]
+
+
+async def test_a_forecast_is_learnt_from_history_and_published(world: World) -> None:
+    await world.history(3 * DAY)
+    made = await world.forecasting().round()
+    published = (await world.memory.recall("executor")).forecast
+    assert published is not None
+    assert published == made["executor"]
+    first = published.minutes[0]
+    assert first.starts_at_ms == NOW
+    assert first.per_second == pytest.approx(wave(NOW // MINUTE) / 60, rel=0.1)
+    assert published.scored_minutes > 2 * DAY
+
+
+async def test_a_fleet_of_which_nothing_is_known_has_no_forecast(world: World) -> None:
+    assert await world.forecasting().round() == {}
+
+
+async def test_who_dies_after_learning_is_replaced_by_one_that_knows_as_much(world: World) -> None:
+    await world.history(2 * DAY)
+    lasting = world.forecasting()
+    await lasting.round()
+    await world.history(3, until=NOW + 3 * MINUTE)
+    world.clock.advance(3 * MINUTE)
+    expected = await lasting.round()
+    successor = world.forecasting()
+    assert await successor.round() == expected
+
+
+async def test_who_dies_before_the_state_is_saved_loses_only_time(world: World) -> None:
+    await world.history(DAY)
+    expected = await world.forecasting().round()
+    await world.minutes.forget_forecasts("executor")
+    assert await world.forecasting().round() == expected
+
+
+async def test_a_state_that_cannot_be_read_is_learnt_anew(world: World) -> None:
+    await world.history(DAY)
+    expected = await world.forecasting().round()
+    await world.minutes.save_forecast(
+        "executor", ["executor"], newest_ms=NOW + DAY * MINUTE, state=b"of another time"
+    )
+    assert await world.forecasting().round() == expected
+
+
+async def test_other_queues_are_something_else_to_learn(world: World) -> None:
+    await world.history(DAY)
+    await world.forecasting().round()
+    assert await world.minutes.load_forecast("executor", ["executor", "coder"]) is None
+
+
+async def test_minutes_of_a_clock_that_was_ahead_are_not_believed_when_it_is_back(
+    world: World,
+) -> None:
+    await world.history(DAY)
+    forecasting = world.forecasting()
+    await forecasting.round()
+    await world.history(20, until=NOW + DAY * MINUTE)
+    world.clock.advance(DAY * MINUTE)
+    await forecasting.round()
+    world.clock.advance(-DAY * MINUTE + 5 * MINUTE)
+    await world.history(5, until=NOW + 5 * MINUTE)
+    made = (await forecasting.round())["executor"]
+    assert made.minutes[0].starts_at_ms == NOW + 5 * MINUTE
+    assert made.minutes[0].per_second == pytest.approx(wave(NOW // MINUTE + 5) / 60, rel=0.2)
+
+
+async def test_without_a_database_a_round_says_so(world: World) -> None:
+    await world.pool.aclose()
+    with pytest.raises(StoreUnavailable):
+        await world.forecasting().round()
