@@ -69,7 +69,7 @@ async def opened_decider(
         pool_size=redis.pool_size,
         timeout=min(redis.command_timeout, budget),
         connect_timeout=min(redis.connect_timeout, budget),
-        name="octoqueue scaling",
+        name="octoqueue-scaling",
         pipelining=redis.pipelining,
     )
     store = RedisLaneStore(client, lane_options_from(settings))

@@ -1,0 +1,121 @@
+"""Scalers on a real Redis, and what fills its queues."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from octoqueue.lanes.opening import lane_options_from
+from octoqueue.lanes.redis_store import RedisLaneStore
+from octoqueue.metrics.redis_scaling_memory import RedisScalingMemory
+from octoqueue.primitives.messages import Lease, Outcome, SessionId, Settlement
+from octoqueue.redis.client import RedisClient
+from octoqueue.settings.root import Settings
+from scalers.keda.main import running
+from tests.contract.world import fresh_namespace, message
+from tests.links import Link
+from tests.scalers.keda import Keda
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+    import grpc
+
+_SESSION = SessionId("taker")
+FLEETS: dict[str, Any] = {
+    "executor": {
+        "queues": ["executor"],
+        "modules": ["app"],
+        "scaling": {"min": 0, "max": 20, "depth": 10, "active_for": "0s"},
+    },
+    "judge": {
+        "queues": ["judge"],
+        "modules": ["app"],
+        "scaling": {"min": 2, "max": 8, "depth": 5},
+    },
+}
+
+
+class World:
+    """A namespace, its queues, and scalers that read it."""
+
+    def __init__(self, redis_url: str, link_path: Path) -> None:
+        self.url = redis_url
+        self.namespace = fresh_namespace()
+        self.client = RedisClient(redis_url)
+        self.memory = RedisScalingMemory(self.client, namespace=self.namespace)
+        self.store = RedisLaneStore(self.client, lane_options_from(self.settings()))
+        self.link = Link(redis_url.removeprefix("unix://"), link_path)
+        self.link_url = f"unix://{link_path}"
+        self._stack = contextlib.AsyncExitStack()
+
+    def settings(self, *, through_the_link: bool = False, **scaler: object) -> Settings:
+        """A configuration of two fleets, whose scaler reads again for every call."""
+        chosen = {
+            "port": 0,
+            "metrics_port": 0,
+            "budget": timedelta(milliseconds=600),
+            "fresh_for": timedelta(0),
+            "watch_every": timedelta(milliseconds=10),
+            **scaler,
+        }
+        return Settings.model_validate(
+            {
+                "namespace": self.namespace,
+                "redis": {"url": self.link_url if through_the_link else self.url},
+                "fleets": FLEETS,
+                "scaler": chosen,
+            }
+        )
+
+    async def scaler(self, *, through_the_link: bool = False, **scaler: object) -> int:
+        """Start a replica; return its port."""
+        settings = self.settings(through_the_link=through_the_link, **scaler)
+        return (await self._stack.enter_async_context(running(settings))).port
+
+    async def keda(self, *ports: int, credentials: grpc.ChannelCredentials | None = None) -> Keda:
+        """Start an operator that calls some replicas."""
+        keda = Keda(*ports, credentials=credentials)
+        self._stack.push_async_callback(keda.aclose)
+        return keda
+
+    async def put(self, count: int, *, queue: str = "executor") -> None:
+        """Put messages into a queue."""
+        if not count:
+            return
+        sent = [message(str(number), queue=queue) for number in range(count)]
+        assert await self.store.enqueue([sent]) == [None]
+
+    async def lease(self, count: int, *, queue: str = "executor") -> list[Lease]:
+        """Let messages run."""
+        await self.store.extend(_SESSION)
+        return await self.store.claim(_SESSION, [queue], limit=count)
+
+    async def take(self, count: int, *, queue: str = "executor") -> None:
+        """Run messages to their end."""
+        leases = await self.lease(count, queue=queue)
+        ended = [Settlement(lease=lease, outcome=Outcome.ACK) for lease in leases]
+        await self.store.commit(_SESSION, settlements=ended)
+
+    async def aclose(self) -> None:
+        await self._stack.aclose()
+        await self.link.cut()
+        await self.store.aclose()
+
+
+@pytest.fixture
+def link_path(state_dir: Path) -> Path:
+    """A short path, as those of sockets must be."""
+    state_dir.mkdir(exist_ok=True)
+    return state_dir / "l.sock"
+
+
+@pytest.fixture
+async def world(redis_url: str, link_path: Path) -> AsyncGenerator[World]:
+    made = World(redis_url, link_path)
+    yield made
+    await made.aclose()
