@@ -1,0 +1,324 @@
+"""What each rule demands, with numbers that can be worked out by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from octoqueue.primitives.lane import Lane
+from octoqueue.primitives.signals import Counts
+from octoqueue.scaling.deciding import demands_of
+from octoqueue.scaling.load import load_of
+from octoqueue.scaling.policy import (
+    DepthTarget,
+    LatencyTarget,
+    Objective,
+    RateTarget,
+    ScalingPolicy,
+)
+from tests.fleet_snapshots import (
+    FLEET,
+    queue,
+    service,
+    snapshot,
+    steady,
+    waits,
+    worker,
+    workers,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from octoqueue.primitives.signals import Presence, QueueSignals
+    from octoqueue.scaling.demand import Demand
+
+DEPTH = DepthTarget(messages_per_worker=8)
+LATENCY = LatencyTarget(seconds=2.0)
+RATE = RateTarget(per_second_and_worker=100)
+
+
+def policy(
+    *objectives: Objective,
+    depth: DepthTarget | None = None,
+    latency: LatencyTarget | None = None,
+    rate: RateTarget | None = None,
+    queues: tuple[str, ...] = ("coder",),
+    slots_per_worker: int = 1,
+    service_seconds: float | None = None,
+    max_workers: int = 1_000,
+) -> ScalingPolicy:
+    return ScalingPolicy(
+        fleet=FLEET,
+        queues=queues,
+        depth=depth,
+        latency=latency,
+        rate=rate,
+        objectives=objectives,
+        slots_per_worker=slots_per_worker,
+        service_seconds=service_seconds,
+        max_workers=max_workers,
+    )
+
+
+def demand(
+    policy: ScalingPolicy,
+    *queues: QueueSignals,
+    live: Sequence[Presence] = (),
+    lead_seconds: float = 60.0,
+) -> Demand:
+    load = load_of(snapshot(*queues, live=live, lead_seconds=lead_seconds), policy)
+    (only,) = demands_of(load, policy)
+    return only
+
+
+# ── depth ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("waiting", "in_flight", "due_soon", "wanted"),
+    [(0, 0, 0, 0), (1, 0, 0, 1), (8, 0, 0, 1), (9, 0, 0, 2), (0, 16, 0, 2), (40, 12, 4, 7)],
+)
+def test_depth_divides_what_waits_runs_and_is_due_soon(
+    waiting: int, in_flight: int, due_soon: int, wanted: int
+) -> None:
+    busy = queue(waiting={Lane.LOW: waiting}, in_flight=in_flight, due_soon=due_soon)
+    assert demand(policy(depth=DEPTH), busy).workers == wanted
+
+
+def test_depth_says_what_it_stands_on() -> None:
+    busy = queue(waiting={Lane.HIGH: 40}, in_flight=12, due_soon=4)
+    assert demand(policy(depth=DEPTH), busy).reason == (
+        "56 messages (40 wait, 12 run, 4 are due within 60 s) at 8 a worker"
+    )
+
+
+def test_what_waits_in_a_paused_queue_demands_nothing_but_what_runs_does() -> None:
+    paused = queue(waiting={Lane.NORMAL: 900}, in_flight=9, due_soon=5, paused=True)
+    found = demand(policy(depth=DEPTH), paused)
+    assert found.workers == 2
+    assert "900 that wait in coder (paused) demand nothing" in found.reason
+
+
+def test_queues_of_a_fleet_are_added_up_and_others_left_out() -> None:
+    both = policy(depth=DEPTH, queues=("coder", "judge"))
+    found = demand(both, queue(in_flight=8), queue("judge", in_flight=8), queue("x", in_flight=99))
+    assert found.workers == 2
+
+
+# ── latency ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_latency_below_the_target_keeps_what_the_arrivals_take() -> None:
+    # 10 a second of 0.5 s keep 5 slots busy.
+    calm = queue(
+        per_second={Lane.NORMAL: 10.0}, waited=waits(*[0.01] * 99), ran=service(0.5), in_flight=4
+    )
+    assert demand(policy(latency=LATENCY), calm).workers == 5
+
+
+def test_latency_above_the_target_catches_up_within_it() -> None:
+    # Little: 10 a second that waited 8 s too long are 80 messages, 80 * 0.5 / 2 = 20 slots more.
+    late = queue(per_second={Lane.NORMAL: 10.0}, waited=waits(*[10.0] * 50), ran=service(0.5))
+    observed = waits(*[10.0] * 50).percentile_seconds(0.95)
+    assert observed is not None
+    missing = 10 * (observed - 2.0)
+    assert demand(policy(latency=LATENCY), late).workers == -(-(5 + missing * 0.5 / 2.0) // 1)
+
+
+def test_latency_is_no_ratio_that_multiplies_with_the_fleet() -> None:
+    late = queue(per_second={Lane.NORMAL: 10.0}, waited=waits(*[60.0] * 50), ran=service(0.5))
+    with_few = demand(policy(latency=LATENCY), late, live=workers(5)).workers
+    with_many = demand(policy(latency=LATENCY), late, live=workers(100)).workers
+    assert with_few == with_many
+
+
+def test_a_message_takes_one_slot_however_late_it_is() -> None:
+    # Ten messages of a minute each, due within 2 s: 300 slots by division, but ten are enough.
+    late = queue(waiting={Lane.NORMAL: 10}, oldest_seconds=90.0, ran=service(60.0))
+    assert demand(policy(latency=LATENCY), late).workers == 10
+
+
+def test_where_nothing_starts_the_age_of_the_oldest_is_the_latency() -> None:
+    stuck = queue(waiting={Lane.NORMAL: 3}, oldest_seconds=42.0, ran=service(0.5))
+    found = demand(policy(latency=LATENCY), stuck)
+    assert found.workers == 1
+    assert "P95 of the wait is 42 s, the target 2 s" in found.reason
+
+
+def test_latency_without_a_service_time_asks_for_one_more_than_are_ready() -> None:
+    stuck = queue(waiting={Lane.NORMAL: 3}, oldest_seconds=42.0, in_flight=4)
+    assert demand(policy(latency=LATENCY), stuck, live=workers(4)).workers == 5
+    assert demand(policy(latency=LATENCY), stuck, live=workers(5)).workers == 6
+    calm = queue(waiting={Lane.NORMAL: 3}, oldest_seconds=0.1, in_flight=4)
+    assert demand(policy(latency=LATENCY), calm, live=workers(6)).workers == 4
+
+
+# ── rate ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_rate_divides_arrivals_and_requests() -> None:
+    assert demand(policy(rate=RATE), queue(per_second={Lane.HIGH: 250.0})).workers == 3
+    edges = [worker(number, requests_per_second=400.0) for number in range(3)]
+    reflex = policy(rate=RateTarget(per_second_and_worker=500), queues=())
+    assert demand(reflex, live=edges).workers == 3
+    assert demand(reflex, live=[*edges, worker(9, requests_per_second=301.0)]).workers == 4
+
+
+def test_rate_never_gives_up_what_runs() -> None:
+    busy = queue(in_flight=21)
+    assert demand(policy(rate=RATE, slots_per_worker=10), busy).workers == 3
+
+
+def test_the_rate_is_that_of_a_minute_unless_the_last_seconds_are_surely_above_it() -> None:
+    def arriving(in_ten: int, in_sixty: int) -> float:
+        counts = Counts(counts=(in_ten, in_sixty, in_sixty, in_sixty))
+        busy = queue(arrivals={Lane.HIGH: counts})
+        return load_of(snapshot(busy), policy(rate=RATE)).arrivals_per_second
+
+    assert arriving(2, 6) == pytest.approx(0.1), "two at once are chance"
+    assert arriving(400, 600) == pytest.approx((400 - 3 * 20) / 10)
+    assert arriving(100, 600) == pytest.approx(10.0)
+    assert arriving(-5, -5) == 0.0
+
+
+# ── objectives ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_objective_takes_the_slots_of_erlang_c() -> None:
+    # The call centre of test_erlang: 200 an hour of 180 s, 80 % within 20 s: 14 slots.
+    arrivals = Counts(counts=(0, 200, 1000, 2000))
+    # A count of a minute stands for an hour here, so that it is a whole number: 60 times faster.
+    busy = queue(arrivals={Lane.NORMAL: arrivals}, ran=service(3.0))
+    promise = Objective(seconds=20 / 60, percentile=0.8)
+    assert demand(policy(promise), busy, live=workers(14)).workers == 14
+    assert demand(policy(promise, slots_per_worker=4), busy, live=workers(14)).workers == 4
+
+
+def test_a_promise_to_the_high_lane_is_cheaper_than_to_all() -> None:
+    busy = queue(
+        per_second={Lane.HIGH: 4.0, Lane.NORMAL: 4.0, Lane.LOW: 4.0},
+        ran=service(1.0),
+    )
+    ready = workers(40)
+    high, low, every = (
+        demand(policy(Objective(seconds=0.2, lane=lane)), busy, live=ready).workers
+        for lane in (Lane.HIGH, Lane.LOW, None)
+    )
+    assert 12 < high < every < low
+
+
+def test_steadier_service_takes_fewer_slots_than_heavy_tailed_one() -> None:
+    promise = policy(Objective(seconds=1.0))
+    found = [
+        demand(
+            promise,
+            queue(per_second={Lane.NORMAL: 20.0}, ran=service(1.0, variation=variation)),
+            live=workers(60),
+        ).workers
+        for variation in (0.0, 1.0, 10.0)
+    ]
+    assert found == sorted(found)
+    assert found[0] < found[2]
+
+
+def test_few_measured_attempts_are_mixed_with_an_exponential_guess() -> None:
+    ran = service(1.0, variation=0.0, count=10)
+    found = load_of(snapshot(queue(ran=ran)), policy(depth=DEPTH)).service
+    assert found is not None
+    assert found.squared_variation == pytest.approx(0.5)
+
+
+def test_what_will_still_wait_when_workers_are_ready_is_worked_off_within_the_objective() -> None:
+    # 300 wait, 5 slots do 5 * 60 / 2 = 150 until others are ready; none arrive. 150 and the 5 that
+    # run, to be started within 10 s of slots that turn over 10 / 2 times: 155 / 6 = 25.8.
+    late = queue(waiting={Lane.NORMAL: 300}, in_flight=5, ran=service(2.0))
+    found = demand(policy(Objective(seconds=10.0)), late, live=workers(5))
+    assert found.workers == 26
+    assert found.reason.startswith(
+        "26 slots to start, within 10 s, 150 messages that will still wait when new workers are "
+        "ready in 60 s (300 wait now"
+    ) or found.reason.startswith("25.8 slots")
+    relaxed = Objective(seconds=10.0, drain_seconds=120.0)
+    assert demand(policy(relaxed), late, live=workers(5)).workers == 5, "155 / 61, but 5 run"
+
+
+def test_what_the_ready_slots_will_have_done_is_no_backlog() -> None:
+    soon_gone = queue(waiting={Lane.NORMAL: 300}, in_flight=20, ran=service(2.0))
+    assert demand(policy(Objective(seconds=10.0)), soon_gone, live=workers(20)).workers == 20
+
+
+def test_arrivals_that_outrun_the_ready_slots_grow_the_backlog_meanwhile() -> None:
+    # 20 a second of 1 s, 10 slots: in 60 s 600 are left, plus 20 * 10 in the drain time, plus 10
+    # that run: 810 / (1 + 10) = 73.6.
+    rising = queue(per_second={Lane.NORMAL: 20.0}, in_flight=10, ran=service(1.0))
+    assert demand(policy(Objective(seconds=10.0)), rising, live=workers(10)).workers == 74
+
+
+def test_lower_lanes_do_not_add_to_the_backlog_of_a_higher_one() -> None:
+    behind = queue(waiting={Lane.LOW: 10_000}, in_flight=5, ran=service(2.0))
+    high = policy(Objective(seconds=10.0, lane=Lane.HIGH))
+    assert demand(high, behind, live=workers(5)).workers == 5
+    assert demand(policy(Objective(seconds=10.0)), behind, live=workers(5)).workers > 1_000
+
+
+def test_a_single_message_keeps_a_worker_and_none_keeps_none() -> None:
+    promise = policy(Objective(seconds=10.0, lane=Lane.HIGH), slots_per_worker=50)
+    one = queue(waiting={Lane.LOW: 1}, ran=service(2.0))
+    assert demand(promise, one, live=workers(1)).workers == 1
+    assert demand(promise, queue(ran=service(2.0))).workers == 0
+
+
+def test_without_any_service_time_each_message_counts_a_slot_and_somebody_is_told() -> None:
+    new = queue(waiting={Lane.NORMAL: 30}, in_flight=2)
+    found = demand(policy(Objective(seconds=10.0), slots_per_worker=16), new)
+    assert found.workers == 2
+    assert "configure `service`" in found.warnings[0]
+    told = demand(policy(Objective(seconds=10.0), service_seconds=2.0), new, live=workers(5))
+    assert not told.warnings
+
+
+def test_an_objective_beyond_the_most_workers_says_what_it_takes_and_what_is_kept() -> None:
+    busy = queue(per_second={Lane.NORMAL: 20.0}, ran=service(1.0))
+    found = demand(policy(Objective(seconds=0.1), max_workers=22), busy, live=workers(40))
+    assert found.workers == 27
+    (warning,) = found.warnings
+    assert warning.startswith(
+        "objective: 95 % of all within 0.1 s takes 27 workers, and max_workers allows 22, with "
+        "which about "
+    )
+
+
+def test_a_fleet_that_must_be_outrun_is_said_to_be() -> None:
+    busy = queue(per_second={Lane.NORMAL: 20.0}, ran=service(1.0))
+    found = demand(policy(Objective(seconds=5.0), max_workers=10), busy, live=workers(10))
+    (warning,) = found.warnings
+    assert warning == (
+        "objective: 20 slots are busy on average, and max_workers allows 10 slots; what waits will "
+        "grow, it takes 21 workers"
+    )
+
+
+def test_a_backlog_that_is_too_much_for_now_is_no_impossible_objective() -> None:
+    late = queue(waiting={Lane.NORMAL: 9_000}, in_flight=5, ran=service(2.0))
+    assert not demand(policy(Objective(seconds=1.0), max_workers=5), late).warnings
+
+
+def test_several_queues_mix_their_service_times() -> None:
+    two = policy(Objective(seconds=1.0), queues=("coder", "judge"))
+    # 900 of 1 s and 100 of 11 s: 2 s on average, second moment 900 * 1 + 100 * 121 over 1000 = 13.
+    load = load_of(
+        snapshot(
+            queue(ran=service(1.0, variation=0.0, count=900_000)),
+            queue("judge", ran=service(11.0, variation=0.0, count=100_000)),
+        ),
+        two,
+    )
+    assert load.service is not None
+    assert load.service.mean_seconds == pytest.approx(2.0)
+    assert load.service.squared_variation == pytest.approx(13 / 4 - 1, rel=1e-4)
+
+
+def test_steady_counts_are_their_rate() -> None:
+    assert steady(2.0).per_second(60) == 2.0
