@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final
@@ -104,27 +103,27 @@ async def _up(settings: Settings, fleets: tuple[Fleet, ...], config: Path | None
     async with Installation(settings, fleets, sink=sink, config=config) as installation:
         interrupts.supervisors = installation.supervisors
         if not await interrupts.come_before(installation.start()):
-            typer.echo(await _announcement(installation, fleets))
+            typer.echo(await _announcement(installation))
             await interrupts.come_before(installation.wait_for_failure())
         log.info("stopping")
     log.info("stopped")
 
 
-async def _announcement(installation: Installation, fleets: Sequence[Fleet]) -> str:
+async def _announcement(installation: Installation) -> str:
     listening = installation.listening
     if listening is None:
-        return f"\noctoqueue is ready: {_counted(fleets)}. Ctrl-C stops it.\n"
+        return f"\noctoqueue is ready: {_counted(installation)}. Ctrl-C stops it.\n"
     url = url_of(listening)
     ready = f"\noctoqueue is ready on {url} (Ctrl-C stops it)\n"
     takes_tasks = await status_of(listening, _TASKS) == HTTPStatus.METHOD_NOT_ALLOWED
     return ready + (_CURL.format(url=url) if takes_tasks else "")
 
 
-def _counted(fleets: Sequence[Fleet]) -> str:
+def _counted(installation: Installation) -> str:
     """Return how many processes there are of each kind."""
     counts = Counter[str]()
-    for fleet in fleets:
-        counts[fleet.kind] += fleet.processes
+    for crew in installation.agent.crews.values() if installation.agent else ():
+        counts[crew.fleet.kind] += crew.size
     return ", ".join(
         f"{count} {kind}" if count == 1 else f"{count} {kind}s" for kind, count in counts.items()
     )

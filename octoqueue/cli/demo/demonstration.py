@@ -6,11 +6,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 from rich.console import Console
 
+from octoqueue.cli.demo.fleets import quickened, resized_by, shrink, sizes_of
 from octoqueue.cli.demo.goals import goals
 from octoqueue.cli.demo.load import Load
 from octoqueue.cli.demo.progress import Progress
@@ -25,6 +28,8 @@ from octoqueue.primitives.clock import Clock, SystemClock
 from octoqueue.settings.root import Settings
 
 _OWN_NAME: Final = "demo"
+_SHRINKING: Final = timedelta(seconds=25)
+"""What fleets may need to become small again: the window, a drain, and some looks."""
 
 
 async def demonstrate(
@@ -47,6 +52,7 @@ async def demonstrate(
     Raises:
         OctoqueueError: it could not be started or did not go on; everything has been stopped.
     """
+    settings = quickened(settings)
     fleets, clock, interrupts = fleets_from(settings), SystemClock(), Interrupts()
     names = [name for fleet in fleets for name in fleet.process_names]
     sink = PrefixedLines([_OWN_NAME, *names, HTTP], out=log_file, err=log_file)
@@ -64,12 +70,24 @@ async def demonstrate(
                 f"Redis, PostgreSQL, {told} and HTTP are up after {seconds:.1f} s; "
                 f"{tasks} tasks go in."
             )
+        since_ms = clock.now_ms()
         was_interrupted = was_interrupted or await interrupts.come_before(
             _run(load, installation, console, clock)
         )
+        agent = installation.agent
+        if agent is not None and not was_interrupted:
+            with _status(console, "Everything is done; waiting for the fleets to shrink …"):
+                was_interrupted = await interrupts.come_before(
+                    shrink(agent, within=_SHRINKING, clock=clock)
+                )
+        resized = resized_by(agent, since_ms=since_ms)
+        fewest = {} if agent is None else {n: c.fleet.least for n, c in agent.crews.items()}
+        has_shrunk = sizes_of(agent) == fewest
         with _status(console, "Stopping everything …"):
             await installation.stop()
-    return None if was_interrupted else summary_of(load.tally)
+    if was_interrupted:
+        return None
+    return replace(summary_of(load.tally), resized=resized, has_shrunk=has_shrunk)
 
 
 async def _run(
@@ -87,9 +105,16 @@ async def _run(
         return
     settings = installation.settings
     redis = settings.redis.model_copy(update={"url": installation.redis_url})
-    queues = dict.fromkeys(q for fleet in settings.fleets.values() for q in fleet.queues)
     async with store_of(settings.model_copy(update={"redis": redis})) as store:
-        progress = Progress(load.tally, store, tuple(queues), console=console, clock=clock)
+        serving = {q: name for name, fleet in settings.fleets.items() for q in fleet.queues}
+        progress = Progress(
+            load.tally,
+            store,
+            serving,
+            sizes=lambda: sizes_of(installation.agent),
+            console=console,
+            clock=clock,
+        )
         finished = asyncio.Event()
         showing = asyncio.create_task(progress.show(finished))
         try:

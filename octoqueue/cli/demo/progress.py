@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
@@ -33,14 +33,17 @@ class Progress:
         self,
         tally: Tally,
         store: LaneStore,
-        queues: Sequence[str],
+        serving: Mapping[str, str],
         *,
+        sizes: Callable[[], Mapping[str, int]],
         console: Console,
         clock: Clock,
     ) -> None:
+        """Show the queues in `serving`, each with the fleet that serves it and that one's size."""
         self._tally = tally
         self._store = store
-        self._queues = tuple(queues)
+        self._serving = dict(serving)
+        self._sizes = sizes
         self._console = console
         self._clock = clock
         self._began = clock.monotonic()
@@ -72,7 +75,7 @@ class Progress:
     async def _read(self) -> None:
         with contextlib.suppress(StoreError):  # then the last numbers stay
             self._stats = list(
-                await asyncio.gather(*(self._store.stats(queue) for queue in self._queues))
+                await asyncio.gather(*(self._store.stats(queue) for queue in self._serving))
             )
 
     def _numbers(self) -> str:
@@ -88,19 +91,26 @@ class Progress:
     def _line(self) -> str:
         waiting = [f"{each.queue} {each.waiting}" for each in self._stats if each.waiting]
         running = sum(each.in_flight for each in self._stats)
-        return f"{self._numbers()} · waiting: {', '.join(waiting) or 'none'} · running {running}"
+        workers = sum(self._sizes().values())
+        return (
+            f"{self._numbers()} · waiting: {', '.join(waiting) or 'none'} · running {running}"
+            f" · workers {workers}"
+        )
 
     def _picture(self) -> RenderableType:
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column("queue", min_width=10)
         for lane in Lane:
             table.add_column(lane.label, justify="right", min_width=6, style=_STYLES[lane])
+        table.add_column("workers", justify="right", min_width=7)
         table.add_column("running", justify="right", min_width=7, style="green")
         table.add_column("done", justify="right", min_width=6)
+        sizes = self._sizes()
         for each in self._stats:
             table.add_row(
                 each.queue,
                 *(_shown(each.depth[lane]) for lane in Lane),
+                _shown(sizes.get(self._serving[each.queue], 0)),
                 _shown(each.in_flight),
                 _shown(each.counters.get("acked", 0)),
             )

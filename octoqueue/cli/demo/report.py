@@ -10,6 +10,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from octoqueue.cli.demo.fleets import SHORTENED
 from octoqueue.cli.demo.path import path_of
 from octoqueue.cli.demo.summary import LANES, QUANTILES, Summary
 from octoqueue.cli.demo.tally import Done
@@ -26,6 +27,9 @@ def print_report(summary: Summary, console: Console) -> None:
     console.print()
     console.print(_latencies(summary))
     console.print()
+    if summary.resized:
+        console.print(_decisions(summary))
+        console.print()
     console.print(_verdict(summary))
     for done in summary.failures[:_MOST_FAILURES]:
         error = done.error or {}
@@ -43,6 +47,26 @@ def _verdict(summary: Summary) -> Text:
         style="default",
     )
     return text
+
+
+def _decisions(summary: Summary) -> Group:
+    """Return what the fleets did, and that they were in a hurry."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("after", justify="right")
+    table.add_column("fleet")
+    table.add_column("from", justify="right")
+    table.add_column("to", justify="right")
+    table.add_column("reason")
+    for each in summary.resized:
+        table.add_row(
+            f"{each.after_seconds:.0f} s",
+            each.fleet,
+            str(each.before),
+            Text(str(each.after), style="green" if each.after > each.before else "yellow"),
+            each.reason,
+        )
+    end = "" if summary.has_shrunk else "; not all fleets had shrunk again when it ended"
+    return Group(table, Text(f"(For this demo sizes are {SHORTENED}{end}.)", style="dim"))
 
 
 def _latencies(summary: Summary) -> Table:

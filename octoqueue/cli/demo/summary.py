@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Final
 
+from octoqueue.cli.demo.fleets import Resized
 from octoqueue.cli.demo.goals import SAMPLES
 from octoqueue.cli.demo.tally import Done, Tally
 
@@ -49,6 +50,10 @@ class Summary:
     samples: tuple[Done, ...]
     """For each sample goal, the first that was completed."""
     failures: tuple[Done, ...]
+    resized: tuple[Resized, ...] = ()
+    """How the fleets grew and shrank."""
+    has_shrunk: bool = True
+    """Whether they had become as small as they may be before everything was stopped."""
 
     @property
     def succeeded(self) -> bool:
@@ -117,6 +122,17 @@ def document(summary: Summary) -> dict[str, Any]:
             }
             for lane in summary.lanes
         },
+        "decisions": [
+            {
+                "after_seconds": round(each.after_seconds, 1),
+                "fleet": each.fleet,
+                "from": each.before,
+                "to": each.after,
+                "reason": each.reason,
+            }
+            for each in summary.resized
+        ],
+        "has_shrunk": summary.has_shrunk,
         "samples": [_task(each) | {"result": each.result} for each in summary.samples],
         "failures": [_task(each) | {"error": each.error} for each in summary.failures],
     }
