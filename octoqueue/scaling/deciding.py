@@ -23,7 +23,7 @@ from octoqueue.scaling.caps import cap_warnings, caps_of
 from octoqueue.scaling.composition import Composition
 from octoqueue.scaling.demand import number, several
 from octoqueue.scaling.depth import demand_by_depth
-from octoqueue.scaling.foreseen import expected_rate, load_at_lead, load_expected, why_unused
+from octoqueue.scaling.foreseen import expected_rate, load_expected, why_unused
 from octoqueue.scaling.latency import demand_by_latency
 from octoqueue.scaling.load import load_of
 from octoqueue.scaling.objective import demand_by_objectives
@@ -136,10 +136,7 @@ def _foresee(
         wanted.note(rule="forecast", reason=f"too little is expected within {number(within)} s")
         return
     expected = load_expected(load, rate)
-    by_rule = [
-        *demands_of(expected, replace(policy, depth=None)),
-        *demands_of(load_at_lead(expected), _only_depth(policy)),
-    ]
+    by_rule = demands_of(expected, policy)
     if not by_rule:
         return
     most = max(by_rule, key=lambda demand: demand.workers)
@@ -148,10 +145,6 @@ def _foresee(
         f"(now {number(load.arrivals_per_second)}), by {most.rule}: {most.reason}"
     )
     wanted.demand(replace(most, rule="forecast", reason=said, warnings=()))
-
-
-def _only_depth(policy: ScalingPolicy) -> ScalingPolicy:
-    return replace(policy, latency=None, rate=None, objectives=())
 
 
 def _require_usable(snapshot: FleetSnapshot, policy: ScalingPolicy, now_ms: int) -> None:

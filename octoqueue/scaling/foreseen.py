@@ -80,33 +80,26 @@ def at_quantile(minute: ExpectedArrivals, quantile: float, *, interval: float) -
 
 
 def load_expected(load: Load, per_second: float) -> Load:
-    """Return the same load with other arrivals, divided over the lanes as those of now are."""
+    """Return the load of a fleet that has nothing to catch up on, at another arrival rate.
+
+    The rate is divided over the lanes as that of now is. What waits now, and what the present fleet
+    will not keep up with until new workers are ready, the rules already demand for without a
+    forecast; to count it again at a rate that is yet to come would be too much.
+    """
     now = load.arrivals_per_second
     shares = (
         tuple(rate / now for rate in load.per_second)
         if now > 0
         else tuple(float(lane == Lane.NORMAL) for lane in LANES)
     )
-    return replace(load, per_second=tuple(per_second * share for share in shares))
-
-
-def load_at_lead(load: Load) -> Load:
-    """Return what there will be to do when a new worker is ready, at the load's arrival rate.
-
-    The ready slots work until then; what they cannot do waits. Without a service time nothing can
-    be said, and the load stays as it is.
-    """
     service = load.service
-    if service is None:
-        return load
-    arriving = load.arrivals_per_second
-    running = min(arriving * service.mean_seconds, load.ready_slots)
-    done = load.ready_slots * load.lead_seconds / service.mean_seconds
-    waiting = sum(load.waiting) + load.due_soon + arriving * load.lead_seconds - done
-    left = max(waiting, arriving * service.mean_seconds - running, 0.0)
     return replace(
         load,
-        waiting=tuple(left * (lane == Lane.NORMAL) for lane in LANES),
-        in_flight=running,
+        per_second=tuple(per_second * share for share in shares),
+        waiting=(0.0,) * len(LANES),
         due_soon=0.0,
+        in_flight=load.in_flight if service is None else per_second * service.mean_seconds,
+        lead_seconds=0.0,
+        waits=(),
+        oldest_seconds=0.0,
     )

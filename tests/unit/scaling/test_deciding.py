@@ -330,15 +330,21 @@ def test_a_forecast_of_next_to_nothing_does_not_wake_a_fleet_of_none() -> None:
     assert decide(soon, policy, now_ms=NOW_MS + 1000).workers > 1
 
 
-def test_depth_follows_a_forecast_by_what_will_be_there_when_workers_are_ready() -> None:
-    # 2 slots do 120 in 60 s, 20 a second bring 1200: 1080 wait then, and 2 run: 109 by tens.
-    policy = replace(POLICY, forecast=ForecastUse(quantile=0.5), max_workers=500)
+def test_depth_follows_a_forecast_by_what_will_run() -> None:
+    # 200 a second of 0.5 s are 100 at work: 10 workers by tens.
+    policy = replace(POLICY, forecast=ForecastUse(quantile=0.5))
     seen = snapshot(
-        queue(in_flight=2, per_second={Lane.NORMAL: 2.0}, ran=service(1.0)),
+        queue(in_flight=2, per_second={Lane.NORMAL: 2.0}, ran=service(0.5)),
         live=workers(2),
-        forecast=forecast(20, 20, 20),
+        forecast=forecast(200, 200, 200),
     )
-    assert decide(seen, policy, now_ms=NOW_MS).workers == 109
+    assert decide(seen, policy, now_ms=NOW_MS).workers == 10
+
+
+def test_a_forecast_does_not_count_as_backlog_what_has_not_come_yet() -> None:
+    # Ready slots for 11; that 30 a second come is no reason to catch up on what they would leave.
+    seen = snapshot(STEADY, live=workers(11), forecast=forecast(30, 30, 30))
+    assert 30 < decide(seen, FORECAST, now_ms=NOW_MS).workers < 40
 
 
 # ── what decides nothing ─────────────────────────────────────────────────────────────────────────
