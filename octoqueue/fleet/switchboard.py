@@ -20,7 +20,7 @@ import orjson
 from octoqueue.fleet.link import LEAVE, READY, SOCKET, WELCOME, socket_place
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class Switchboard:
             await writer.drain()
 
 
-async def ask(directory: Path, question: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+async def ask(directory: Path, question: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
     """Ask the agent whose directory this is; give its answer in parts.
 
     Raises:
