@@ -98,6 +98,8 @@ def _forecast(found: dict[str, Any]) -> ArrivalForecast:
             per_second=minute["per_second"],
             low_per_second=minute["low_per_second"],
             high_per_second=minute["high_per_second"],
+            follows=minute.get("follows", 0.0),
+            spread=minute.get("spread", 0.0),
         )
         for minute in found["minutes"]
     )
@@ -108,6 +110,9 @@ def _forecast(found: dict[str, Any]) -> ArrivalForecast:
         skill_against_now=found["skill_against_now"],
         skill_against_last_week=found["skill_against_last_week"],
         scored_minutes=found["scored_minutes"],
+        offset_per_second=found.get("offset_per_second", 0.0),
+        tail=tuple((probability, spreads) for probability, spreads in found.get("tail", ())),
+        highest_per_second=found.get("highest_per_second", 0.0),
     )
 
 

@@ -227,6 +227,13 @@ class ExpectedArrivals:
     low_per_second: float
     high_per_second: float
     """The interval that a forecast of this kind has held so often as `ArrivalForecast` says."""
+    follows: float = 0.0
+    """Of the n-th minute: how the n-th minute after the running one follows it. When the running
+    one brings x times what was expected of it, the other is expected to bring x to this power."""
+    spread: float = 0.0
+    """Of the n-th minute: how large errors of the n-th minute after the running one are expected to
+    be, as logarithms, once it is known what the running one brings; 0 is unknown. Of the first:
+    how far the running one is from what is expected of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +251,12 @@ class ArrivalForecast:
     """1 - error / error of "same as last week"; above 0 the forecast is better."""
     scored_minutes: int
     """From how many minutes the skill is known."""
+    offset_per_second: float = 0.0
+    """Added before logarithms are taken: a change as large as noise says little."""
+    tail: tuple[tuple[float, float], ...] = ()
+    """With which probability an error was larger than how many spreads; probabilities fall."""
+    highest_per_second: float = 0.0
+    """The largest of the last ten minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,8 +130,9 @@ def _foresee(
     if forecast is None or unused:
         wanted.note(rule="forecast", reason=f"not followed: {unused}")
         return
-    within = load.lead_seconds + _MINUTE_SECONDS
-    rate = expected_rate(forecast, use, now_ms=now_ms, lead_seconds=load.lead_seconds) or 0.0
+    within = load.lead_seconds
+    slots = policy.slots_per_worker
+    rate = expected_rate(forecast, use, load, now_ms=now_ms, slots_per_worker=slots) or 0.0
     if wanted.workers == 0 and rate * within <= max(policy.activation_messages, 1):
         wanted.note(rule="forecast", reason=f"too little is expected within {number(within)} s")
         return

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from octoqueue.primitives.lane import LANES, Lane
 from octoqueue.scaling.demand import number
+from octoqueue.scaling.headroom import rate_to_be_ready_for
 
 if TYPE_CHECKING:
     from octoqueue.primitives.signals import ArrivalForecast, ExpectedArrivals
@@ -36,7 +37,7 @@ def why_unused(
         return "there is none yet"
     if load.paused:
         return f"{', '.join(load.paused)} is paused"
-    if expected_rate(forecast, use, now_ms=now_ms, lead_seconds=load.lead_seconds) is None:
+    if expected_rate(forecast, use, load, now_ms=now_ms) is None:
         return f"it says nothing of the coming {number(load.lead_seconds)} s"
     return _why_mistrusted(forecast, use, now_ms)
 
@@ -58,10 +59,24 @@ def _why_mistrusted(forecast: ArrivalForecast, use: ForecastUse, now_ms: int) ->
 
 
 def expected_rate(
-    forecast: ArrivalForecast, use: ForecastUse, *, now_ms: int, lead_seconds: float
+    forecast: ArrivalForecast,
+    use: ForecastUse,
+    load: Load,
+    *,
+    now_ms: int,
+    slots_per_worker: int = 1,
 ) -> float | None:
     """Return the arrivals a second to be ready for; None when no minute is about that time."""
-    until_ms = now_ms + lead_seconds * 1000 + _MINUTE_MS
+    until_ms = now_ms + load.lead_seconds * 1000
+    if forecast.tail:
+        service = load.service
+        return rate_to_be_ready_for(
+            forecast,
+            use,
+            load,
+            now_ms=now_ms,
+            workers_per_rate=0.0 if service is None else service.mean_seconds / slots_per_worker,
+        )
     rates = [
         at_quantile(minute, use.quantile, interval=forecast.interval)
         for minute in forecast.minutes

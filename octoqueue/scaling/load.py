@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _SURE_DEVIATIONS = 3.0
 _MINUTE, _TEN_SECONDS = 60, 10
+LATELY_SECONDS = _TEN_SECONDS
 _ASSUMED_ATTEMPTS = 10
 """Attempts of an exponential distribution that are mixed into the variance that was measured."""
 
@@ -65,6 +66,8 @@ class Load:
     """Queues whose waiting messages are left out."""
     paused_waiting: int = 0
     """How many those are."""
+    arrived_lately: float = 0.0
+    """Messages that arrived within `LATELY_SECONDS`."""
 
     @property
     def in_system(self) -> float:
@@ -109,6 +112,7 @@ def load_of(snapshot: FleetSnapshot, policy: ScalingPolicy) -> Load:
         oldest_seconds=max((lane.oldest_age_seconds for lane in open_lanes), default=0.0),
         paused=tuple(queue.queue for queue in paused),
         paused_waiting=sum(queue.waiting for queue in paused),
+        arrived_lately=float(sum(_arrived_lately(queue) for queue in open_ones)),
     )
 
 
@@ -119,6 +123,10 @@ def _added(histograms: list[tuple[int, ...]]) -> tuple[int, ...]:
 def _waiting(queue: QueueSignals, lane: int) -> int:
     signals = queue.lanes.get(LANES[lane])
     return max(signals.waiting, 0) if signals else 0
+
+
+def _arrived_lately(queue: QueueSignals) -> int:
+    return sum(max(lane.arrivals.within(_TEN_SECONDS), 0) for lane in queue.lanes.values())
 
 
 def _per_second(queue: QueueSignals, lane: int) -> float:

@@ -73,6 +73,9 @@ class ForecastUse:
 
     quantile: float = 0.9
     """Which arrivals to be ready for: 0.5 is the expected ones, higher is more cautious."""
+    missed_minute_costs: float | None = None
+    """How many minutes of a worker it may cost to meet one more minute. Then more are missed where
+    that saves many workers, fewer where it saves few; None: `quantile` says it for all."""
     least_skill: float = 0.0
     """Skill against "same as now" below which it is not used."""
     least_scored_minutes: int = 60
@@ -80,6 +83,8 @@ class ForecastUse:
 
     def __post_init__(self) -> None:
         _require_share("quantile", self.quantile)
+        if self.missed_minute_costs is not None:
+            _require_positive("missed_minute_costs", self.missed_minute_costs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ import numpy as np
 from octoqueue.primitives.signals import ArrivalForecast, ExpectedArrivals
 from octoqueue.scaling.forecast.bias import Bias
 from octoqueue.scaling.forecast.errors import Errors
+from octoqueue.scaling.forecast.headroom import follows_of, highest_of, tail_of
 from octoqueue.scaling.forecast.level import FORGETS_AFTER_MINUTES, Level
 from octoqueue.scaling.forecast.made import Made
 from octoqueue.scaling.forecast.profile import Profile
@@ -108,6 +109,10 @@ class ArrivalForecaster:
         low = np.minimum(expected, self._widened(expected, tail, ahead))
         high = np.maximum(expected, self._widened(expected, 1 - tail, ahead))
         node = int(np.searchsorted(NODES, min(lead_minutes, int(NODES[-1]))))
+        after_running = np.maximum(np.arange(horizon_minutes), 1)
+        spreads = np.interp(after_running, NODES, self.errors.spreads())
+        follows = np.interp(after_running, NODES, follows_of(self.regression.theta))
+        follows[:1] = 1.0
         return ArrivalForecast(
             made_at_ms=now_ms,
             minutes=tuple(
@@ -116,6 +121,8 @@ class ArrivalForecaster:
                     per_second=float(expected[i]) / 60,
                     low_per_second=float(low[i]) / 60,
                     high_per_second=float(high[i]) / 60,
+                    follows=float(follows[i]),
+                    spread=float(spreads[i]),
                 )
                 for i in range(horizon_minutes)
             ),
@@ -123,6 +130,9 @@ class ArrivalForecaster:
             skill_against_now=self.skill.against_now(node),
             skill_against_last_week=self.skill.against_last_week(node),
             scored_minutes=int(self.errors.scored[node]),
+            offset_per_second=self.level.offset / 60,
+            tail=tail_of(self.errors, node),
+            highest_per_second=highest_of(self.recent, self.last_minute) / 60,
         )
 
     def expected(self, ahead: Integers) -> Floats:
