@@ -1,7 +1,8 @@
 """How much arrives now: means of the last minutes, which one odd minute hardly moves.
 
 A minute far off all that is usual counts as at most `_LEAST_LIMIT` or six usual deviations away.
-The second one in a row on the same side is believed: a step is followed from its second minute on.
+The second one in a row on the same side is believed: that is a step, and the means begin anew at
+the mean of both.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Level:
         "middle",
         "newest",
         "noise",
+        "odd",
         "run",
         "scale",
         "seen",
@@ -55,6 +57,8 @@ class Level:
         """The largest minute of late; half of it is forgotten in a day."""
         self.run = 0
         """Odd minutes in a row: above 0 those that are high, below 0 those that are low."""
+        self.odd = 0.0
+        """Their mean."""
         self.seen = 0
         """Minutes since the means began."""
         self.taken = 1
@@ -86,6 +90,10 @@ class Level:
         self.scale += weight * (believed - self.scale)
         self.largest = max(arrivals, _FORGETTING * self.largest)
         self.newest = believed
+        if abs(self.run) >= _BELIEVED_AT:
+            self.fast = self.middle = self.slow = self.odd
+            self.seen, self.run = _BELIEVED_AT, 0
+            return
         self.seen += 1
         fast, middle, slow = (max(factor, 1 / self.seen) for factor in FACTORS)
         self.fast += fast * (believed - self.fast)
@@ -102,6 +110,7 @@ class Level:
             return arrivals
         side = 1 if away > 0 else -1
         self.run = self.run + side if self.run * side > 0 else side
+        self.odd += (arrivals - self.odd) / abs(self.run)
         if abs(self.run) >= _BELIEVED_AT:
             return arrivals
         return max(0.0, (self.middle + offset) * math.exp(side * limit) - offset)

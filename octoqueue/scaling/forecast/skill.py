@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from octoqueue.scaling.forecast.arrays import Floats
 
 _FORGETTING: Final = 0.5 ** (1 / 1440)
+_ROUNDING: Final = 1e-6
+"""Errors that are smaller, as a share of what came, are none."""
 
 
 class Skill:
@@ -38,7 +40,8 @@ class Skill:
         known: Floats,
     ) -> None:
         """Take what came, and what was said about it for each horizon for which `known` is 1."""
-        own = np.abs(expected - arrivals) * known
+        own = np.abs(expected - arrivals)
+        own = np.where(own > _ROUNDING * arrivals, own, 0.0) * known
         forget = 1 - (1 - _FORGETTING) * known
         self.own_error *= forget
         self.own_error += own
