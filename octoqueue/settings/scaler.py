@@ -32,8 +32,8 @@ class ScalerSettings(Section):
     port: Annotated[Count, Field(le=65_535)] = 6_000
     """Port to listen on; 0 takes a free one."""
 
-    metrics_port: Annotated[Count, Field(le=65_535)] = 9_464
-    """Port of `/metrics` on the same address; 0 takes a free one."""
+    metrics_port: Annotated[Count, Field(le=65_535)] | None = 9_464
+    """Port of `/metrics` on the same address; 0 takes a free one, `null` serves none."""
 
     certificate: PemFile = None
     """PEM file of the server's certificate and its chain. With it and `key`, only TLS is spoken.

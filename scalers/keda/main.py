@@ -46,7 +46,7 @@ class Running:
     """Where a scaler listens."""
 
     port: int
-    metrics_port: int
+    metrics_port: int | None
 
 
 @asynccontextmanager
@@ -106,8 +106,10 @@ def _certificates(wanted: ScalerSettings) -> Certificates | None:
 
 def _serve_metrics(
     wanted: ScalerSettings, registry: CollectorRegistry
-) -> tuple[int, Callable[[], None]]:
+) -> tuple[int | None, Callable[[], None]]:
     """Serve `/metrics` from a thread of its own; return its port, and what ends it."""
+    if wanted.metrics_port is None:
+        return None, lambda: None
     try:
         server, thread = start_http_server(wanted.metrics_port, addr=wanted.host, registry=registry)
     except OSError as error:

@@ -51,13 +51,14 @@ class World:
         self.store = RedisLaneStore(self.client, lane_options_from(self.settings()))
         self.link = Link(redis_url.removeprefix("unix://"), link_path)
         self.link_url = f"unix://{link_path}"
-        self._stack = contextlib.AsyncExitStack()
+        self._kedas = contextlib.AsyncExitStack()
+        self._scalers = contextlib.AsyncExitStack()
 
     def settings(self, *, through_the_link: bool = False, **scaler: object) -> Settings:
         """A configuration of two fleets, whose scaler reads again for every call."""
         chosen = {
             "port": 0,
-            "metrics_port": 0,
+            "metrics_port": None,
             "budget": timedelta(milliseconds=600),
             "fresh_for": timedelta(0),
             "watch_every": timedelta(milliseconds=10),
@@ -75,12 +76,12 @@ class World:
     async def scaler(self, *, through_the_link: bool = False, **scaler: object) -> int:
         """Start a replica; return its port."""
         settings = self.settings(through_the_link=through_the_link, **scaler)
-        return (await self._stack.enter_async_context(running(settings))).port
+        return (await self._scalers.enter_async_context(running(settings))).port
 
     async def keda(self, *ports: int, credentials: grpc.ChannelCredentials | None = None) -> Keda:
         """Start an operator that calls some replicas."""
         keda = Keda(*ports, credentials=credentials)
-        self._stack.push_async_callback(keda.aclose)
+        self._kedas.push_async_callback(keda.aclose)
         return keda
 
     async def put(self, count: int, *, queue: str = "executor") -> None:
@@ -101,8 +102,13 @@ class World:
         ended = [Settlement(lease=lease, outcome=Outcome.ACK) for lease in leases]
         await self.store.commit(_SESSION, settlements=ended)
 
+    async def stop_scalers(self) -> None:
+        """Stop all replicas, as a deploy does."""
+        await self._scalers.aclose()
+
     async def aclose(self) -> None:
-        await self._stack.aclose()
+        await self._kedas.aclose()
+        await self._scalers.aclose()
         await self.link.cut()
         await self.store.aclose()
 
