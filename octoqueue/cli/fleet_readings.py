@@ -67,8 +67,8 @@ async def read_fleets(settings: Settings, names: Sequence[str]) -> list[FleetVie
     for name in names:
         if name not in settings.fleets:
             raise FleetUnknown(name, known=tuple(settings.fleets))
-    settings = await with_redis(settings)
     members = await _members_here(settings)
+    settings = await with_redis(settings)
     store = await SettingsSource(settings).open()
     client = _client_of(settings)
     memory = RedisScalingMemory(client, namespace=settings.namespace)
