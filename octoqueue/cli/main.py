@@ -51,6 +51,16 @@ COMMANDS: Final = (
         summary="Serve the HTTP application that the configuration names.",
     ),
     Entry(
+        name="scaler",
+        target="octoqueue.cli.scaler:app",
+        summary="Tell KEDA how many workers each fleet wants.",
+    ),
+    Entry(
+        name="scale",
+        target="octoqueue.cli.scale:app",
+        summary="Say by hand how many workers a fleet has, or ask why it has them.",
+    ),
+    Entry(
         name="queues",
         target="octoqueue.cli.queues:app",
         summary="Show what waits, what runs and how fast, a line a queue.",

@@ -102,6 +102,7 @@ class FleetDecider:
         budget: timedelta = BUDGET,
         hold: timedelta = HOLD,
         fresh_for: timedelta = FRESH_FOR,
+        remembers: bool = True,
         watch: DecisionWatch | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -114,6 +115,7 @@ class FleetDecider:
             budget: what reading may take.
             hold: for how long the last good decision is answered while nothing can be read.
             fresh_for: for how long a decision is answered again without reading.
+            remembers: False for who only looks: nothing is written.
             watch: is told of what is decided.
             clock: for tests.
         """
@@ -122,6 +124,7 @@ class FleetDecider:
         self._memory = memory
         self._budget_seconds = budget.total_seconds()
         self._fresh_seconds = fresh_for.total_seconds()
+        self._remembers = remembers
         self._watch = watch
         self._clock = clock or SystemClock()
         self._good = LastGood(hold=hold)
@@ -129,6 +132,7 @@ class FleetDecider:
         self._flights: dict[str, asyncio.Task[Look]] = {}
         self._leads: dict[str, float] = {}
         self._unremembered: set[str] = set()
+        self._blind: set[str] = set()
 
     async def decide(self, fleet: str) -> Decision:
         """Return how many workers a fleet wants.
@@ -189,6 +193,14 @@ class FleetDecider:
             outcome = await self._fresh_look(policy, deadline)
         except SignalsUnreadable as error:
             outcome = self._held_look(policy.fleet, error)
+            if policy.fleet not in self._blind:
+                self._blind.add(policy.fleet)
+                extra = {"fleet": policy.fleet, "reason": error.reason}
+                log.warning("signals_unreadable", extra=extra)
+        else:
+            if policy.fleet in self._blind:
+                self._blind.discard(policy.fleet)
+                log.info("signals_readable_again", extra={"fleet": policy.fleet})
         self._looks[policy.fleet] = (self._clock.monotonic() + self._fresh_seconds, outcome)
         if isinstance(outcome, SignalsUnreadable):
             raise outcome
@@ -204,6 +216,7 @@ class FleetDecider:
             workers=reading.workers,
             forecast=remembered.forecast,
             lead_seconds=remembered.lead_seconds,
+            wanted_since=tuple((wish.workers, wish.since_ms) for wish in remembered.wishes),
         )
         decision = decide(
             snapshot,
@@ -215,7 +228,8 @@ class FleetDecider:
         self._good.learn(decision, now=self._clock.monotonic())
         if self._watch is not None:
             self._watch.decided(decision, snapshot)
-        await self._remember(policy, decision, snapshot, remembered, deadline)
+        if self._remembers:
+            await self._remember(policy, decision, snapshot, remembered, deadline)
         return Look(decision=decision, snapshot=snapshot, remembered=remembered)
 
     async def _read(

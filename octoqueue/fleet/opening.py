@@ -45,6 +45,7 @@ async def opened_decider(
     budget: timedelta = BUDGET,
     hold: timedelta = HOLD,
     fresh_for: timedelta = FRESH_FOR,
+    remembers: bool = True,
     watch: DecisionWatch | None = None,
 ) -> AsyncGenerator[Deciding]:
     """Open a decider for the time of the block; the first decision connects.
@@ -75,7 +76,14 @@ async def opened_decider(
     store = RedisLaneStore(client, lane_options_from(settings))
     memory = RedisScalingMemory(client, namespace=settings.namespace)
     decider = FleetDecider(
-        store, memory, policies, budget=budget, hold=hold, fresh_for=fresh_for, watch=watch
+        store,
+        memory,
+        policies,
+        budget=budget,
+        hold=hold,
+        fresh_for=fresh_for,
+        remembers=remembers,
+        watch=watch,
     )
     try:
         yield Deciding(decider=decider, memory=memory)
