@@ -136,6 +136,21 @@ COMMANDS: Final = (
         summary="Show, signal, cancel, retry and replay durable workflows.",
     ),
     Entry(
+        name="forecast",
+        target="octoqueue.cli.forecast:app",
+        summary="Show what is expected to arrive; let forecasts learn from a file.",
+    ),
+    Entry(
+        name="simulate",
+        target="octoqueue.cli.simulate:app",
+        summary="Replay a trace through a scaling policy in virtual time.",
+    ),
+    Entry(
+        name="record",
+        target="octoqueue.cli.record:app",
+        summary="Record what arrives and how long it runs, for 'simulate'.",
+    ),
+    Entry(
         name="config",
         target="octoqueue.cli.config:app",
         summary="Show, check and describe the configuration.",

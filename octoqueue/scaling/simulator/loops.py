@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING, Protocol
 
 from octoqueue.scaling import keda_loop
-from octoqueue.scaling.hpa import Bounds, damped
+from octoqueue.scaling.hpa import Bounds, damped, step
+from octoqueue.scaling.hpa_metrics import average_value_proposal, tolerances_of, unreadable
 from octoqueue.scaling.hpa_state import HpaState
 from octoqueue.scaling.keda_loop_rules import Reading, ScaledObjectRules, Size, created
 
@@ -28,7 +29,7 @@ class Loop(Protocol):
 def loop_of(model: FleetModel) -> Loop:
     """Return a loop of the kind that a model names, that remembers nothing yet."""
     if model.loop == "hpa":
-        return KedaLoop(model)
+        return KedaLoop(model) if model.min_workers == 0 else HpaLoop(model)
     if model.loop == "agent":
         return AgentLoop(model)
     return DirectLoop(model)
@@ -54,8 +55,42 @@ class DirectLoop:
         return min(max(math.ceil(wanted - _ROUNDING), self._least), self._most)
 
 
+class HpaLoop:
+    """The autoscaler of Kubernetes, told one metric of target 1: all that KEDA is above 0."""
+
+    def __init__(self, model: FleetModel) -> None:
+        """Take bounds and behavior from the model."""
+        self._bounds = Bounds(least=model.min_workers, most=model.max_workers)
+        self._behavior = model.behavior
+        self._tolerances = tolerances_of(model.behavior)
+        self._state = HpaState()
+
+    def size(self, wanted: float | None, *, now_seconds: float, current: int) -> int:
+        """Return what the autoscaler makes of it; an unread metric moves nothing."""
+        if wanted is None:
+            proposal = unreadable(_METRIC, "unreadable")
+        else:
+            proposal = average_value_proposal(
+                _METRIC,
+                values=(wanted,),
+                target=1.0,
+                status_replicas=current,
+                tolerances=self._tolerances,
+            )
+        sync = step(
+            self._state,
+            now=now_seconds,
+            current=current,
+            proposals=(proposal,),
+            bounds=self._bounds,
+            behavior=self._behavior,
+        )
+        self._state = sync.state
+        return sync.replicas
+
+
 class KedaLoop:
-    """KEDA and the autoscaler of Kubernetes, told one metric of target 1."""
+    """KEDA around that autoscaler, for fleets that may be none."""
 
     def __init__(self, model: FleetModel) -> None:
         """Take a ScaledObject's fields from the model."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from octoqueue.scaling.deciding import decide
 from octoqueue.scaling.simulator.snapshots import Snapshots
+from octoqueue.scaling.wishes import Wish, wish_changes
 
 if TYPE_CHECKING:
-    from octoqueue.primitives.signals import ArrivalForecast
+    from octoqueue.primitives.signals import ArrivalForecast, FleetSnapshot
     from octoqueue.scaling.decision import Decision
     from octoqueue.scaling.forecast.forecaster import ArrivalForecaster
     from octoqueue.scaling.policy import ScalingPolicy
@@ -50,6 +51,7 @@ class PolicyRule:
         self._minutes_seen = 0
         self._snapshots = Snapshots(policy)
         self._last: Decision | None = None
+        self._wishes: tuple[Wish, ...] = ()
         self._changes: deque[Decision] = deque(maxlen=_SAMPLES)
 
     @property
@@ -63,12 +65,21 @@ class PolicyRule:
         if self._forecaster is not None:
             self._learn(view, now_ms, self._forecaster)
         last = self._last
+        wishes = self._wishes
+        snapshot = self._snapshots.at_moment(
+            view,
+            now_ms,
+            forecast=self._forecast,
+            wanted_since=tuple((wish.workers, wish.since_ms) for wish in wishes),
+        )
         decision = decide(
-            self._snapshots.at_moment(view, now_ms, forecast=self._forecast),
+            snapshot,
             self.policy,
             now_ms=now_ms,
             last_active_at_ms=None if last is None else last.last_active_at_ms,
         )
+        if wishes or decision.workers > view.ready:
+            self._wishes = _wishes_after(wishes, decision, snapshot)
         for warning in decision.warnings:
             self.warnings[warning] = self.warnings.get(warning, 0) + 1
         if last is None or last.workers != decision.workers:
@@ -87,3 +98,14 @@ class PolicyRule:
             forecaster.observe(view.starts_at_ms + minute * _MINUTE_MS, arrived)
         self._minutes_seen = passed
         self._forecast = forecaster.forecast(now_ms, self._horizon_minutes)
+
+
+def _wishes_after(
+    wishes: tuple[Wish, ...], decision: Decision, snapshot: FleetSnapshot
+) -> tuple[Wish, ...]:
+    """Return the open wishes, as the store keeps them."""
+    changes = wish_changes(
+        wishes, wanted=decision.workers, workers=snapshot.workers, now_ms=decision.at_ms
+    )
+    closed = {*changes.dropped, *((lead.workers, lead.since_ms) for lead in changes.came_true)}
+    return (*(wish for wish in wishes if wish not in closed), *changes.opened)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from octoqueue.errors import TraceInvalid
-from octoqueue.scaling.simulator.recordings import HEADER_KEY, trace_from_recording
+from octoqueue.scaling.recording import HEADER_KEY
+from octoqueue.scaling.simulator.playback import trace_from_recording
 from octoqueue.scaling.simulator.tokens import TokenTimes
 from octoqueue.scaling.simulator.traces import MINUTE_SECONDS, RequestTrace, StepTrace
 

@@ -41,7 +41,12 @@ class Snapshots:
         self._presences: dict[tuple[int, int], Presence] = {}
 
     def at_moment(
-        self, view: View, now_ms: int, *, forecast: ArrivalForecast | None
+        self,
+        view: View,
+        now_ms: int,
+        *,
+        forecast: ArrivalForecast | None,
+        wanted_since: tuple[tuple[int, int], ...] = (),
     ) -> FleetSnapshot:
         """Return what is read now."""
         attempts, mean, variance = view.service()
@@ -74,6 +79,7 @@ class Snapshots:
             workers=self._workers(view, now_ms),
             forecast=forecast,
             lead_seconds=view.lead_seconds,
+            wanted_since=wanted_since,
         )
 
     def _lane(self, view: View, lane: int) -> LaneSignals:
@@ -95,11 +101,11 @@ class Snapshots:
     def _workers(self, view: View, now_ms: int) -> tuple[Presence, ...]:
         presences = self._presences
         risks = view.at_risk_seconds() if self._at_risk_seconds is not None else ()
+        loses_much = math.inf if self._at_risk_seconds is None else self._at_risk_seconds
         workers: list[Presence] = []
         for index, running in enumerate(view.running()):
-            risk = risks[index] if risks else 0.0
-            if self._at_risk_seconds is not None and risk >= self._at_risk_seconds:
-                workers.append(self._presence(view, index, running, now_ms, risk))
+            if risks and risks[index] >= loses_much:
+                workers.append(self._presence(view, index, running, now_ms, risks[index]))
                 continue
             presence = presences.get((index, running))
             if presence is None:

@@ -4,8 +4,8 @@
     {"at_ms": …, "seconds": 1.0, "queue": "q", "arrivals": {"high": 0, "normal": 3, "low": 0},
      "runs": 2, "run_seconds": 1.9, "run_seconds2": 1.81}
 
-Each line tells of the `seconds` before `at_ms`; a line in which nothing happened may be left out.
-Arrivals of a line are put back at random moments of its time: what is within it is not known.
+Each line tells of the `seconds` before `at_ms`; one in which nothing happened may be left out, but
+not the last. `simulator/playback` makes a trace of it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,17 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
-
-import numpy as np
+from typing import TYPE_CHECKING, cast
 
 from octoqueue.errors import TraceInvalid
 from octoqueue.primitives.lane import LANES
-from octoqueue.scaling.simulator.traces import RequestTrace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 HEADER_KEY = "recording"
 FORMAT = 1
 _LABELS = tuple(lane.label for lane in LANES)
-_LONGEST_SECONDS = 2 * 366 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,57 +75,12 @@ def line_from(recorded: Recorded) -> str:
     )
 
 
-def trace_from_recording(head: str, lines: Iterable[str], *, source: str) -> RequestTrace:
-    """Return the trace that a recording holds.
+def starts_at_ms_from(line: str, *, source: str) -> int:
+    """Return when a recording with this first line begins.
 
     Raises:
-        TraceInvalid: it is none; names line and field.
+        TraceInvalid: it is none.
     """
-    begin_ms = _head(head, source)
-    recorded = [
-        _recorded(line, source=source, number=number)
-        for number, line in enumerate(lines, start=2)
-        if line.strip()
-    ]
-    begin_ms = min([begin_ms, *(each.at_ms - round(each.seconds * 1000) for each in recorded)])
-    end_ms = max([begin_ms, *(each.at_ms for each in recorded)])
-    if end_ms == begin_ms:
-        raise TraceInvalid(source, "it holds no time: record for longer")
-    if end_ms - begin_ms > _LONGEST_SECONDS * 1000:
-        raise TraceInvalid(source, "it is longer than two years", field="at_ms")
-    moments, lanes = _placed(recorded, begin_ms)
-    runs = sum(each.runs for each in recorded)
-    mean = sum(each.run_seconds for each in recorded) / runs if runs else 0.0
-    second = sum(each.run_seconds2 for each in recorded) / runs if runs else 0.0
-    order = np.argsort(moments, kind="stable")
-    return RequestTrace(
-        name=source,
-        starts_at_ms=begin_ms,
-        duration_seconds=(end_ms - begin_ms) / 1000,
-        arrived_seconds=moments[order],
-        lanes=lanes[order],
-        mean_service_seconds=mean if mean > 0 else None,
-        squared_variation=max(second / mean**2 - 1, 0.0) if mean > 0 else None,
-    )
-
-
-def _placed(
-    recorded: Sequence[Recorded], begin_ms: int
-) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.int64]]]:
-    starts = np.array([(each.at_ms - begin_ms) / 1000 - each.seconds for each in recorded])
-    lengths = np.array([each.seconds for each in recorded])
-    counts = np.array([each.arrivals for each in recorded], dtype=np.int64).reshape(-1, len(LANES))
-    moments: list[np.ndarray[Any, np.dtype[np.float64]]] = []
-    lanes: list[np.ndarray[Any, np.dtype[np.int64]]] = []
-    generator = np.random.default_rng(0)
-    for lane in range(len(LANES)):
-        lines = np.repeat(np.arange(len(recorded)), counts[:, lane])
-        moments.append(starts[lines] + generator.random(len(lines)) * lengths[lines])
-        lanes.append(np.full(len(lines), lane, dtype=np.int64))
-    return np.concatenate(moments), np.concatenate(lanes)
-
-
-def _head(line: str, source: str) -> int:
     head = _object(line, source=source, number=1)
     if head.get(HEADER_KEY) != FORMAT:
         raise TraceInvalid(
@@ -141,7 +92,12 @@ def _head(line: str, source: str) -> int:
     return int(_number(head, "starts_at_ms", source=source, number=1))
 
 
-def _recorded(line: str, *, source: str, number: int) -> Recorded:
+def recorded_from(line: str, *, source: str, number: int) -> Recorded:
+    """Return what a line tells.
+
+    Raises:
+        TraceInvalid: it is none; names line and field.
+    """
     fields = _object(line, source=source, number=number)
     arrivals = fields.get("arrivals")
     if not isinstance(arrivals, dict):

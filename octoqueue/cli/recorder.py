@@ -1,0 +1,108 @@
+"""`Recorder`: from counters read again and again to the lines of a recording."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+from octoqueue.lanes.protocol import LaneStore
+from octoqueue.primitives.lane import LANES
+from octoqueue.primitives.signals import WINDOWS_SECONDS, QueueSignals
+from octoqueue.scaling.recording import Recorded, head_line, line_from
+
+_COUNTERS: Final = ("enqueued", "runs", "run_us", "run_ms2")
+
+
+class Recorder:
+    """Remembers the counters of the look before.
+
+    Totals are differences of counters, so nothing is lost however far apart two looks are. Their
+    lanes are shared out as the arrivals of the shortest window that covers the time.
+    """
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self.seconds, self.arrivals, self.runs, self.misses = 0.0, 0, 0, 0
+        self._names: tuple[str, ...] = ()
+        self._before: dict[str, Mapping[str, int]] = {}
+        self._at_ms = 0
+
+    async def begin(self, store: LaneStore, names: Sequence[str], *, every_seconds: float) -> str:
+        """Read for the first time; return the head of the recording.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        self._names = tuple(names)
+        at_ms, signals, counters = await self._read(store)
+        self._before, self._at_ms = counters, at_ms
+        return head_line(list(signals), every_seconds=every_seconds, starts_at_ms=at_ms) + "\n"
+
+    async def look(self, store: LaneStore) -> str:
+        """Return the lines of the time since the look before: one for each queue with events.
+
+        Of a time without any there is one line, so that the recording tells that it went on.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached; the next look covers this time, too.
+        """
+        at_ms, signals, counters = await self._read(store)
+        seconds = (at_ms - self._at_ms) / 1000
+        if seconds <= 0:  # the store's clock was set back, or two looks in one millisecond
+            return ""
+        recorded = [
+            self._recorded(queue, counters[name], at_ms, seconds) for name, queue in signals.items()
+        ]
+        self._before, self._at_ms = counters, at_ms
+        self.seconds += seconds
+        self.arrivals += sum(sum(each.arrivals) for each in recorded)
+        self.runs += sum(each.runs for each in recorded)
+        told = [each for each in recorded if not each.is_quiet] or recorded[:1]
+        return "".join(line_from(each) + "\n" for each in told)
+
+    async def _read(
+        self, store: LaneStore
+    ) -> tuple[int, dict[str, QueueSignals], dict[str, Mapping[str, int]]]:
+        names = self._names or tuple(await store.queues())
+        reading = await store.read_signals(names, due_within=timedelta(0))
+        found = await asyncio.gather(*(store.stats(name) for name in names))
+        return (
+            reading.taken_at_ms,
+            {signals.queue: signals for signals in reading.queues},
+            {stats.queue: stats.counters for stats in found},
+        )
+
+    def _recorded(
+        self, signals: QueueSignals, counters: Mapping[str, int], at_ms: int, seconds: float
+    ) -> Recorded:
+        before = self._before.get(signals.queue, {})
+        enqueued, runs, run_us, run_ms2 = (
+            # Counters that fell began anew: the server has forgotten.
+            max(counters.get(name, 0) - before.get(name, 0), 0)
+            for name in _COUNTERS
+        )
+        return Recorded(
+            queue=signals.queue,
+            at_ms=at_ms,
+            seconds=seconds,
+            arrivals=_shared(enqueued, signals, seconds),
+            runs=runs,
+            run_seconds=run_us / 1e6,
+            run_seconds2=run_ms2 / 1e6,
+        )
+
+
+def _shared(total: int, signals: QueueSignals, seconds: float) -> tuple[int, ...]:
+    """Return `total` shared out to the lanes, whole, by their last arrivals."""
+    window = next((each for each in WINDOWS_SECONDS if each >= seconds), WINDOWS_SECONDS[-1])
+    weights = [signals.lanes[lane].arrivals.within(window) for lane in LANES]
+    if not sum(weights):
+        weights = [0, 1, 0]
+    exact = [total * weight / sum(weights) for weight in weights]
+    shares = [int(each) for each in exact]
+    by_rest = sorted(range(len(exact)), key=lambda lane: shares[lane] - exact[lane])
+    for lane in by_rest[: total - sum(shares)]:
+        shares[lane] += 1
+    return tuple(shares)
