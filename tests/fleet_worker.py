@@ -1,0 +1,50 @@
+"""A worker of a fleet agent that only says who it is: small, so that many start quickly.
+
+Its module is a word that says how it behaves: `calm`, `deaf` to signals, one that `breaks` at once,
+or `fails` as soon as the file named by FAIL_FILE is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from octoqueue.fleet.link import AgentLink
+
+
+def option(name: str) -> str:
+    return next(w.partition("=")[2] for w in sys.argv if w.startswith(f"--{name}="))
+
+
+async def main(mood: str) -> None:
+    end = asyncio.Event()
+    link = AgentLink(
+        Path(option("agent")),
+        name=option("name"),
+        fleet=option("fleet"),
+        digest=option("digest"),
+        grace=timedelta(seconds=float(os.environ.get("GRACE", "30"))),
+    )
+
+    def stop() -> None:
+        link.say_leaving()
+        if mood != "deaf":
+            end.set()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    link.watch(stop)
+    print(f"pid {os.getpid()}", flush=True)
+    link.say_ready()
+    await end.wait()
+    print("bye", flush=True)
+
+
+MOOD, FAIL_FILE = sys.argv[2], os.environ.get("FAIL_FILE", "")
+if MOOD == "breaks" or (MOOD == "fails" and FAIL_FILE and Path(FAIL_FILE).exists()):
+    sys.stderr.write("it cannot be\n")
+    sys.exit(3)
+asyncio.run(main(MOOD))
