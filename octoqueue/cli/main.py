@@ -51,6 +51,11 @@ COMMANDS: Final = (
         summary="Serve the HTTP application that the configuration names.",
     ),
     Entry(
+        name="fleet",
+        target="octoqueue.cli.fleet:app",
+        summary="Show how many workers each fleet has and wants, and why; restart one.",
+    ),
+    Entry(
         name="scaler",
         target="octoqueue.cli.scaler:app",
         summary="Tell KEDA how many workers each fleet wants.",
