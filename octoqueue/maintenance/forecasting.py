@@ -124,7 +124,7 @@ class Forecasting:
 
     async def _learn(self, policy: ScalingPolicy, now_ms: int) -> _Learner:
         learner = self._learners.get(policy.fleet)
-        if learner is None:
+        if learner is None or await self._is_outdated(policy, learner):
             learner = self._learners[policy.fleet] = await self._opened(policy)
         forecaster = learner.forecaster
         until_ms = now_ms // _MINUTE_MS * _MINUTE_MS
@@ -148,6 +148,12 @@ class Forecasting:
             earliest = found[-1].starts_at_ms // _MINUTE_MS + 1
         await self._save(policy, learner)
         return learner
+
+    async def _is_outdated(self, policy: ScalingPolicy, learner: _Learner) -> bool:
+        """Return whether what was learnt was removed, as who imports history does."""
+        if learner.saved_minute < 0:
+            return False
+        return not await self._minutes.has_forecast(policy.fleet, policy.queues)
 
     async def _opened(self, policy: ScalingPolicy) -> _Learner:
         # numpy is loaded by those who learn, not by those who import this module.

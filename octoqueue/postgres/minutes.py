@@ -76,6 +76,10 @@ class Minutes:
         rows = await self._pool.fetch(self._sql["load_forecast"], fleet, sorted(set(queues)))
         return rows[0]["state"] if rows else None
 
+    async def has_forecast(self, fleet: str, queues: Sequence[str]) -> bool:
+        """Return whether anything is kept that a forecast had learnt from these queues."""
+        return bool(await self._pool.fetch(self._sql["find_forecast"], fleet, sorted(set(queues))))
+
     async def save_forecast(
         self, fleet: str, queues: Sequence[str], *, newest_ms: int, state: bytes
     ) -> None:

@@ -112,6 +112,13 @@ select count(*) as pruned from gone;
 -- returns no row, or what the forecast had learnt
 select state from forecast_states where fleet = $1 and queues = $2::text[];
 
+-- name: find_forecast
+-- $1 text: the fleet
+-- $2 text[]: the queues, sorted
+-- returns no row, or the newest minute that what is kept has seen, in ms since the epoch
+select (extract(epoch from minute) * 1000)::int8 as minute_ms
+from forecast_states where fleet = $1 and queues = $2::text[];
+
 -- name: save_forecast
 -- Keeps what a forecast has learnt, unless somebody who has seen more has kept it already.
 -- $1 text: the fleet
