@@ -1,32 +1,24 @@
-"""What a fleet agent decides by: the configured policies, the signals, what is remembered."""
+"""What a fleet agent decides by: the configured policies within the bounds of its machine."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
 
-from octoqueue.broker.sources import SettingsSource
 from octoqueue.fleet.decider import FRESH_FOR, FleetDecider
+from octoqueue.fleet.opening import opened_decider
 from octoqueue.fleet.plan import Fleet
 from octoqueue.fleet.sizing import Sizing
-from octoqueue.metrics.redis_scaling_memory import RedisScalingMemory
 from octoqueue.primitives.signals import Presence
-from octoqueue.redis.client import RedisClient
 from octoqueue.scaling.hpa import Bounds
-from octoqueue.scaling.policy import ScalingPolicy
 from octoqueue.settings.root import Settings
-from octoqueue.settings.scaling import policy_from
-
-_CONNECTIONS: Final = 2
-_HALF: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deciding:
+class AgentDeciding:
     """Deciding for the elastic fleets of one machine."""
 
     decider: FleetDecider
@@ -45,65 +37,46 @@ class Deciding:
 
 
 @asynccontextmanager
-async def deciding(settings: Settings, fleets: Sequence[Fleet]) -> AsyncGenerator[Deciding]:
+async def deciding(settings: Settings, fleets: Sequence[Fleet]) -> AsyncGenerator[AgentDeciding]:
     """Open what the sizes of elastic fleets are decided by, for the time of the block.
 
     Args:
         settings: with the URL of the Redis that is used.
         fleets: those that this machine runs; the others are not decided for.
     """
-    policies = {
-        fleet.name: policy
-        for fleet in fleets
-        if (policy := _policy_of(settings, fleet)) is not None
-    }
-    redis = settings.redis
-    assert redis.url is not None  # noqa: S101 - what it says above
-    client = RedisClient(
-        redis.url,
-        cluster=redis.topology == "cluster",
-        pool_size=_CONNECTIONS,
-        timeout=redis.command_timeout,
-        connect_timeout=redis.connect_timeout,
-    )
-    store = await SettingsSource(settings).open()
-    try:
-        decider = FleetDecider(
-            store,
-            RedisScalingMemory(client, namespace=settings.namespace),
-            policies,
-            fresh_for=min(
-                FRESH_FOR, timedelta(seconds=settings.agent.every.total_seconds() / _HALF)
-            ),
-        )
-        try:
-            yield Deciding(
-                decider=decider,
-                sizings={
-                    name: Sizing(
-                        name,
-                        decider,
-                        bounds=Bounds(least=policy.min_workers, most=policy.max_workers),
-                        behavior=policy.behavior,
-                    )
-                    for name, policy in policies.items()
-                },
+    bounded = _within_bounds(settings, fleets)
+    fresh_for = min(FRESH_FOR, timedelta(seconds=settings.agent.every.total_seconds() / 2))
+    async with opened_decider(bounded, fresh_for=fresh_for) as opened:
+        policies = opened.decider.policies
+        sizings = {
+            fleet.name: Sizing(
+                fleet.name,
+                opened.decider,
+                bounds=Bounds(least=fleet.elastic.least, most=fleet.elastic.most),
+                behavior=policies[fleet.name].behavior,
             )
-        finally:
-            await decider.aclose()
-    finally:
-        await store.aclose()
-        await client.aclose()
+            for fleet in fleets
+            if fleet.elastic is not None
+        }
+        yield AgentDeciding(decider=opened.decider, sizings=sizings)
 
 
-def _policy_of(settings: Settings, fleet: Fleet) -> ScalingPolicy | None:
-    """Return the configured policy within the bounds of this machine."""
-    if fleet.elastic is None:
-        return None
-    return replace(
-        policy_from(settings, fleet.name),
-        min_workers=fleet.elastic.least,
-        max_workers=fleet.elastic.most,
+def _within_bounds(settings: Settings, fleets: Sequence[Fleet]) -> Settings:
+    """Return the settings with the elastic fleets of this machine only, and with its bounds."""
+    elastic = {fleet.name: fleet.elastic for fleet in fleets if fleet.elastic is not None}
+    return settings.model_copy(
+        update={
+            "fleets": {
+                name: settings.fleets[name].model_copy(
+                    update={
+                        "scaling": settings.fleets[name].scaling.model_copy(
+                            update={"min": bounds.least, "max": bounds.most}
+                        )
+                    }
+                )
+                for name, bounds in elastic.items()
+            }
+        }
     )
 
 

@@ -95,7 +95,7 @@ class Sizing:
             self._state,
             wanted=max(0, decision.workers - elsewhere),
             current=current,
-            bounds=self.bounds,
+            bounds=self._bounds_for(decision),
             behavior=self._behavior,
             now=now,
         )
@@ -106,12 +106,20 @@ class Sizing:
         decision = self._decision
         if decision is None:
             return
-        most = max(1, self.bounds.least, min(self.bounds.most, max(granted, current)))
+        bounds = self._bounds_for(decision)
+        most = max(1, bounds.least, min(bounds.most, max(granted, current)))
         self._state = damped(
             self._state,
             wanted=max(0, decision.workers - elsewhere),
             current=current,
-            bounds=Bounds(least=self.bounds.least, most=most),
+            bounds=Bounds(least=bounds.least, most=most),
             behavior=self._behavior,
             now=now,
         ).state
+
+    def _bounds_for(self, decision: Decision) -> Bounds:
+        """Return the bounds, moved as far as somebody has ordered who may exceed them."""
+        return Bounds(
+            least=min(self.bounds.least, decision.workers),
+            most=max(self.bounds.most, decision.workers, 1),
+        )

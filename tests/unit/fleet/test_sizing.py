@@ -121,4 +121,14 @@ async def test_the_wish_is_within_its_bounds(wanted: int, current: int, elsewher
     each = sizing(Told(wanted))
     await each.look()
     wish = each.wish(current=max(1, current), elsewhere=elsewhere, now=0)
-    assert 1 <= wish.workers <= max(10, current)
+    assert min(1, wanted) <= wish.workers <= max(10, current, wanted)
+
+
+async def test_an_order_beyond_the_bounds_is_followed() -> None:
+    told = Told(20)
+    each = sizing(told, behavior=KUBERNETES_DEFAULT)
+    assert await grown(each, current=10, now=0) == 20
+    told.workers = 0
+    other = sizing(told, behavior=Behavior(up=QUICK.up, down=QUICK.up))
+    await other.look()
+    assert other.wish(current=1, elsewhere=0, now=0).workers == 0
