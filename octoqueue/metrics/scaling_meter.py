@@ -46,6 +46,18 @@ class ScalingMeter:
             of_component,
             registry=registry,
         )
+        self._skill = Gauge(
+            f"{prefix}_{names.FORECAST_SKILL}",
+            "1 - error of forecasts / error of a plain answer: as many as now, as a week ago",
+            [names.COMPONENT, names.AGAINST],
+            registry=registry,
+        )
+        self._forecast_age = Gauge(
+            f"{prefix}_{names.FORECAST_AGE}",
+            "Time since the forecast was made",
+            of_component,
+            registry=registry,
+        )
         self._lag = Histogram(
             f"{prefix}_{names.SCALING_LAG}",
             "Time from a wish for more workers to their being ready",
@@ -65,6 +77,12 @@ class ScalingMeter:
         self._readings.labels(decision.fleet, "read").inc()
         self._wanted.labels(decision.fleet).set(decision.workers)
         self._replicas.labels(decision.fleet).set(len(snapshot.workers))
+        forecast = snapshot.forecast
+        if forecast is not None:
+            age_ms = max(0, decision.at_ms - forecast.made_at_ms)
+            self._forecast_age.labels(decision.fleet).set(age_ms / 1000)
+            self._skill.labels(decision.fleet, "now").set(forecast.skill_against_now)
+            self._skill.labels(decision.fleet, "week").set(forecast.skill_against_last_week)
 
     def held(self, decision: Decision) -> None:
         """Count an answer that stands in for a decision."""

@@ -23,6 +23,8 @@ Base units are seconds; outcomes are a label, not a metric each.
 | `scaling_reading_total` | counter | component, outcome | looks: read, held or unreadable |
 | `scaling_wanted_workers` | gauge | component | what was decided last |
 | `scaling_lag_seconds` | histogram | component | from a wish for workers to their being ready |
+| `scaling_forecast_skill` | gauge | component, against | how much better a forecast is: now, week |
+| `scaling_forecast_age_seconds` | gauge | component | since the forecast was made |
 | `pod_replicas` | gauge | component | workers of a fleet that are alive |
 | `scaler_call_total` | counter | method, code | calls of KEDA, by how they ended |
 | `scaler_call_seconds` | histogram | method | how long they took |
@@ -51,11 +53,14 @@ SCALING_DECISION = "scaling_decision"
 SCALING_READING = "scaling_reading"
 WANTED_WORKERS = "scaling_wanted_workers"
 SCALING_LAG = "scaling_lag_seconds"
+FORECAST_SKILL = "scaling_forecast_skill"
+FORECAST_AGE = "scaling_forecast_age_seconds"
 POD_REPLICAS = "pod_replicas"
 SCALER_CALL = "scaler_call"
 SCALER_CALL_SECONDS = "scaler_call_seconds"
 SCALER_LAST_CALL_AGE = "scaler_last_call_age_seconds"
 
+AGAINST = "against"
 CODE = "code"
 COMPONENT = "component"
 DIRECTION = "direction"
