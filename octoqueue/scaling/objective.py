@@ -8,8 +8,9 @@
       in flight  a running message holds a slot
     workers = ceil(slots / slots a worker)
 
-The backlog is a fluid: R ready slots do R L / s messages until new workers are ready after L, and S
-slots start S + S D / s messages within D, of which those that run now have started already.
+The backlog is a fluid: R ready slots do R L / s messages until new workers are ready after L, those
+that were asked for before do theirs from when they are ready, and S slots start S + S D / s
+messages within D, of which those that run now have started already.
 
 Lanes without an objective only have to be kept up with: work of theirs that waits is done by what
 is left over.
@@ -25,6 +26,7 @@ from octoqueue.scaling.caps import caps_of
 from octoqueue.scaling.demand import Demand, number, several, whole_workers
 from octoqueue.scaling.depth import paused_words
 from octoqueue.scaling.erlang import Line, WaitGoal, Work, least_slots, tail_of
+from octoqueue.scaling.finishing import running_quantile, wait_bound
 
 if TYPE_CHECKING:
     from octoqueue.scaling.load import Load, Service
@@ -68,9 +70,10 @@ def _goal(objective: Objective, load: Load, service: Service) -> WaitGoal:
     ends = list(accumulate(rate * service.mean_seconds for rate in load.per_second))
     lanes = tuple(LANES) if objective.lane is None else (objective.lane,)
     arriving = sum(load.per_second[lane] for lane in lanes)
+    bound = wait_bound(objective, service)
     return WaitGoal(
-        seconds=objective.seconds,
-        tail=1.0 - objective.percentile,
+        seconds=bound.seconds,
+        tail=bound.tail,
         lines=tuple(
             Line(
                 share=load.per_second[lane] / arriving,
@@ -91,7 +94,7 @@ def _left_over(objective: Objective, load: Load, service: Service) -> tuple[floa
     end = len(LANES) if objective.lane is None else objective.lane + 1
     arriving = sum(load.per_second[:end])
     lead = load.lead_seconds
-    done = load.ready_slots * lead / service.mean_seconds
+    done = (load.ready_slots * lead + load.coming_slot_seconds) / service.mean_seconds
     return max(sum(load.waiting[:end]) + load.due_soon + arriving * lead - done, 0.0), arriving
 
 
@@ -99,9 +102,15 @@ def _drain_slots(objective: Objective, load: Load, service: Service) -> float:
     left, arriving = _left_over(objective, load, service)
     if left <= 0:
         return 0.0
-    drain = max(objective.drain, _LEAST_DRAIN_SECONDS)
+    drain = max(_drain_seconds(objective, service), _LEAST_DRAIN_SECONDS)
     started = left + load.in_flight + arriving * drain
     return started / (1.0 + drain / service.mean_seconds)
+
+
+def _drain_seconds(objective: Objective, service: Service) -> float:
+    if objective.drain_seconds is not None:
+        return objective.drain_seconds
+    return wait_bound(objective, service).seconds or objective.seconds
 
 
 def _demand_without_service(load: Load, policy: ScalingPolicy) -> Demand:
@@ -128,35 +137,55 @@ def _impossible(
 
     A backlog that takes more for a while is no reason to change the policy.
     """
+    too_long = _running_too_long(policy, load)
     caps = ((cap.workers, cap.rule) for cap in caps_of(policy, load))
     most, bound = min([(policy.max_workers, "max_workers"), *caps])
     slots = most * policy.slots_per_worker
     if steady <= slots:
-        return ()
+        return too_long
     if slots <= work.offered:
         return (
+            *too_long,
             (
                 f"objective: {number(work.offered)} slots are busy on average, and {bound} allows "
                 f"{several(slots, 'slot')}; what waits will grow, it takes "
                 f"{several(whole_workers(steady / policy.slots_per_worker), 'worker')}"
             ),
         )
-    found: list[str] = []
+    found = list(too_long)
     for objective, goal in zip(policy.objectives, goals, strict=True):
-        share = 1.0 - tail_of(goal, slots, work)
-        if share < objective.percentile:
+        tail = tail_of(goal, slots, work)
+        if tail > goal.tail:
             alone = whole_workers(least_slots([goal], work) / policy.slots_per_worker)
             found.append(
                 f"objective: {words_of(objective)} takes {several(alone, 'worker')}, and {bound} "
-                f"allows {number(most)}, with which about {number(100 * share)} % do"
+                f"allows {number(most)}, with which about {number(100 * (1 - tail))} % do not wait "
+                f"too long"
             )
     return tuple(found)
+
+
+def _running_too_long(policy: ScalingPolicy, load: Load) -> tuple[str, ...]:
+    """Return a warning for each objective of the finish that running alone exceeds."""
+    service = load.service
+    if service is None:
+        return ()
+    return tuple(
+        f"objective: {words_of(objective)} is impossible: running alone takes "
+        f"{number(running_quantile(service, objective.percentile))} s at that percentile "
+        f"({number(service.mean_seconds)} s on average); the best there is, a fleet in which "
+        f"hardly a message waits, is wanted instead"
+        for objective in policy.objectives
+        if wait_bound(objective, service).is_impossible
+    )
 
 
 def words_of(objective: Objective) -> str:
     """Return an objective as a person says it."""
     lane = "all" if objective.lane is None else objective.lane.label
-    return f"{objective.percentile * 100:.5g} % of {lane} within {number(objective.seconds)} s"
+    done = " finished" if objective.of == "finish" else ""
+    share = f"{objective.percentile * 100:.5g} %"
+    return f"{share} of {lane}{done} within {number(objective.seconds)} s"
 
 
 def _steady_words(
@@ -174,8 +203,9 @@ def _steady_words(
 
 def _backlog_words(objective: Objective, load: Load, service: Service, slots: float) -> str:
     left, _ = _left_over(objective, load, service)
+    drain = number(_drain_seconds(objective, service))
     return (
-        f"{several(slots, 'slot')} to start, within {number(objective.drain)} s, "
+        f"{several(slots, 'slot')} to start, within {drain} s, "
         f"{several(left, 'message')} that will still wait when new workers are ready in "
         f"{number(load.lead_seconds)} s ({number(sum(load.waiting))} wait now; "
         f"{words_of(objective)})"

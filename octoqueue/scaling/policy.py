@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from octoqueue.scaling.behavior import KUBERNETES_DEFAULT, Behavior
 
@@ -46,7 +46,7 @@ class RateTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """`percentile` of the messages of a lane start within `seconds`."""
+    """`percentile` of the messages of a lane start, or are finished, within `seconds`."""
 
     seconds: float
     percentile: float = 0.95
@@ -54,17 +54,14 @@ class Objective:
     """None: of all lanes together."""
     drain_seconds: float | None = None
     """In which time, once new workers are ready, what waits is to be started; None: `seconds`."""
+    of: Literal["start", "finish"] = "start"
+    """What is promised: when messages start, or when they are finished (running included)."""
 
     def __post_init__(self) -> None:
         _require_positive("seconds", self.seconds)
         _require_share("percentile", self.percentile)
         if self.drain_seconds is not None:
             _require_positive("drain_seconds", self.drain_seconds)
-
-    @property
-    def drain(self) -> float:
-        """The drain time that holds, in seconds."""
-        return self.seconds if self.drain_seconds is None else self.drain_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,6 +130,7 @@ def _objectives(scaling: ScalingSettings) -> tuple[Objective, ...]:
             percentile=given.percentile,
             lane=lane,
             drain_seconds=_seconds(given.drain),
+            of=given.of,
         )
         for lane, given in named
         if given is not None
@@ -142,6 +143,7 @@ def _forecast(scaling: ScalingSettings) -> ForecastUse | None:
         return None
     return ForecastUse(
         quantile=given.quantile,
+        missed_minute_costs=given.missed_minute_costs,
         least_skill=given.least_skill,
         least_scored_minutes=int(given.least_scored.total_seconds() // 60),
         stale_after_seconds=given.stale_after.total_seconds(),

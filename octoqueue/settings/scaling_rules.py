@@ -86,7 +86,7 @@ class ObjectiveSettings(Section):
     """A promise about waiting time, from which the smallest fleet is computed that keeps it."""
 
     within: PositiveDuration
-    """Messages start no later than this after they could have."""
+    """Messages start, or are finished, no later than this after they could have started."""
 
     percentile: Percentile = 0.95
     """This share of the messages does."""
@@ -94,6 +94,10 @@ class ObjectiveSettings(Section):
     drain: PositiveDuration | None = None
     """In which time, once new workers are ready, what waits is to be started; without a duration,
     `within`. Longer takes fewer workers after a burst."""
+
+    of: Literal["start", "finish"] = "start"
+    """What is promised: `start`, that messages begin within the time; `finish`, that they are done,
+    their own running time included."""
 
 
 class ObjectiveTable(Section):
@@ -120,6 +124,11 @@ class ForecastSettings(Section):
 
     quantile: Percentile = 0.9
     """Which arrivals to be ready for: 0.5 are those expected, more is more cautious."""
+
+    missed_minute_costs: PositiveNumber | None = None
+    """How many minutes of a worker it may cost to be ready for one more minute. Then more minutes
+    are missed where that saves many workers, fewer where it saves few; without a number, `quantile`
+    says it for all."""
 
     least_skill: Annotated[float, Field(ge=-1, lt=1), Kind("number")] = 0.0
     """Skill against "same as now" from which on it is followed; 0 is no better, 1 is perfect."""

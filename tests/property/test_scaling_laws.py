@@ -53,6 +53,7 @@ objectives = st.builds(
     percentile=shares,
     lane=st.none() | st.sampled_from(LANES),
     drain_seconds=st.none() | seconds,
+    of=st.sampled_from(["start", "finish"]),
 )
 
 

@@ -77,8 +77,10 @@ def test_everything_that_can_be_said_arrives() -> None:
     found = policy(
         "{min: 0, max: 12, queues: [two], start_up: 90s, service: 2s, depth: 4, rate: 50,"
         " latency: {within: 500ms, percentile: 0.9},"
-        " objectives: {low: {within: 10m, percentile: 0.8, drain: 1h}, all: {within: 1m}},"
-        " forecast: {quantile: 0.7, least_skill: 0.1, least_scored: 2h, stale_after: 5m},"
+        " objectives: {low: {within: 10m, percentile: 0.8, drain: 1h, of: finish},"
+        " all: {within: 1m}},"
+        " forecast: {quantile: 0.7, missed_minute_costs: 30, least_skill: 0.1,"
+        " least_scored: 2h, stale_after: 5m},"
         " schedule: {office: {start: '0 8 * * 1-5', end: '0 18 * * 1-5', workers: 3,"
         " timezone: Europe/Berlin}},"
         " caps: {cost_per_worker_hour: 0.5, budget_per_hour: 5, quota_per_second: 20},"
@@ -93,11 +95,15 @@ def test_everything_that_can_be_said_arrives() -> None:
     assert found.rate == RateTarget(per_second_and_worker=50)
     assert found.latency == LatencyTarget(seconds=0.5, percentile=0.9)
     assert found.objectives == (
-        Objective(seconds=600.0, percentile=0.8, lane=Lane.LOW, drain_seconds=3600.0),
+        Objective(seconds=600.0, percentile=0.8, lane=Lane.LOW, drain_seconds=3600.0, of="finish"),
         Objective(seconds=60.0, percentile=0.95),
     )
     assert found.forecast == ForecastUse(
-        quantile=0.7, least_skill=0.1, least_scored_minutes=120, stale_after_seconds=300.0
+        quantile=0.7,
+        missed_minute_costs=30.0,
+        least_skill=0.1,
+        least_scored_minutes=120,
+        stale_after_seconds=300.0,
     )
     assert found.floors == (
         FloorWindow(start="0 8 * * 1-5", end="0 18 * * 1-5", workers=3, timezone="Europe/Berlin"),
