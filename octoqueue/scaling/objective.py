@@ -49,7 +49,7 @@ def demand_by_objectives(load: Load, policy: ScalingPolicy) -> Demand:
     steady = least_slots(goals, work)
     drains = [_drain_slots(objective, load, service) for objective in policy.objectives]
     drain = max(drains)
-    slots = max(float(steady), drain, load.in_flight)
+    slots = whole_workers(max(float(steady), drain, load.in_flight))
     workers = whole_workers(slots / policy.slots_per_worker)
     if load.in_system > 0:
         workers = max(workers, 1)

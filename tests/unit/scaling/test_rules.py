@@ -239,7 +239,7 @@ def test_what_will_still_wait_when_workers_are_ready_is_worked_off_within_the_ob
     assert found.reason.startswith(
         "26 slots to start, within 10 s, 150 messages that will still wait when new workers are "
         "ready in 60 s (300 wait now"
-    ) or found.reason.startswith("25.8 slots")
+    )
     relaxed = Objective(seconds=10.0, drain_seconds=120.0)
     assert demand(policy(relaxed), late, live=workers(5)).workers == 5, "155 / 61, but 5 run"
 
