@@ -60,7 +60,7 @@ class Shell:
 
         async def run() -> None:
             async with broker.connected(settings), lifespan(settings):
-                await HISTORY.get().move()
+                await HISTORY.get().move(broker.store())
 
         try:
             asyncio.run(run())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,9 @@ from octoqueue.primitives.lane import LANES, Lane
 from octoqueue.primitives.signals import LaneMinute, QueueMinute
 from octoqueue.scaling.policy import ForecastUse, ScalingPolicy
 from octoqueue.testing.fake_clock import FakeClock
+from octoqueue.testing.memory_lanes import MemoryLaneStore
 from octoqueue.testing.memory_scaling import MemoryScalingMemory
+from tests.contract.world import message
 from tests.databases import fresh_database
 
 if TYPE_CHECKING:
@@ -107,6 +109,32 @@ async def test_a_store_that_has_forgotten_its_counts_takes_none_away(world: Worl
     assert (row["arrivals_normal"], row["completions"], row["waits"][:2]) == (5, 5, [3, 2])
 
 
+async def test_who_dies_between_reading_and_keeping_is_made_up_for_by_the_next(
+    world: World,
+) -> None:
+    told = [minute_of("executor", NOW - i * MINUTE, i) for i in range(9, 0, -1)]
+    gone = PostgresPool("postgresql://nobody@127.0.0.1:1/nothing")
+    async with gone:
+        with pytest.raises(StoreUnavailable):
+            await roll_minutes(Store(told[:5]), Minutes(gone), ["executor"])  # type: ignore[arg-type]
+    await roll(world, told)
+    assert len(await world.arrivals("executor")) == 9
+
+
+async def test_what_a_store_has_counted_becomes_history(world: World) -> None:
+    store = MemoryLaneStore(clock=world.clock)
+    for messages in (3, 0, 2):
+        for _ in range(messages):
+            assert await store.enqueue([[message(queue="executor")]]) == [None]
+        world.clock.advance(MINUTE)
+    await roll_minutes(store, world.minutes, ["executor"])
+    assert [each.arrivals for each in await world.arrivals("executor")][-3:] == [3, 0, 2]
+
+
+async def test_without_queues_nothing_is_asked(world: World) -> None:
+    assert await roll_minutes(Store([]), world.minutes, []) == 0  # type: ignore[arg-type]
+
+
 async def test_a_minute_missing_for_one_queue_is_unknown_of_them_together(world: World) -> None:
     await world.minutes.add([
         minute_of("a", NOW, 1),
@@ -142,6 +170,33 @@ async def test_a_forecast_is_learnt_from_history_and_published(world: World) -> 
     assert first.starts_at_ms == NOW
     assert first.per_second == pytest.approx(wave(NOW // MINUTE) / 60, rel=0.1)
     assert published.scored_minutes > 2 * DAY
+
+
+async def test_long_history_is_learnt_in_several_rounds(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.history(2 * DAY)
+    monkeypatch.setattr("octoqueue.maintenance.forecasting._READ_AT_ONCE", 500)
+    monkeypatch.setattr("octoqueue.maintenance.forecasting._MOST_A_ROUND", 2_000)
+    forecasting = world.forecasting()
+    assert await forecasting.round() == {}
+    assert "executor" in await forecasting.round()
+
+
+async def test_a_fleet_that_follows_no_forecast_has_none(world: World) -> None:
+    await world.history(100)
+    assert await world.forecasting(replace(POLICY, forecast=None)).round() == {}
+
+
+async def test_history_that_is_imported_later_is_learnt_from_its_beginning(world: World) -> None:
+    await world.history(DAY)
+    forecasting = world.forecasting()
+    await forecasting.round()
+    await world.history(3 * DAY)
+    assert await world.minutes.forget_forecasts("executor") == ["executor"]
+    made = await forecasting.round()
+    assert made["executor"].scored_minutes > 2 * DAY
+    assert made == await world.forecasting().round()
 
 
 async def test_a_fleet_of_which_nothing_is_known_has_no_forecast(world: World) -> None:
