@@ -60,6 +60,7 @@ class Flow:
         self.arrived_work: Floats = np.concatenate(([0.0], np.cumsum(work)))
         """At each step's edge, since the beginning."""
         self.redone_messages = 0.0
+        self.unread_syncs = 0
         self.now_seconds = 0.0
         self._model = model
         self._generator = generator
@@ -99,6 +100,7 @@ class Flow:
                     progress(self.now_seconds)
                 self._note_started()
                 is_out = bool(model.outages) and model.is_out(self.now_seconds)
+                self.unread_syncs += is_out
                 wanted = None if is_out else rule.wanted(self)
                 size = loop.size(wanted, now_seconds=self.now_seconds, current=crew.size)
                 if size != crew.size:

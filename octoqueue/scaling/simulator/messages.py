@@ -60,6 +60,7 @@ class Messages:
         self.slots = model.slots
         self.now_seconds = 0.0
         self.redone_messages = 0
+        self.unread_syncs = 0
         self._model = model
         self._generator = generator
         count = len(trace.arrived_seconds)
@@ -96,6 +97,7 @@ class Messages:
                 if progress is not None and syncs % 100 == 0:
                     progress(self.now_seconds)
                 is_out = bool(model.outages) and model.is_out(self.now_seconds)
+                self.unread_syncs += is_out
                 wanted = None if is_out else rule.wanted(self)
                 size = loop.size(wanted, now_seconds=self.now_seconds, current=hands.size)
                 if size != hands.size:

@@ -39,6 +39,7 @@ class _Run(NamedTuple):
     messages: float
     redone_messages: float
     left_work_seconds: float
+    unread_syncs: int
 
 
 def simulate(
@@ -81,6 +82,7 @@ def simulate(
         messages=run.messages,
         redone_messages=run.redone_messages,
         left_work_seconds=run.left_work_seconds,
+        unread_syncs=run.unread_syncs,
         decisions=policy.decisions if policy else (),
         warnings=tuple(policy.warnings) if policy else (),
     )
@@ -114,6 +116,7 @@ def _flow(
         messages=messages_in(trace),
         redone_messages=flow.redone_messages,
         left_work_seconds=left,
+        unread_syncs=flow.unread_syncs,
     )
 
 
@@ -150,6 +153,7 @@ def _messages(
         messages=len(waited),
         redone_messages=messages.redone_messages,
         left_work_seconds=left,
+        unread_syncs=messages.unread_syncs,
     )
 
 

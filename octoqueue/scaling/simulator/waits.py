@@ -98,8 +98,8 @@ class Waits:
     def _within(self, seconds: float) -> Floats:
         low = np.minimum(self.first_seconds, self.last_seconds)
         high = np.maximum(self.first_seconds, self.last_seconds)
-        spread = high - low
-        sloped = np.isfinite(spread) & (spread > _NOTHING)
+        spread = np.subtract(high, low, out=np.zeros_like(high), where=np.isfinite(high))
+        sloped = spread > _NOTHING
         share = np.where(high <= seconds + _NOTHING, 1.0, 0.0)
         shares = np.clip((seconds - low[sloped]) / spread[sloped], 0.0, 1.0)
         share[sloped] = np.maximum(share[sloped], shares)
@@ -152,4 +152,4 @@ def _reached(levels: Floats, at: Floats, cumulative: Floats, *, after: bool) -> 
         levels - cumulative[lower], rise, out=np.zeros_like(levels), where=rise > _NOTHING
     )
     moments = at[lower] + np.clip(share, 0.0, 1.0) * (at[upper] - at[lower])
-    return np.where(never, np.where(levels <= cumulative[-1] + _NOTHING, at[-1], np.inf), moments)
+    return np.where(never, np.inf, moments)
