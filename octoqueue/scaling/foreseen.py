@@ -1,9 +1,9 @@
 """Forecast use: what a forecast expects takes the place of what arrives now.
 
-Expected is the largest rate of the minutes from now until one more than the lead: a worker wanted
-now is ready then, and one given up now is not back earlier. The rate is read at the policy's
-quantile: between the forecast's expectation and the ends of its interval, in proportion to the
-deviations of a normal distribution.
+Expected is the largest rate of the minutes that begin before a worker wanted now is ready: one that
+is given up now is not back earlier. What of a minute's rate to be ready for says `headroom`; of a
+forecast that does not carry its errors it is the policy's quantile, read between the expectation and
+the ends of its interval, in proportion to the deviations of a normal distribution.
 
 Rules then demand for that rate, and the larger of both demands counts. A forecast adds, it never
 takes away. It is left alone when it is old, has no skill or has not been scored for long enough.
