@@ -19,6 +19,7 @@ from octoqueue.redis.calls.scaling import (
     KEPT_MS,
     WISH,
     Fate,
+    lead_call,
     override_call,
     publish_call,
     recall_call,
@@ -132,6 +133,18 @@ class RedisScalingMemory:
         call = override_call(self._keys, fleet, for_ms=0, now_ms=self._now())
         _, until_ms = await self._client.call(call)
         return bool(until_ms)
+
+    async def lead(self, fleet: str, agent: str, *, lasting: timedelta) -> str:
+        """Return which agent leads a fleet: `agent`, if no other does."""
+        call = lead_call(
+            self._keys,
+            fleet,
+            agent=agent,
+            for_ms=lasting // timedelta(milliseconds=1),
+            now_ms=self._now(),
+        )
+        leader: bytes = await self._client.call(call)
+        return leader.decode()
 
     async def publish(self, fleet: str, forecast: ArrivalForecast) -> bool:
         """Keep a forecast; return False when a later one is kept already."""

@@ -8,6 +8,7 @@ to arrive. All moments are of the store's clock.
 Of concurrent writers
 
     an override          the last one wins
+    the lead             the first who asks while nobody has it
     a decision           the one made last wins, whichever arrives last
     the last activity    the latest moment wins
     a wish               the first who opens it, and the first who says that it came true
@@ -119,6 +120,14 @@ class ScalingMemory(Protocol):
 
     async def clear_override(self, fleet: str) -> bool:
         """End the override of a fleet; return whether there was one that still counted."""
+        ...
+
+    async def lead(self, fleet: str, agent: str, *, lasting: timedelta) -> str:
+        """Return which agent leads a fleet from now on: `agent`, if no other does.
+
+        Who leads is the only one that changes the fleet's size, until `lasting` is over; asking
+        again makes it last. 0 gives it up, and "" is returned when nobody leads.
+        """
         ...
 
     async def publish(self, fleet: str, forecast: ArrivalForecast) -> bool:

@@ -74,6 +74,7 @@ SCRIPT_NAMES = (
     "minutes",
     "pause",
     "override",
+    "lead",
     "promote",
     "publish",
     "purge",

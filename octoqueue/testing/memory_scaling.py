@@ -24,6 +24,7 @@ _NOTHING = WishChanges()
 @dataclass(slots=True)
 class _Fleet:
     override: Override | None = None
+    leader: tuple[str, int] = ("", 0)
     decision: Decision | None = None
     active_at_ms: int | None = None
     forecast: ArrivalForecast | None = None
@@ -113,6 +114,16 @@ class MemoryScalingMemory:
         found = self._fleet(fleet)
         there, found.override = found.override, None
         return there is not None and there.holds_at(self._clock.now_ms())
+
+    async def lead(self, fleet: str, agent: str, *, lasting: timedelta) -> str:
+        """Return which agent leads a fleet: `agent`, if no other does."""
+        found, now = self._fleet(fleet), self._clock.now_ms()
+        leader, until_ms = found.leader
+        if leader != agent and until_ms > now:
+            return leader
+        for_ms = lasting // timedelta(milliseconds=1)
+        found.leader = (agent, now + for_ms) if for_ms else ("", 0)
+        return found.leader[0]
 
     async def publish(self, fleet: str, forecast: ArrivalForecast) -> bool:
         """Keep a forecast; return False when a later one is kept already."""

@@ -182,6 +182,27 @@ class Overriding:
         world.clock.advance(1_000)
         assert not await world.memory.clear_override(FLEET)
 
+    async def test_of_those_who_want_to_lead_the_first_does_until_its_time_is_over(
+        self, world: MemoryWorld
+    ) -> None:
+        lead, minute = world.memory.lead, timedelta(minutes=1)
+        assert await lead(FLEET, "a", lasting=minute) == "a"
+        assert await lead(FLEET, "b", lasting=minute) == "a"
+        world.clock.advance(minute - timedelta(seconds=1))
+        assert await lead(FLEET, "a", lasting=minute) == "a"
+        world.clock.advance(timedelta(seconds=2))
+        assert await lead(FLEET, "b", lasting=minute) == "a"
+        world.clock.advance(minute)
+        assert await lead(FLEET, "b", lasting=minute) == "b"
+
+    async def test_a_lead_that_is_given_up_is_there_to_be_taken(self, world: MemoryWorld) -> None:
+        lead = world.memory.lead
+        await lead(FLEET, "a", lasting=HOUR)
+        assert await lead(FLEET, "b", lasting=timedelta(0)) == "a"
+        assert await lead(FLEET, "a", lasting=timedelta(0)) == ""
+        assert await lead(FLEET, "b", lasting=HOUR) == "b"
+        assert (await world.memory.recall(FLEET)).override is None
+
     @pytest.mark.parametrize(
         ("workers", "lasting"),
         [(-1, HOUR), (1, timedelta(0)), (1, -HOUR), (1, timedelta(days=91))],

@@ -1,8 +1,9 @@
-"""KEYS and ARGV of what scaling remembers: recall, remember, override, publish.
+"""KEYS and ARGV of what scaling remembers: recall, remember, override, lead, publish.
 
 The hash of a fleet's memory:
 
     override, override_until   what a person wants of it, and until when it counts
+    leader, leader_until       which agent changes its size, and until when
     decision, decided_at, mark the last decision, when it was made, what tells it from others
     active_at                  when it last had something to do
     wish:N                     since when N workers have been wanted that are not there
@@ -70,6 +71,12 @@ def override_call(
     """Return the call of `override.lua`."""
     places = [keys.fleet(fleet, "memory")]
     return ScriptCall(script("override"), places, [now_ms, for_ms, said, KEPT_MS])
+
+
+def lead_call(keys: Keys, fleet: str, *, agent: str, for_ms: int, now_ms: int = 0) -> ScriptCall:
+    """Return the call of `lead.lua`."""
+    places = [keys.fleet(fleet, "memory")]
+    return ScriptCall(script("lead"), places, [now_ms, agent, for_ms, KEPT_MS])
 
 
 def publish_call(
