@@ -2,8 +2,8 @@
 
 Expected is the largest rate of the minutes that begin before a worker wanted now is ready: one that
 is given up now is not back earlier. What of a minute's rate to be ready for says `headroom`; of a
-forecast that does not carry its errors it is the policy's quantile, read between the expectation and
-the ends of its interval, in proportion to the deviations of a normal distribution.
+forecast that does not carry its errors it is the policy's quantile, read between the expectation
+and the ends of its interval, in proportion to the deviations of a normal distribution.
 
 Rules then demand for that rate, and the larger of both demands counts. A forecast adds, it never
 takes away. It is left alone when it is old, has no skill or has not been scored for long enough.
