@@ -272,6 +272,9 @@ class FleetSnapshot:
     """None when there is none, or none that was read."""
     lead_seconds: float | None = None
     """Measured: from a wish for more workers to their being ready; None when never seen."""
+    wanted_since: tuple[tuple[int, int], ...] = ()
+    """How many workers were wanted in all, and since when by the store's clock, as long as fewer
+    are ready; the smallest number first."""
 
     def age_seconds(self, now_ms: int) -> float:
         """Return how old it is; 0 when a clock was set back meanwhile."""

@@ -68,6 +68,9 @@ class Load:
     """How many those are."""
     arrived_lately: float = 0.0
     """Messages that arrived within `LATELY_SECONDS`."""
+    coming_slot_seconds: float = 0.0
+    """What slots that were asked for, and are not ready yet, can work until a worker asked for now
+    would be ready."""
 
     @property
     def in_system(self) -> float:
@@ -92,7 +95,8 @@ def load_of(snapshot: FleetSnapshot, policy: ScalingPolicy) -> Load:
     paused = [queue for queue in served if queue.paused]
     open_lanes = [lane for queue in open_ones for lane in queue.lanes.values()]
     ready = [worker for worker in snapshot.workers if worker.is_ready]
-    lead = snapshot.lead_seconds
+    measured = snapshot.lead_seconds
+    lead = policy.start_up_seconds if measured is None else max(measured, 0.0)
     return Load(
         waiting=tuple(
             float(sum(_waiting(queue, lane) for queue in open_ones)) for lane in range(len(LANES))
@@ -106,13 +110,15 @@ def load_of(snapshot: FleetSnapshot, policy: ScalingPolicy) -> Load:
         service=_service(open_ones or served, policy),
         ready_workers=len(ready),
         ready_slots=sum(worker.slots for worker in ready),
-        lead_seconds=policy.start_up_seconds if lead is None else max(lead, 0.0),
-        lead_is_measured=lead is not None,
+        lead_seconds=lead,
+        lead_is_measured=measured is not None,
         waits=_added([lane.waits.counts for lane in open_lanes]),
         oldest_seconds=max((lane.oldest_age_seconds for lane in open_lanes), default=0.0),
         paused=tuple(queue.queue for queue in paused),
         paused_waiting=sum(queue.waiting for queue in paused),
         arrived_lately=float(sum(_arrived_lately(queue) for queue in open_ones)),
+        coming_slot_seconds=policy.slots_per_worker
+        * _coming_worker_seconds(snapshot, ready=len(ready), lead_seconds=lead),
     )
 
 
@@ -123,6 +129,19 @@ def _added(histograms: list[tuple[int, ...]]) -> tuple[int, ...]:
 def _waiting(queue: QueueSignals, lane: int) -> int:
     signals = queue.lanes.get(LANES[lane])
     return max(signals.waiting, 0) if signals else 0
+
+
+def _coming_worker_seconds(snapshot: FleetSnapshot, *, ready: int, lead_seconds: float) -> float:
+    """Return for how long those can work that were asked for before, added up.
+
+    One that was asked for t ago is ready t earlier than one that is asked for now.
+    """
+    seconds, counted = 0.0, ready
+    for workers, since_ms in snapshot.wanted_since:
+        ago = max(snapshot.taken_at_ms - since_ms, 0) / 1000
+        seconds += max(workers - counted, 0) * min(ago, lead_seconds)
+        counted = max(counted, workers)
+    return seconds
 
 
 def _arrived_lately(queue: QueueSignals) -> int:
