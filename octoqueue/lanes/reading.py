@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WAIT = "wait:"
+_LANES_OWN = re.compile(r"(arrived|wait):\d(:\d+)?")
+"""What is counted a lane: `arrived:0` and `wait:0:3` are of the high lane."""
 ENDED = ("acked", "retried", "dead", "released", "reclaimed", "snoozed", "cancelled", "expired")
 """Counters of how a lease can end; `redis/lua/includes/queue_room.lua` adds up the same."""
-PAUSED, CAP = "paused", "cap"
+PAUSED, CAP, SECOND = "paused", "cap", "second"
 """Not counters, but words in the same hash."""
 
 
@@ -24,7 +27,8 @@ def stats_from(queue: str, answers: Sequence[Sequence[Any]]) -> QueueStats:
     counters = sum((_counters(answer) for answer in answers), Counter[str]())
     waits = tuple(counters.pop(f"{_WAIT}{bucket}", 0) for bucket in range(WAIT_BUCKETS))
     paused = counters.pop(PAUSED, 0) > 0
-    counters.pop(CAP, None)
+    for word in (CAP, SECOND):
+        counters.pop(word, None)
     return QueueStats(
         queue=queue,
         depth={lane: sum(answer[lane] for answer in answers) for lane in Lane},
@@ -55,7 +59,26 @@ def claimable(answer: Sequence[Any]) -> list[int]:
 
 
 def _counters(answer: Sequence[Any]) -> Counter[str]:
-    flat, counters = answer[6], Counter[str]()
+    """Return the counters of a queue, those of its lanes added up.
+
+    What arrived was enqueued, or replayed: then as much was taken off `enqueued`, which is also
+    what versions counted that knew no lanes.
+    """
+    counters = Counter[str]()
+    for name, count in counters_from(answer[6]).items():
+        if own := _LANES_OWN.fullmatch(name):
+            name = "enqueued" if own[2] is None else f"wait{own[2]}"  # noqa: PLW2901 - so it is called outside
+        counters[name] += count
+    return counters
+
+
+def counters_from(flat: Sequence[bytes]) -> Counter[str]:
+    """Return the fields of stats hashes, one behind the other, as they are.
+
+    Raises:
+        ValueError: one is no number.
+    """
+    counters = Counter[str]()
     for name, value in zip(flat[::2], flat[1::2], strict=True):
         counters[name.decode()] += int(value)
     return counters

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from octoqueue.errors import StoreProtocolError
 from octoqueue.lanes.minutes import minutes_from
 from octoqueue.lanes.presences import texts_to_look_for
+from octoqueue.lanes.reading import counters_from
 from octoqueue.lanes.redis_reading import RedisReading
 from octoqueue.lanes.signal_reading import reading_from
 from octoqueue.lanes.tallies import tally_from
@@ -43,9 +44,13 @@ class RedisSignals(RedisReading):
             return []
         answers = await self._everywhere(lambda scope: minutes_call(scope, names, now_ms=now_ms))
         minutes: list[QueueMinute] = []
-        for number, queue in enumerate(names, 1):
+        for number, queue in enumerate(names):
+            at = 1 + 2 * number
             try:
-                tallies = [tally_from(answer[number], int(answer[0])) for answer in answers]
+                tallies = [
+                    tally_from(answer[at], counters_from(answer[at + 1]), int(answer[0]))
+                    for answer in answers
+                ]
             except (ValueError, TypeError) as error:
                 raise StoreProtocolError(f"tallies of {queue!r} are unreadable: {error}") from None
             minutes += minutes_from(queue, tallies)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from octoqueue.errors import StoreError
@@ -312,6 +313,8 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing, RedisSignals):
         """End leases."""
         end = self._commit_in if self.spans_partitions else self._commit_apart
         refusals = await end(session, acks, settlements, run_times or {})
+        if refusals.tokens and acks:
+            refusals = _told_as_acks(refusals, settlements)
         # A full memory takes acks but no new name; whoever claims from the queue lists it too.
         with contextlib.suppress(StoreError):
             await self._remember({m.queue for s in settlements for m in s.follow_ups})
@@ -369,6 +372,14 @@ class RedisLaneStore(RedisLife, RedisSchedules, RedisEnqueuing, RedisSignals):
             capped=self._capped,
             now_ms=self._now(),
         )
+
+
+def _told_as_acks(refusals: Refusals, settlements: Sequence[Settlement]) -> Refusals:
+    """Count those refused among the acks that were sent as acks; some go as settlements."""
+    settled = Counter(settlement.lease.token for settlement in settlements)
+    acks = Counter(refusals.tokens) - settled
+    tokens = Counter(refusals.tokens) - acks
+    return Refusals(refusals.acks + acks.total(), tuple(tokens.elements()))
 
 
 def _refusals(answers: list[Any]) -> Refusals:

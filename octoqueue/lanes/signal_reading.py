@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from octoqueue.errors import StoreProtocolError
 from octoqueue.lanes.presences import is_wanted, presence_from
-from octoqueue.lanes.reading import ENDED, in_flight
+from octoqueue.lanes.reading import PAUSED, counters_from, in_flight
 from octoqueue.lanes.tallies import counts_of, service_of, tally_from, waits_of
 from octoqueue.primitives.lane import LANES, Lane
 from octoqueue.primitives.signals import LaneSignals, Presence, QueueSignals, SignalReading
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_COUNTERS = ("claimed", *ENDED)
-_OLDEST, _DELAYED, _DUE, _PAUSED, _TALLIES, _COUNTED = 3, 6, 7, 8, 9, 10
+_OLDEST, _DELAYED, _DUE, _TALLIES, _COUNTERS = 3, 6, 7, 8, 9
 _SAID_AT = struct.Struct(">Q")
 
 Answer = list[Any]
@@ -56,11 +54,11 @@ def reading_from(
 def _queue(
     queue: str, parts: Sequence[Answer], moments: Sequence[int], due_within_seconds: int
 ) -> QueueSignals:
-    counters = Counter[str]()
-    for part in parts:
-        for name, value in zip(_COUNTERS, part[_COUNTED:], strict=True):
-            counters[name] += int(value or 0)
-    tallies = [tally_from(part[_TALLIES], now) for part, now in zip(parts, moments, strict=True)]
+    counted = [counters_from(part[_COUNTERS]) for part in parts]
+    tallies = [
+        tally_from(part[_TALLIES], counters, now)
+        for part, counters, now in zip(parts, counted, moments, strict=True)
+    ]
     return queue_signals(
         queue,
         tallies,
@@ -69,8 +67,8 @@ def _queue(
         delayed=sum(part[_DELAYED] for part in parts),
         due_soon=sum(part[_DUE] for part in parts),
         due_within_seconds=due_within_seconds,
-        leased=in_flight(counters),
-        paused=any(part[_PAUSED] for part in parts),
+        leased=sum(map(in_flight, counted)),
+        paused=any(PAUSED in counters for counters in counted),
         taken_at_ms=min(moments),
     )
 

@@ -1,8 +1,13 @@
 """What happened in a queue by the second, in the last ten minutes: read from one string. Pure.
 
-`redis/lua/includes/tally.lua` writes the string and draws it. A slot counts only when it begins
-with the number of its own second (or ten seconds): what is older, or ahead of a clock that was set
-back, is left out.
+`redis/lua/includes/tally.lua` writes the string and draws it. A slot says what the counters were
+when its second began, so what happened since is what they are now, less that; what happened in one
+second is the difference to the next slot. A slot counts only when it begins with the number of its
+own second: what is older, or ahead of a clock that was set back, is left out. Counts are never
+below 0: a slot that says more than the counter does now is left out, too.
+
+Weakness: after a clock was set back, what happened before in a second that comes again is told
+once more, unless something happens in that second again, until it is ten minutes old.
 """
 
 from __future__ import annotations
@@ -16,22 +21,27 @@ from octoqueue.primitives.lane import LANES
 from octoqueue.primitives.signals import KEPT_SECONDS, WINDOWS_SECONDS, Counts, ServiceTime, Waits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 WAITS_SECONDS = 60
 """The window of waiting times, right to ten seconds: they are counted ten seconds together."""
 TEN = 10
 _TENS = KEPT_SECONDS // TEN + 1
+_ENDED_FIELDS = 6
 
+_LAST_BYTES = 16
 _ARRIVALS = struct.Struct(f">{2 * KEPT_SECONDS}I")
 _ENDED = struct.Struct(">" + "4I2q" * KEPT_SECONDS)
-_ENDED_FIELDS = 6
-_STARTS_FIELDS = 1 + WAIT_BUCKETS + TEN
-_STARTS = struct.Struct(f">{_TENS * _STARTS_FIELDS}I")
-_ENDED_AT = len(LANES) * _ARRIVALS.size
+_STARTS = struct.Struct(f">{(1 + len(LANES)) * KEPT_SECONDS}I")
+_WAITS_FIELDS = 1 + len(LANES) * WAIT_BUCKETS
+_WAITS = struct.Struct(f">{_TENS * _WAITS_FIELDS}I")
+_ENDED_AT = _LAST_BYTES + len(LANES) * _ARRIVALS.size
 _STARTS_AT = _ENDED_AT + _ENDED.size
-TALLY_BYTES = _STARTS_AT + len(LANES) * _STARTS.size
-"""The size of the string, whatever happens in the queue: 54,096."""
+_WAITS_AT = _STARTS_AT + _STARTS.size
+TALLY_BYTES = _WAITS_AT + _WAITS.size
+"""The size of the string, whatever happens in the queue: 55,904."""
+_AROUND = 1 << 32
+"""Counters of messages are kept modulo this."""
 
 Seconds = list[int]
 """A number for each of the last `KEPT_SECONDS` seconds, the current one last."""
@@ -65,52 +75,85 @@ class Tally:
     run_ms2: Seconds = field(default_factory=_nothing)
 
 
-def tally_from(text: bytes, now_ms: int) -> Tally:
-    """Return what a string says at a moment of the clock by which it was written."""
+def tally_from(text: bytes, counters: Mapping[str, int], now_ms: int) -> Tally:
+    """Return what a string and the counters say, read together at a moment of their clock."""
     now = now_ms // 1000
     tally = Tally(second=now)
     if not text:
         return tally
     text = text.ljust(TALLY_BYTES, b"\0")
+    starts = _STARTS.unpack_from(text, _STARTS_AT)
+    found = _found(starts[:: 1 + len(LANES)], now, KEPT_SECONDS)
+    tens = _WAITS.unpack_from(text, _WAITS_AT)
+    found_tens = _found(tens[::_WAITS_FIELDS], now // TEN, _TENS)
     for number, lane in enumerate(tally.lanes):
-        values = _ARRIVALS.unpack_from(text, number * _ARRIVALS.size)
-        (lane.arrivals,) = _in_order(now, values[::2], values[1::2])
-        _read_starts(lane, now, _STARTS.unpack_from(text, _STARTS_AT + number * _STARTS.size))
-    values = _ENDED.unpack_from(text, _ENDED_AT)
-    columns = [values[column::_ENDED_FIELDS] for column in range(_ENDED_FIELDS)]
-    found = _in_order(now, *columns)
-    tally.completions, tally.failures, tally.runs, tally.run_us, tally.run_ms2 = found
+        arrivals = _ARRIVALS.unpack_from(text, _LAST_BYTES + number * _ARRIVALS.size)
+        arrived = counters.get(f"arrived:{number}", 0)
+        own = _found(arrivals[::2], now, KEPT_SECONDS)
+        lane.arrivals = _each(own, arrivals[1::2], arrived, KEPT_SECONDS, _AROUND)
+        waits = [counters.get(f"wait:{number}:{bucket}", 0) for bucket in range(WAIT_BUCKETS)]
+        before = starts[1 + number :: 1 + len(LANES)]
+        lane.starts = _each(found, before, sum(waits), KEPT_SECONDS, _AROUND)
+        columns = [
+            _each(
+                found_tens,
+                tens[1 + number * WAIT_BUCKETS + bucket :: _WAITS_FIELDS],
+                total,
+                _TENS,
+                _AROUND,
+            )
+            for bucket, total in enumerate(waits)
+        ]
+        lane.waits = list(zip(*columns, strict=True))
+    _read_ended(tally, _ENDED.unpack_from(text, _ENDED_AT), counters)
     return tally
 
 
-def _in_order(now: int, stamps: tuple[int, ...], *columns: tuple[int, ...]) -> tuple[Seconds, ...]:
-    """Return columns of slots from the oldest second to the current one."""
-    first = (now + 1) % KEPT_SECONDS
-    expected = range(now - KEPT_SECONDS + 1, now + 1)
-    rotated = stamps[first:] + stamps[:first]
-    is_own = [stamp == second for stamp, second in zip(rotated, expected, strict=True)]
-    return tuple(
-        [
-            value if own else 0
-            for value, own in zip(column[first:] + column[:first], is_own, strict=True)
-        ]
-        for column in columns
-    )
+def _read_ended(tally: Tally, values: tuple[int, ...], counters: Mapping[str, int]) -> None:
+    found = _found(values[::_ENDED_FIELDS], tally.second, KEPT_SECONDS)
+    failed = counters.get("retried", 0) + counters.get("dead", 0)
+    totals = [counters.get("acked", 0), failed]
+    totals += [counters.get(name, 0) for name in ("runs", "run_us", "run_ms2")]
+    columns = [
+        _each(found, values[1 + number :: _ENDED_FIELDS], total, KEPT_SECONDS, around)
+        for number, (total, around) in enumerate(
+            zip(totals, (_AROUND, _AROUND, _AROUND, None, None), strict=True)
+        )
+    ]
+    tally.completions, tally.failures, tally.runs, tally.run_us, tally.run_ms2 = columns
 
 
-def _read_starts(lane: LaneTally, now: int, values: tuple[int, ...]) -> None:
-    starts: Seconds = []
-    last = now // TEN
-    for index, ten in enumerate(range(last - _TENS + 1, last + 1)):
-        at = ten % _TENS * _STARTS_FIELDS
-        if values[at] == ten:
-            lane.waits[index] = values[at + 1 : at + 1 + WAIT_BUCKETS]
-            starts += values[at + 1 + WAIT_BUCKETS : at + _STARTS_FIELDS]
-        else:
-            starts += (0,) * TEN
-    ahead = TEN - 1 - now % TEN
-    until = len(starts) - ahead
-    lane.starts = starts[until - KEPT_SECONDS : until]
+def _found(stamps: tuple[int, ...], now: int, size: int) -> list[tuple[int, int]]:
+    """Return where slots stand that are of the last `size` moments, the newest first.
+
+    With each, how long ago it was.
+    """
+    return [
+        (ago, at)
+        for ago, moment in enumerate(range(now, now - size, -1))
+        if stamps[at := moment % size] == moment
+    ]
+
+
+def _each(
+    found: Sequence[tuple[int, int]],
+    before: tuple[int, ...],
+    total: int,
+    size: int,
+    around: int | None,
+) -> Seconds:
+    """Return how much a counter grew in each moment, the last of them the current one."""
+    grown, since = [0] * size, 0
+    for ago, at in found:
+        more = total - before[at]
+        if around is not None:
+            more %= around
+            if more > around // 2:  # the counter was begun anew
+                continue
+        if more > since:
+            grown[size - 1 - ago] = more - since
+            since = more
+    return grown
 
 
 def counts_of(tallies: Sequence[Seconds]) -> Counts:

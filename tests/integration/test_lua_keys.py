@@ -90,14 +90,14 @@ ALL = {
     "announce": {"PEXPIRE", "SET", "XADD", "XREVRANGE"},
     "begin": {"HGET", "HSET"},
     "claim": {
-        "BITFIELD", "DEL", "EXISTS", "HEXISTS", "HGET", "HINCRBY", "HLEN", "HMGET", "HSET", "LLEN",
-        "LPOP", "RPUSH", "SADD", "SETRANGE", "SREM", "STRLEN", "ZADD", "ZCOUNT", "ZRANGE",
-        "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZSCORE",
+        "DEL", "EXISTS", "HEXISTS", "HGET", "HINCRBY", "HLEN", "HMGET", "HSET", "LLEN", "LPOP",
+        "RPUSH", "SADD", "SETRANGE", "SREM", "ZADD", "ZCOUNT", "ZRANGE", "ZRANGEBYLEX",
+        "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZSCORE",
     },
     "commit": {
-        "BITFIELD", "DEL", "EXISTS", "GET", "HDEL", "HEXISTS", "HGET", "HINCRBY", "HMGET", "HSET",
-        "LLEN", "LPUSH", "LTRIM", "PEXPIRE", "RPUSH", "SADD", "SET", "SETRANGE", "STRLEN", "XADD",
-        "XREVRANGE", "ZADD", "ZRANGE", "ZRANGEBYLEX", "ZREM", "ZSCORE",
+        "DEL", "EXISTS", "GETRANGE", "HDEL", "HEXISTS", "HGET", "HINCRBY", "HMGET", "HSET", "LLEN",
+        "LPUSH", "LTRIM", "PEXPIRE", "RPUSH", "SADD", "SET", "SETRANGE", "XADD", "XREVRANGE",
+        "ZADD", "ZRANGE", "ZRANGEBYLEX", "ZREM", "ZSCORE",
     },
     "define": {
         "DEL", "EXISTS", "HDEL", "HGET", "HGETALL", "HSET", "LLEN", "RPUSH", "ZADD", "ZRANGE",
@@ -105,11 +105,11 @@ ALL = {
     },
     "emit": {"HEXISTS", "PEXPIRE", "XADD", "XREVRANGE"},
     "enqueue": {
-        "BITFIELD", "DEL", "GET", "HINCRBY", "HMGET", "LLEN", "RPUSH", "SADD", "SETRANGE", "STRLEN",
-        "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYLEX", "ZSCORE",
+        "EXISTS", "GETRANGE", "HINCRBY", "HMGET", "LLEN", "RPUSH", "SADD", "SETRANGE", "ZADD",
+        "ZCARD", "ZRANGE", "ZRANGEBYLEX", "ZSCORE",
     },
     "enqueue_plain": {
-        "BITFIELD", "DEL", "GET", "HINCRBY", "LLEN", "RPUSH", "SADD", "SETRANGE", "STRLEN", "ZCARD",
+        "EXISTS", "GETRANGE", "HINCRBY", "LLEN", "RPUSH", "SADD", "SETRANGE", "ZCARD",
     },
     "expired": {"ZRANGEBYSCORE"},
     "expiry": {"ZRANGE"},
@@ -125,13 +125,13 @@ ALL = {
         "ZRANGEBYLEX", "ZSCORE",
     },
     "replay": {
-        "BITFIELD", "DEL", "HDEL", "HGET", "HINCRBY", "LLEN", "RPUSH", "ZADD", "ZCARD",
+        "DEL", "GETRANGE", "HDEL", "HGET", "HINCRBY", "LLEN", "RPUSH", "ZADD", "ZCARD",
         "ZRANGEBYLEX", "ZREM",
     },
     "retire": {"HDEL", "ZADD", "ZREM", "ZSCORE"},
-    "minutes": {"GET"},
+    "minutes": {"GET", "HGETALL"},
     "signals": {
-        "GET", "HEXISTS", "HMGET", "LINDEX", "LLEN", "ZCARD", "ZCOUNT", "ZRANGEBYLEX",
+        "GET", "HGETALL", "HMGET", "LINDEX", "LLEN", "ZCARD", "ZCOUNT", "ZRANGEBYLEX",
         "ZRANGEBYSCORE",
     },
     "stats": {"EXISTS", "HGETALL", "LINDEX", "LLEN", "ZCARD", "ZCOUNT", "ZRANGEBYLEX"},

@@ -39,4 +39,7 @@ def signals_call(
 
 def minutes_call(scope: Scope, queues: Sequence[str], *, now_ms: int = 0) -> ScriptCall:
     """Return the call of `minutes.lua`."""
-    return ScriptCall(script("minutes"), [scope.tallies(queue) for queue in queues], [now_ms])
+    keys: list[str] = []
+    for queue in queues:
+        keys += (scope.stats(queue), scope.tallies(queue))
+    return ScriptCall(script("minutes"), keys, [now_ms])

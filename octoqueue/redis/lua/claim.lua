@@ -49,6 +49,8 @@ local buried, looked, left_off = 0, 0, false
 local lane = 0
 -- For each queue (from 0): how many more may be leased, and its lines when somebody is in them.
 local room, lines_in = {}, {}
+-- For each queue the second in which messages were last leased.
+local seconds = {}
 
 local function stats_of(queue) return KEYS[FIRST + queue * width] end
 
@@ -325,7 +327,7 @@ local function claim_lists(queue, lane)
 end
 
 for queue = 0, queues - 1 do
-  room[queue] = queue_room(stats_of(queue))
+  room[queue], seconds[queue] = queue_room(stats_of(queue))
   local at = lists_of(queue, 0) - LINES
   if room[queue] > 0 and redis.call('EXISTS', KEYS[at], KEYS[at + 1], KEYS[at + 2], KEYS[at + 10]) > 0 then
     if not sorted then prepare() end
@@ -354,29 +356,39 @@ for queue, lines in pairs(lines_in) do
   lease_pending(queue)
   close_lines(lines)
 end
-if next(taken) then
+-- The first claim of a second that takes something from a queue notes what had been started before.
+local function begin_second(queue, second)
 --#include tally
-  local second = math.floor(now / 1000)
-  local ten = math.floor(second / 10)
-  for place, waits in pairs(taken) do
-    local queue, from = math.floor(place / LANES), place % LANES
-    local stats, claimed, counts = stats_of(queue), 0, {}
-    for bucket, count in pairs(waits) do
-      if count > 0 then
-        redis.call('HINCRBY', stats, 'wait:' .. bucket, count)
-        local at = #counts
-        counts[at + 1], counts[at + 2], counts[at + 3] = 'u32', 32 * (bucket + 1), count
-      end
-      claimed = claimed + count
-    end
-    if claimed > 0 then
-      redis.call('HINCRBY', stats, 'claimed', claimed)
-      local at = #counts
-      counts[at + 1], counts[at + 2], counts[at + 3] = 'u32', 32 * (18 + second % 10), claimed
-      at = STARTS_AT + (from * TALLY_TENS + ten % TALLY_TENS) * STARTS_BYTES
-      tally(KEYS[leased_of(queue) + 3], at, STARTS_BYTES, ten, counts)
-    end
+  local stats, tallies, fields = stats_of(queue), KEYS[leased_of(queue) + 3], {}
+  for bucket = 0, 50 do
+    fields[bucket + 1] = 'wait:' .. math.floor(bucket / 17) .. ':' .. bucket % 17
   end
+  local waits, started = redis.call('HMGET', stats, unpack(fields)), { 0, 0, 0 }
+  for index = 1, 51 do
+    waits[index] = struct.pack('>I4', tonumber(waits[index] or 0) % TALLY_MOST)
+    local from = math.floor((index - 1) / 17) + 1
+    started[from] = started[from] + struct.unpack('>I4', waits[index])
+  end
+  for from = 1, 3 do started[from] = started[from] % TALLY_MOST end
+  local at, ten = STARTS_AT + second % TALLY_SECONDS * 16, math.floor(second / 10)
+  begin_slot(tallies, at, struct.pack('>I4I4I4I4', second, unpack(started)))
+  if math.floor(tonumber(seconds[queue] or -10) / 10) ~= ten then
+    begin_slot(tallies, WAITS_AT + ten % TALLY_TENS * 208, struct.pack('>I4', ten) .. table.concat(waits))
+  end
+  redis.call('HSET', stats, 'second', second)
+  seconds[queue] = second
+end
+
+local second = string.format('%.0f', math.floor(now / 1000))
+for place, waits in pairs(taken) do
+  local queue, prefix = math.floor(place / LANES), 'wait:' .. place % LANES .. ':'
+  local stats, claimed = stats_of(queue), 0
+  if seconds[queue] ~= second then begin_second(queue, second) end
+  for bucket, count in pairs(waits) do
+    if count > 0 then redis.call('HINCRBY', stats, prefix .. bucket, count) end
+    claimed = claimed + count
+  end
+  if claimed > 0 then redis.call('HINCRBY', stats, 'claimed', claimed) end
 end
 if next(twins) then put_back_twins() end
 for _, line in ipairs(aside) do redis.call('ZADD', unpack(line)) end

@@ -49,30 +49,20 @@ local tombstones, tombstones_end, locks, locks_end = take_key(), take_key(), tak
 local shared, marks, SLICE = take_number(), take_key(), 1000
 local has_tombstones = redis.call('EXISTS', tombstones) == 1
 
--- What ended, by where the stats hash stands: acked, failed, runs, their us and ms2.
-local ended_in = {}
-local TYPES, BITS = { 'u32', 'u32', 'u32', 'i64', 'i64' }, { 32, 64, 96, 128, 192 }
+local second, begun = math.floor(now / 1000), {}
+local packed_second = struct.pack('>I4', second)
 
-local function add_ended(stats_at, field, count)
-  local ended = ended_in[stats_at]
-  if not ended then
-    ended = {}
-    ended_in[stats_at] = ended
-  end
-  -- Numbers of programs stay the text they are: Lua would write large ones with an exponent.
-  ended[field] = ended[field] and ended[field] + count or count
-end
-
-local function tally_ended()
-  local second = math.floor(now / 1000)
-  for stats_at, ended in pairs(ended_in) do
-    local counts = {}
-    for field, count in pairs(ended) do
-      local at = #counts
-      counts[at + 1], counts[at + 2], counts[at + 3] = TYPES[field], BITS[field], count
-    end
-    tally(KEYS[stats_at + 1], ENDED_AT + second % TALLY_SECONDS * ENDED_BYTES, ENDED_BYTES, second, counts)
-  end
+-- The first commit of a second that ends something of a queue notes what had ended before.
+local function begin_second(stats_at)
+  begun[stats_at] = true
+  local tallies = KEYS[stats_at + 1]
+  if redis.call('GETRANGE', tallies, '12', '15') == packed_second then return end
+  local before = redis.call('HMGET', KEYS[stats_at], 'acked', 'retried', 'dead', 'runs', 'run_us', 'run_ms2')
+  for index = 1, 6 do before[index] = tonumber(before[index] or 0) end
+  local acked, failed, runs = before[1] % TALLY_MOST, (before[2] + before[3]) % TALLY_MOST, before[4] % TALLY_MOST
+  local slot = packed_second .. struct.pack('>I4I4I4i8i8', acked, failed, runs, before[5], before[6])
+  begin_slot(tallies, ENDED_AT + second % TALLY_SECONDS * 32, slot)
+  begin_slot(tallies, LAST_ENDED_AT, packed_second)
 end
 
 -- Who ran to the end is not cancelled any more, whatever somebody wished meanwhile.
@@ -95,8 +85,8 @@ local function acknowledge(leased, stats_at, count)
     removed = removed + redis.call('HDEL', leased, unpack(ARGV, first, until_at))
   end
   if removed > 0 then
+    if not begun[stats_at] then begin_second(stats_at) end
     redis.call('HINCRBY', KEYS[stats_at], 'acked', removed)
-    add_ended(stats_at, 1, removed)
   end
   arg, refused_acks = last + 1, refused_acks + count - removed
   return removed
@@ -109,17 +99,14 @@ end
 
 for _ = 1, take_number() do
   local stats_at = take_number()
-  for field, name in ipairs({ 'runs', 'run_us', 'run_ms2' }) do
-    local count = take()
-    redis.call('HINCRBY', KEYS[stats_at], name, count)
-    add_ended(stats_at, 2 + field, count)
-  end
+  local stats = KEYS[stats_at]
+  if not begun[stats_at] then begin_second(stats_at) end
+  redis.call('HINCRBY', stats, 'runs', take())
+  redis.call('HINCRBY', stats, 'run_us', take())
+  redis.call('HINCRBY', stats, 'run_ms2', take())
 end
 
-if ARGV[arg] == '0' and ARGV[arg + 1] == '0' then
-  tally_ended()
-  return { refused_acks, refused }
-end
+if ARGV[arg] == '0' and ARGV[arg + 1] == '0' then return { refused_acks, refused } end
 
 -- What follows is for what most commits do not have, so that they make no functions for it.
 --#include header
@@ -300,7 +287,7 @@ for _ = 1, take_number() do
       outcome, result_ttl, result = ending_of(payload, outcome, result_ttl, result)
     end
     count_one(stats, COUNTED[outcome])
-    if outcome <= DEAD_LETTER then add_ended(stats_at, outcome == ACK and 1 or 2, 1) end
+    if outcome <= DEAD_LETTER and not begun[stats_at] then begin_second(stats_at) end
     if bell and has_cap(stats) then ring_once(bell) end
     local is_over = outcome == ACK or outcome == DEAD_LETTER or outcome >= CANCEL
     if is_over and is_extended(payload) then release_key(locks, payload, UNTIL_DONE) end
@@ -344,7 +331,6 @@ for _ = 1, take_number() do
       else
         if unique then lock_key(locks, locks_end, unique, id_of(message), now) end
         enqueue(to, later, to_stats, to_bell, to_lines, wait, message)
-        count_one(to_stats, 'enqueued')
         arrive(to_stats_at, lane_of(message) - 1)
       end
     end
@@ -356,7 +342,6 @@ for stats, counts in pairs(counted) do
   for field, count in pairs(counts) do redis.call('HINCRBY', stats, field, count) end
 end
 for stats_at, lanes in pairs(arrived) do
-  for lane, count in pairs(lanes) do count_arrivals(KEYS[stats_at + 1], lane, now, count) end
+  for lane, count in pairs(lanes) do count_arrivals(KEYS[stats_at], KEYS[stats_at + 1], lane, now, count) end
 end
-tally_ended()
 return { refused_acks, refused }

@@ -175,10 +175,7 @@ end
 
 for _, block in ipairs(blocks) do
   for partition, values in pairs(block.values) do push_many(KEYS[block.lists + partition], values) end
-  if block.enqueued > 0 then
-    redis.call('HINCRBY', block.stats, 'enqueued', block.enqueued)
-    count_arrivals(block.tallies, block.lane, now, block.enqueued)
-  end
+  if block.enqueued > 0 then count_arrivals(block.stats, block.tallies, block.lane, now, block.enqueued) end
   if block.is_marked then mark(block.marks, block.lane, block.stats) end
   if next(block.values) or block.wake then ring(block.bell) end
 end

@@ -78,8 +78,10 @@ end
 if #found > 0 then
   redis.call('HINCRBY', KEYS[1], 'replayed', #found)
   for lane = 1, 3 do
-    if wanted[lane] > 0 then count_arrivals(tallies, lane - 1, now, wanted[lane]) end
+    if wanted[lane] > 0 then count_arrivals(KEYS[1], tallies, lane - 1, now, wanted[lane]) end
   end
+  -- What arrives again was not enqueued again; readers add the two up.
+  redis.call('HINCRBY', KEYS[1], 'enqueued', -#found)
   if bells == 1 then ring(KEYS[2]) end
 end
 return answer

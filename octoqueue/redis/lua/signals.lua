@@ -6,8 +6,7 @@
 --            [6] number of texts one of which a presence holds, then each
 -- Returns    [1] now in ms
 --            [2] for each queue: waiting in each of the 3 lanes, age of the oldest in each in ms,
---            delayed, due soon, paused (0/1), tallies, then counters: claimed, acked, retried, dead,
---            released, reclaimed, snoozed, cancelled, expired (false where there is none)
+--            delayed, due soon, tallies, counters (field, value, …)
 --            [3] for each live session with such a presence: session, presence (flat)
 -- Bound      the oldest is looked for in the first 200 lines of a lane; [5] sessions are looked at
 --#include now
@@ -16,9 +15,6 @@
 --#include place
 --#include lines
 
-local COUNTERS = {
-  'claimed', 'acked', 'retried', 'dead', 'released', 'reclaimed', 'snoozed', 'cancelled', 'expired',
-}
 local now, partitions, queues = now_ms(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local soon, LANES, LINES = now + tonumber(ARGV[4]), 3, 12
 
@@ -43,10 +39,9 @@ local function signals_of(at)
       oldest[lane] = math.min(oldest[lane], oldest_in_lines(lines, lane, '', 200) or oldest[lane])
     end
   end
-  local paused = redis.call('HEXISTS', stats, 'paused')
   return {
     waiting[1], waiting[2], waiting[3], now - oldest[1], now - oldest[2], now - oldest[3],
-    delayed, due, paused, redis.call('GET', tallies) or '', unpack(redis.call('HMGET', stats, unpack(COUNTERS))),
+    delayed, due, redis.call('GET', tallies) or '', redis.call('HGETALL', stats),
   }
 end
 
