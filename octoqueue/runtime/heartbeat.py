@@ -4,6 +4,9 @@ An actor that blocks the event loop stops that loop's timers, but not this threa
 process live on, and the blocked loop is logged with the line it stands on. A session that turns out
 to have expired (the process was stopped, or Redis was gone for longer than the lease) is reported
 to the worker, which then asks which of its leases it still holds.
+
+With each beat it says what the worker has to say of itself. When that worker becomes ready, busy,
+idle or begins to drain, it says so soon, in a beat of its own, at most one a second.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.primitives.messages import SessionId
+    from octoqueue.runtime.presence import WorkerPresence
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,7 @@ BEATS_A_LEASE = 4
 _TICK_SECONDS = 0.5
 _BLOCKED_SECONDS = 2.0
 _LOOK_SECONDS = 0.25
+_SAY_AGAIN_SECONDS = 1.0
 _STACK_FRAMES = 3
 
 
@@ -44,6 +49,7 @@ class Heartbeat:
         lease: timedelta,
         on_expired: Callable[[], None],
         on_beat: Callable[[LaneStore], Awaitable[None]] | None = None,
+        presence: WorkerPresence | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Prepare.
@@ -54,10 +60,14 @@ class Heartbeat:
             lease: how long it lives without a beat.
             on_expired: called on the loop that starts the heartbeat.
             on_beat: called in the thread of the heartbeat, with its store, after each beat.
+            presence: knows what the worker says of itself.
             clock: for tests.
         """
         self._open_store = open_store
         self._on_beat = on_beat
+        self._presence = presence
+        self._said: tuple[bool, ...] = ()
+        self._said_at = 0.0
         self._session = session
         self._lease_seconds = lease.total_seconds()
         self._every_seconds = self._lease_seconds / BEATS_A_LEASE
@@ -99,7 +109,7 @@ class Heartbeat:
             while not self._stop.is_set():
                 now = self._clock.monotonic()
                 blocked_since = self._watch(now, blocked_since)
-                if now >= next_beat:
+                if now >= next_beat or self._has_news(now):
                     next_beat = now + await self._extend(store)
                 await asyncio.to_thread(self._stop.wait, pause_seconds)
         finally:
@@ -109,7 +119,7 @@ class Heartbeat:
         """Renew the session once; return in how many seconds to do it again."""
         began = self._clock.monotonic()
         try:
-            alive = await store.extend(self._session)
+            alive = await self._say(store, began)
         except Exception as error:  # noqa: BLE001 - without this thread every lease is lost
             if not self._down:
                 log.warning("heartbeat_failed", extra={"reason": str(error)})
@@ -123,6 +133,20 @@ class Heartbeat:
         self._renewed_at = self._clock.monotonic()
         self._is_known, self._down = True, False
         return self._every_seconds
+
+    async def _say(self, store: LaneStore, now: float) -> bool:
+        presence = self._presence
+        if presence is None or not presence.is_ready:
+            return await store.extend(self._session)
+        self._said_at, self._said = now, presence.edge
+        return await store.extend(self._session, presence.said())
+
+    def _has_news(self, now: float) -> bool:
+        """Whether something is to be said before the next beat."""
+        presence = self._presence
+        if presence is None or self._down or now - self._said_at < _SAY_AGAIN_SECONDS:
+            return False
+        return presence.is_ready and presence.edge != self._said
 
     async def _look_after(self, store: LaneStore) -> None:
         """Do what belongs to a beat; a failure is logged, and the next beat tries again."""

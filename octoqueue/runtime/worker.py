@@ -24,6 +24,7 @@ from octoqueue.runtime.event_sender import EventSender
 from octoqueue.runtime.executor import Executor
 from octoqueue.runtime.heartbeat import Heartbeat
 from octoqueue.runtime.offloading import Offloader
+from octoqueue.runtime.presence import AtRisk, WorkerPresence, nothing_at_risk
 from octoqueue.runtime.settler import Settler
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class WorkerOptions:
     max_deliveries: int = 5
     look_every: timedelta = timedelta(seconds=5)
     """How long an idle worker trusts the doorbell before it looks by itself."""
+    name: str = ""
+    """Of the process; that of its session when it has none."""
+    fleet: str = ""
+    """Which it counts towards."""
 
 
 class Worker:
@@ -64,6 +69,7 @@ class Worker:
         *,
         on_bell: Callable[[], None] | None = None,
         on_work: Callable[[], None] | None = None,
+        at_risk: Callable[[], AtRisk] = nothing_at_risk,
         clock: Clock | None = None,
     ) -> None:
         """Prepare a worker.
@@ -74,6 +80,7 @@ class Worker:
             on_bell: called when the doorbell rang and nothing was there to claim: a delayed
                 message has become the next one due.
             on_work: called when something was there to claim.
+            at_risk: what would be lost with it now; called in the thread of the heartbeat.
             clock: for tests.
         """
         self.options = options
@@ -91,6 +98,17 @@ class Worker:
             clock=self._clock,
         )
         self._is_quiet = self._heartbeat_defines = False
+        self._executor: Executor | None = None
+        self._presence = WorkerPresence(
+            self.session,
+            queues=options.queues,
+            slots=options.concurrency,
+            running=lambda: 0 if self._executor is None else len(self._executor.running),
+            name=options.name,
+            fleet=options.fleet,
+            at_risk=at_risk,
+            clock=self._clock,
+        )
         self._hurry = asyncio.Event()
         self._checking: asyncio.Task[None] | None = None
         self.started = self._claimer.started
@@ -124,12 +142,14 @@ class Worker:
             clock=self._clock,
             spans_partitions=store.spans_partitions,
         )
+        self._executor = executor
         heartbeat = Heartbeat(
             self._broker.another_store,
             self.session,
             lease=store.options.lease,
             on_expired=lambda: self._check_leases(store, executor),
             on_beat=self._beat,
+            presence=self._presence,
             clock=self._clock,
         )
         await self._announce("after_process_boot")
@@ -147,6 +167,7 @@ class Worker:
         listening = asyncio.create_task(cancels.run())
         try:
             await self._announce("after_worker_boot", self)
+            self._presence.ready()
             await self._claimer.run(store, executor, settler)
             await self._announce("before_worker_shutdown", self)
             await self._drain(executor)
@@ -173,6 +194,7 @@ class Worker:
         if self._is_quiet:
             self._hurry.set()
         self._is_quiet = True
+        self._presence.draining()
         self._claimer.stop()
 
     async def _announce(self, hook: str, *facts: object) -> None:
