@@ -1,9 +1,9 @@
 """Wishes for more workers, and how long they take to come true: the measured lead time.
 
-A wish is one level of a staircase: "the k-th worker was wanted at this moment". It comes true when
-k workers are ready, and is dropped when fewer than k are wanted before that. So a fleet that grows
-in several steps is measured step by step, and what the autoscaler's own loop takes counts as well:
-a forecast must look ahead by all of it.
+A wish is one level of a staircase: "the k-th worker has been wanted since this moment". It comes
+true when k workers are ready, and is dropped when fewer than k are wanted before that. So a fleet
+that grows in several steps is measured step by step, and what the autoscaler's own loop takes
+counts as well: a forecast must look ahead by all of it.
 
     wanted 3 ──► wish (3, t0) ──► 3 ready at t1: lead = t1 - t0
 """
@@ -70,11 +70,11 @@ def wish_changes(
     highest = max((wish.workers for wish in unmet if wish.workers <= wanted), default=len(ready))
     opened: list[Wish] = []
     if wanted > highest:
-        still_open = len(unmet) - len(dropped)
-        if still_open >= MOST_WISHES:
-            largest = max(unmet, key=lambda wish: wish.workers)
-            dropped.append(largest)
-        opened.append(Wish(wanted, now_ms))
+        # Who wanted more has wanted this many for as long.
+        since_ms = min((wish.since_ms for wish in dropped), default=now_ms)
+        if len(unmet) - len(dropped) >= MOST_WISHES:
+            dropped.append(max(unmet, key=lambda wish: wish.workers))
+        opened.append(Wish(wanted, min(since_ms, now_ms)))
     return WishChanges(tuple(opened), tuple(dropped), tuple(came_true))
 
 
