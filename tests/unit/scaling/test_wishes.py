@@ -104,8 +104,9 @@ def test_laws(history: list[tuple[int, list[int], int]]) -> None:
         workers = [worker(at) for at in ready]
         changes = wish_changes(before, wanted=wanted, workers=workers, now_ms=now)
         assert all(lead.seconds >= 0 for lead in changes.came_true)
-        for ended in (*changes.came_true, *changes.dropped):
-            assert wishes.pop(ended.workers) == ended.since_ms
+        ended = [(lead.workers, lead.since_ms) for lead in changes.came_true]
+        for workers_wanted, since_ms in [*ended, *changes.dropped]:
+            assert wishes.pop(workers_wanted) == since_ms
         for wish in changes.opened:
             assert wish.workers not in wishes
             assert wish.since_ms <= now
