@@ -115,10 +115,9 @@ def show(explained: Sequence[Explained]) -> None:
 def _show(explained: Explained) -> None:
     look, policy = explained.look, explained.policy
     decision = look.decision
-    idle = "" if decision.is_active else ", and may have none"
-    workers = "1 worker" if decision.workers == 1 else f"{decision.workers} workers"
-    bounds = f"{policy.min_workers} to {policy.max_workers}"
-    _say(f"{decision.fleet} wants {workers}{idle} (of {bounds}): {decision.reason}")
+    idle = "" if decision.is_active else " It has nothing to do and may have none."
+    _say(decision.reason)
+    _say(f"It may have {policy.min_workers} to {policy.max_workers} workers.{idle}")
     print_table(_steps(decision))
     if look.snapshot is not None:
         if look.snapshot.queues:

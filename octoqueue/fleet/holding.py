@@ -50,10 +50,10 @@ class LastGood:
         age = max(0.0, now - made)
         if age > self.hold_seconds:
             return None
-        said = (
-            f"{reason}; what was decided {age:.0f} s ago is held for "
-            f"{self.hold_seconds:g} s at most"
-        )
+        said = f"{reason}; what was decided {age:.0f} s ago counts for {self.hold_seconds:g} s"
         step = Step(rule="hold", workers=decision.workers, reason=said, is_decisive=True)
         others = tuple(replace(other, is_decisive=False) for other in decision.steps)
-        return Held(replace(decision, steps=(*others, step), reason=said), age)
+        workers = "1 worker" if decision.workers == 1 else f"{decision.workers} workers"
+        sentence = f"{fleet} wants {workers} by hold: {said}"
+        held = replace(decision, steps=(*others, step), reason=sentence)
+        return Held(held, age)

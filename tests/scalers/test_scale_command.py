@@ -114,7 +114,8 @@ def test_a_person_is_told_the_same(desk: Desk) -> None:
     desk.put(35)
     desk.says("executor", "6", "--for", "1h")
     told = desk.says("executor", "--explain")
-    assert told.startswith("executor wants 6 workers (of 0 to 20): ")
+    assert told.startswith("executor wants 6 workers by override: ")
+    assert "It may have 0 to 20 workers." in told
     assert "depth" in told
     assert "> override" in " ".join(told.split())
     assert "0 of 0 live workers claim" in told
