@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
+from octoqueue.errors import StoreError
 from octoqueue.fleet.decider import FRESH_FOR, FleetDecider
 from octoqueue.fleet.opening import opened_decider
 from octoqueue.fleet.plan import Fleet
 from octoqueue.fleet.sizing import Sizing
+from octoqueue.metrics.scaling_memory import ScalingMemory
 from octoqueue.primitives.signals import Presence
 from octoqueue.scaling.hpa import Bounds
 from octoqueue.settings.root import Settings
+
+_BEATS_A_LEASE: Final = 4
+_SHORTEST_LEASE: Final = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +28,10 @@ class AgentDeciding:
     """Deciding for the elastic fleets of one machine."""
 
     decider: FleetDecider
+    memory: ScalingMemory
     sizings: dict[str, Sizing]
+    lease: timedelta
+    """How long an agent leads a fleet without saying so again."""
 
     async def presences(self, fleet: Fleet) -> Sequence[Presence]:
         """Return what the live workers of a fleet say of themselves.
@@ -34,6 +43,21 @@ class AgentDeciding:
             return ()
         snapshot = (await self.decider.look(fleet.name)).snapshot
         return () if snapshot is None else snapshot.workers
+
+    async def leader(self, fleet: str, *, agent: str) -> str | None:
+        """Return who leads a fleet instead of `agent`; None when that one does.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        found = await self.memory.lead(fleet, agent, lasting=self.lease)
+        return None if found == agent else found
+
+    async def give_up(self, *, agent: str) -> None:
+        """Let other agents lead."""
+        with suppress(StoreError):
+            for fleet in self.sizings:
+                await self.memory.lead(fleet, agent, lasting=timedelta(0))
 
 
 @asynccontextmanager
@@ -58,7 +82,12 @@ async def deciding(settings: Settings, fleets: Sequence[Fleet]) -> AsyncGenerato
             for fleet in fleets
             if fleet.elastic is not None
         }
-        yield AgentDeciding(decider=opened.decider, sizings=sizings)
+        yield AgentDeciding(
+            decider=opened.decider,
+            memory=opened.memory,
+            sizings=sizings,
+            lease=max(_SHORTEST_LEASE, _BEATS_A_LEASE * settings.agent.every),
+        )
 
 
 def _within_bounds(settings: Settings, fleets: Sequence[Fleet]) -> Settings:

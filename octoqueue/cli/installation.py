@@ -17,6 +17,7 @@ import socket
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -165,13 +166,19 @@ class Installation:
     async def _look_after_fleets(self, program: Program, directory: Path) -> None:
         """Start the agent, and what it decides by where a fleet is elastic."""
         settings, agent = self.settings, self.settings.agent
-        sizings, presences = None, None
+        sizings, presences, leader = None, None, None
+        # With a private Redis there is only this machine.
+        host = this_host() if settings.redis.url is not None else ""
         if any(fleet.elastic for fleet in self._fleets):
             redis = settings.redis.model_copy(update={"url": self.redis_url})
             found = await self._stack.enter_async_context(
                 deciding(settings.model_copy(update={"redis": redis}), self._fleets)
             )
             sizings, presences = found.sizings, found.presences
+            if host:
+                name = f"{host}:{directory}"  # the same for the agent that follows this one
+                leader = partial(found.leader, agent=name)
+                self._stack.push_async_callback(found.give_up, agent=name)
         self.agent = FleetAgent(
             self._fleets,
             program=program,
@@ -187,7 +194,8 @@ class Installation:
             ),
             sizings=sizings,
             presences=presences,
-            host=this_host() if settings.redis.url is not None else "",
+            leader=leader,
+            host=host,
             clock=self._clock,
         )
         await self._supervise(self.agent)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from octoqueue.fleet.lines import LineSink
     from octoqueue.fleet.plan import Fleet, Program
-    from octoqueue.fleet.resizing import ReadPresences
+    from octoqueue.fleet.resizing import FindLeader, ReadPresences
     from octoqueue.fleet.sizing import Sizing
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ class FleetAgent:
         options: AgentOptions,
         sizings: Mapping[str, Sizing] | None = None,
         presences: ReadPresences | None = None,
+        leader: FindLeader | None = None,
         host: str = "",
         machine: Machine | None = None,
         policy: RestartPolicy | None = None,
@@ -85,6 +86,7 @@ class FleetAgent:
             options: how it works.
             sizings: by fleet, for those that are elastic.
             presences: reads what the live workers of a fleet say of themselves.
+            leader: tells who else leads a fleet; None that this agent does.
             host: name of this machine, as its workers give it; "": there is only this one.
             machine: what there is room for; this one when None.
             policy: when a process that died is started again.
@@ -113,6 +115,7 @@ class FleetAgent:
             self._crews,
             sizings or {},
             presences=presences,
+            leader=leader,
             host=host,
             bounds=options.bounds,
             machine=machine,

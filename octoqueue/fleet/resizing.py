@@ -2,6 +2,10 @@
 
     decider ──► damping ──► shares of the machine ──► crews
 
+Where several machines share a fleet, the agent of one leads it: it has as many workers as are
+wanted and not on the others, whose agents keep their least. The lead ends with its holder, and
+another agent takes it.
+
 The weakness: memory is bounded by counting workers at what they need on the average; one that grows
 afterwards is only noticed at the next look.
 """
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from octoqueue.primitives.signals import Presence
 
     ReadPresences = Callable[[Fleet], Awaitable[Sequence[Presence]]]
+    FindLeader = Callable[[str], Awaitable[str | None]]
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +72,7 @@ class Resizer:
         sizings: Mapping[str, Sizing],
         *,
         presences: ReadPresences | None = None,
+        leader: FindLeader | None = None,
         host: str = "",
         bounds: MachineBounds | None = None,
         machine: Machine | None = None,
@@ -78,6 +84,7 @@ class Resizer:
             crews: of all fleets.
             sizings: of those that are elastic.
             presences: reads what the live workers of a fleet say of themselves.
+            leader: tells who else leads a fleet; None that this agent does.
             host: name of this machine, as its workers give it; "": there is only this one.
             bounds: of all workers here.
             machine: what there is; this one when None.
@@ -89,6 +96,8 @@ class Resizer:
         self._crews = crews
         self._sizings = {name: each for name, each in sizings.items() if name in crews}
         self._presences = presences
+        self._leader = leader
+        self._led_by: dict[str, str | None] = {}
         self._host = host
         self._bounds = bounds or MachineBounds()
         self._machine = machine or this_machine()
@@ -98,11 +107,18 @@ class Resizer:
     async def resize(self) -> None:
         """Bring each elastic fleet to the size it should have now."""
         await asyncio.gather(*(sizing.look() for sizing in self._sizings.values()))
+        for name in self._sizings:
+            await self._find_leader(name)
         elsewhere = {name: await self._elsewhere(self._crews[name]) for name in self._sizings}
         now = self._clock.monotonic()
         before = {name: self._crews[name].size for name in self._sizings}
         wishes = {
-            name: sizing.wish(current=before[name], elsewhere=elsewhere[name], now=now)
+            name: sizing.wish(
+                current=before[name],
+                elsewhere=elsewhere[name],
+                now=now,
+                led_by=self._led_by.get(name),
+            )
             for name, sizing in self._sizings.items()
         }
         room = self._room()
@@ -111,7 +127,11 @@ class Resizer:
         self._tell_of_room(wishes, granted, room)
         for name, sizing in self._sizings.items():
             sizing.taken(
-                current=before[name], granted=granted[name], elsewhere=elsewhere[name], now=now
+                current=before[name],
+                granted=granted[name],
+                elsewhere=elsewhere[name],
+                now=now,
+                led_by=self._led_by.get(name),
             )
             wish, crew = wishes[name], self._crews[name]
             is_bounded = granted[name] < wish.workers
@@ -181,6 +201,19 @@ class Resizer:
         except OctoqueueError as error:
             log.warning("presences_unread", extra={"fleet": crew.fleet.name, "reason": str(error)})
             return ()
+
+    async def _find_leader(self, name: str) -> None:
+        """Find out who leads a fleet; as long as that cannot be read, who did."""
+        if self._leader is None:
+            return
+        try:
+            found = await self._leader(name)
+        except OctoqueueError:
+            return  # its size cannot be decided either, which is told
+        before, self._led_by[name] = self._led_by.get(name, ""), found
+        if found != before:
+            event = "fleet_led_here" if found is None else "fleet_led_elsewhere"
+            log.info(event, extra={"fleet": name} | ({} if found is None else {"leader": found}))
 
     async def _elsewhere(self, crew: Crew) -> int:
         """Return how many workers of the fleet other machines have."""

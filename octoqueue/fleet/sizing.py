@@ -80,28 +80,38 @@ class Sizing:
             for warning in self._warned:
                 log.warning("fleet_warning", extra={"fleet": self._fleet, "warning": warning})
 
-    def wish(self, *, current: int, elsewhere: int, now: float) -> Wish:
+    def wish(self, *, current: int, elsewhere: int, now: float, led_by: str | None = None) -> Wish:
         """Return the size after a `look`; `taken` makes it true.
 
         Args:
             current: workers that stay here.
             elsewhere: workers of the fleet on other machines: they count towards what is wanted.
             now: seconds of a monotonic clock.
+            led_by: the agent of another machine that leads the fleet: then this one has its least.
         """
         decision = self._decision
         if decision is None:
             return Wish(workers=current, reason="nothing can be decided", decided=None)
         sync = damped(
             self._state,
-            wanted=max(0, decision.workers - elsewhere),
+            wanted=self._wanted(decision, elsewhere, led_by),
             current=current,
             bounds=self._bounds_for(decision),
             behavior=self._behavior,
             now=now,
         )
-        return Wish(workers=sync.replicas, reason=decision.reason, decided=decision.workers)
+        reason = decision.reason if led_by is None else f"{led_by} leads the fleet"
+        return Wish(workers=sync.replicas, reason=reason, decided=decision.workers)
 
-    def taken(self, *, current: int, granted: int, elsewhere: int, now: float) -> None:
+    def taken(
+        self,
+        *,
+        current: int,
+        granted: int,
+        elsewhere: int,
+        now: float,
+        led_by: str | None = None,
+    ) -> None:
         """Remember this moment: what was wanted, and that the fleet became `granted` strong."""
         decision = self._decision
         if decision is None:
@@ -110,12 +120,17 @@ class Sizing:
         most = max(1, bounds.least, min(bounds.most, max(granted, current)))
         self._state = damped(
             self._state,
-            wanted=max(0, decision.workers - elsewhere),
+            wanted=self._wanted(decision, elsewhere, led_by),
             current=current,
             bounds=Bounds(least=bounds.least, most=most),
             behavior=self._behavior,
             now=now,
         ).state
+
+    def _wanted(self, decision: Decision, elsewhere: int, led_by: str | None) -> int:
+        if led_by is not None:
+            return min(self.bounds.least, decision.workers)
+        return max(0, decision.workers - elsewhere)
 
     def _bounds_for(self, decision: Decision) -> Bounds:
         """Return the bounds, moved as far as somebody has ordered who may exceed them."""

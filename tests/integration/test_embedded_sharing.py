@@ -117,6 +117,41 @@ def test_servers_outlive_a_starter_that_was_killed_and_are_joined(
     assert joiner.pids() == running
 
 
+async def test_who_takes_the_place_of_a_starter_that_was_killed_can_own_its_servers(
+    process: Callable[[], Process], state_dir: Path
+) -> None:
+    starter = process()
+    for server in SERVERS:
+        starter.ask(f"start {server}")
+    starter.kill()
+    told: list[dict[str, int]] = []
+    pids = {name: _pid(state_dir, name) for name in SERVERS}
+    async with EmbeddedServices(state_dir, on_change=told.append) as services:
+        await services.adopt(pids)
+        await services.start_redis()
+        assert told == [pids]
+        assert [status.started_here for status in await services.status()] == [True, True]
+    assert [LifeLock(state_dir / f"{name}.lock").holder() for name in SERVERS] == [None, None]
+    assert told[-1] == {}
+
+
+async def test_servers_that_somebody_else_has_started_meanwhile_are_not_owned(
+    process: Callable[[], Process], state_dir: Path
+) -> None:
+    starter = process()
+    for server in SERVERS:
+        starter.ask(f"start {server}")
+    async with EmbeddedServices(state_dir) as services:
+        await services.adopt({name: _pid(state_dir, name) + 1 for name in SERVERS})
+    assert all(LifeLock(state_dir / f"{name}.lock").holder() for name in SERVERS)
+
+
+def _pid(state_dir: Path, name: str) -> int:
+    pid = LifeLock(state_dir / f"{name}.lock").holder()
+    assert pid is not None
+    return pid
+
+
 async def test_data_survives_a_stop_and_a_start(state_dir: Path) -> None:
     async with EmbeddedServices(state_dir) as services:
         await write(services)
