@@ -72,7 +72,10 @@ def orchestrator(
         bound = {"process": name} if name and settings.log.format == "json" else None
         configure(settings.log.level, settings.log.format, bound=bound)
         imported = import_modules(modules)
-        run_async(run_orchestrator(settings, imported, lifeline=lifeline))
+        running = run_orchestrator(
+            settings, imported, lifeline=lifeline, name=name or "", fleet=fleet
+        )
+        run_async(running)
         _leave()
 
 

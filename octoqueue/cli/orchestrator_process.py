@@ -42,7 +42,12 @@ _NAME = "octoqueue orchestrator"
 
 
 async def run_orchestrator(
-    settings: Settings, modules: Sequence[ModuleType], *, lifeline: Lifeline | None = None
+    settings: Settings,
+    modules: Sequence[ModuleType],
+    *,
+    lifeline: Lifeline | None = None,
+    name: str = "",
+    fleet: str = "",
 ) -> None:
     """Run workflows until a signal, or the end of the supervisor, says to stop.
 
@@ -83,7 +88,7 @@ async def run_orchestrator(
             if beginning.expired():
                 return
             raise
-        orchestrator = orchestrator_for(settings, broker, store)
+        orchestrator = orchestrator_for(settings, broker, store, name=name, fleet=fleet)
         settle_in()
         async with ServiceGroup(_upkeep(settings, broker, store)):
             greeting = asyncio.create_task(_greet(orchestrator, lifeline))
@@ -93,7 +98,14 @@ async def run_orchestrator(
                 greeting.cancel()
 
 
-def orchestrator_for(settings: Settings, broker: LaneBroker, store: WorkflowStore) -> Orchestrator:
+def orchestrator_for(
+    settings: Settings,
+    broker: LaneBroker,
+    store: WorkflowStore,
+    *,
+    name: str = "",
+    fleet: str = "",
+) -> Orchestrator:
     """Return the orchestrator that a configuration asks for; it does nothing yet."""
     clock, workflows = SystemClock(), settings.workflows
     rules = workflows.complexity
@@ -111,6 +123,8 @@ def orchestrator_for(settings: Settings, broker: LaneBroker, store: WorkflowStor
             shards=len(workflows.shards) or 1,
             max_in_memory=workflows.max_in_memory,
             concurrency=workflows.concurrency,
+            name=name,
+            fleet=fleet,
             limits=Limits(
                 max_value_bytes=workflows.max_value_bytes,
                 over_limit=workflows.over_limit,

@@ -120,7 +120,15 @@ def worker(
             bound = {"process": name} if name and settings.log.format == "json" else None
             configure(settings.log.level, settings.log.format, bound=bound)
             imported = import_modules(crew.modules)
-            run_async(run_worker(settings, imported, queues=crew.queues, lifeline=lifeline))
+            running = run_worker(
+                settings,
+                imported,
+                queues=crew.queues,
+                lifeline=lifeline,
+                name=name or "",
+                fleet=fleet,
+            )
+            run_async(running)
             _leave()
 
 

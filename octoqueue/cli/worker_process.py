@@ -10,6 +10,7 @@ import logging
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from types import ModuleType
 
 from octoqueue.broker.default import default_broker
@@ -58,6 +59,8 @@ async def run_worker(
     *,
     queues: Sequence[str] = (),
     lifeline: Lifeline | None = None,
+    name: str = "",
+    fleet: str = "",
 ) -> None:
     """Work until a signal, or the end of the supervisor, says to stop.
 
@@ -74,7 +77,7 @@ async def run_worker(
     promoters: list[Promoter] = []  # none before the store is open
     worker = Worker(
         broker,
-        _options(settings, claimed),
+        replace(_options(settings, claimed), name=name, fleet=fleet),
         on_bell=lambda: _tell(promoters, Promoter.nudge),
         on_work=lambda: _tell(promoters, Promoter.stir),
     )

@@ -22,6 +22,7 @@ from octoqueue.orchestrator.inbox import Input, sorted_post
 from octoqueue.orchestrator.loaded import LoadedExecutions
 from octoqueue.orchestrator.membership import Membership
 from octoqueue.orchestrator.orphans import Orphans
+from octoqueue.orchestrator.presence import OrchestratorPresence
 from octoqueue.orchestrator.reconciling import Reconciler
 from octoqueue.orchestrator.ringing import Ringer
 from octoqueue.orchestrator.sending import Sender
@@ -73,6 +74,10 @@ class OrchestratorOptions:
     """How far ahead timers are kept in memory."""
     drain: timedelta = timedelta(seconds=2)
     """What running functions get to end in when it stops."""
+    name: str = ""
+    """Of the process; that of its session when it has none."""
+    fleet: str = ""
+    """Which it counts towards."""
 
 
 class Orchestrator:
@@ -126,7 +131,21 @@ class Orchestrator:
             clock=clock,
         )
         epochs = self._membership.epochs
-        self._session = LetterSession(lanes, lost=self._lost_memory, clock=clock)
+        self._session = LetterSession(
+            lanes,
+            lost=self._lost_memory,
+            presence=OrchestratorPresence(
+                name=options.name,
+                fleet=options.fleet,
+                partitions=options.partitions,
+                slots=options.concurrency,
+                running=lambda: len(self._functions),
+                started=self._membership.attended,
+                stopping=self._stopping,
+                clock=clock,
+            ),
+            clock=clock,
+        )
         self._claimer = LetterClaimer(
             lanes,
             self._session.name,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from octoqueue.lanes.protocol import LaneStore
     from octoqueue.primitives.clock import Clock
+    from octoqueue.primitives.signals import Presence
 
 _BEATS_A_LEASE = 4
 
@@ -25,12 +26,27 @@ _BEATS_A_LEASE = 4
 class LetterSession:
     """The session of one orchestrator."""
 
-    def __init__(self, lanes: LaneStore, *, lost: Callable[[], None], clock: Clock) -> None:
-        """Prepare; `lost` is told when what was in Redis is there no more."""
+    def __init__(
+        self,
+        lanes: LaneStore,
+        *,
+        lost: Callable[[], None],
+        presence: Callable[[str], Presence | None] = lambda _: None,
+        clock: Clock,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            lanes: where the letters wait.
+            lost: told when what was in Redis is there no more.
+            presence: what the orchestrator says of itself with each beat, given its session.
+            clock: for tests.
+        """
         self.name = new_session()
         self._witness = SessionId(f"{self.name}-witness")
         self._lanes = lanes
         self._lost = lost
+        self._presence = presence
         self._clock = clock
 
     async def run(self) -> None:
@@ -40,7 +56,7 @@ class LetterSession:
         is_known = False
         while True:
             try:
-                await self._lanes.extend(self.name)
+                await self._lanes.extend(self.name, self._presence(self.name))
                 is_there = await self._lanes.extend(self._witness)
             except StoreError as error:
                 await self._clock.sleep(min(pauses.after(error), every_seconds))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from octoqueue.errors import DelayedFull, EnvelopeError, LaneFull, SentTooLate
 from octoqueue.lanes.protocol import Refusals
 from octoqueue.primitives.closing import last_words, tells_events
-from octoqueue.primitives.envelope import Flag, Header, unpack_header
+from octoqueue.primitives.envelope import Flag, Header, is_plain, unpack_header
 from octoqueue.primitives.events import Told
 from octoqueue.primitives.extension import UniqueMode
 from octoqueue.primitives.histogram import bucket_of
@@ -220,6 +220,10 @@ class MemoryLaneStore(MemoryLife):
         """End leases."""
         refused_acks = 0
         for lease in acks:
+            if not is_plain(lease.payload):  # there is more to its end
+                is_ended = self._settle(session, Settlement(lease=lease, outcome=Outcome.ACK))
+                refused_acks += not is_ended
+                continue
             payload = self._take(session, lease)
             if payload is None:
                 refused_acks += 1
