@@ -76,7 +76,8 @@ class ScalingMeter:
         self._decisions.labels(decision.fleet, direction).inc()
         self._readings.labels(decision.fleet, "read").inc()
         self._wanted.labels(decision.fleet).set(decision.workers)
-        self._replicas.labels(decision.fleet).set(len(snapshot.workers))
+        own = sum(worker.fleet in {decision.fleet, ""} for worker in snapshot.workers)
+        self._replicas.labels(decision.fleet).set(own)
         forecast = snapshot.forecast
         if forecast is not None:
             age_ms = max(0, decision.at_ms - forecast.made_at_ms)

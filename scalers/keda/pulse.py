@@ -99,6 +99,8 @@ class Pulse:
                 is_active = (await self._decider.decide(fleet)).is_active
             except OctoqueueError as error:
                 log.debug("pulse_unreadable", extra={"fleet": fleet, "reason": str(error)})
+            except Exception:  # a defect must not leave streams open that nobody feeds any more
+                log.exception("pulse_failed", extra={"fleet": fleet})
             else:
                 await self._tell(watched, is_active=is_active)
             await self._clock.sleep(self._every_seconds)

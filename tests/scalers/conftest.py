@@ -53,6 +53,7 @@ class World:
         self.link_url = f"unix://{link_path}"
         self._kedas = contextlib.AsyncExitStack()
         self._scalers = contextlib.AsyncExitStack()
+        self._running: dict[int, contextlib.AsyncExitStack] = {}
 
     def settings(self, *, through_the_link: bool = False, **scaler: object) -> Settings:
         """A configuration of two fleets, whose scaler reads again for every call."""
@@ -76,7 +77,10 @@ class World:
     async def scaler(self, *, through_the_link: bool = False, **scaler: object) -> int:
         """Start a replica; return its port."""
         settings = self.settings(through_the_link=through_the_link, **scaler)
-        return (await self._scalers.enter_async_context(running(settings))).port
+        replica = await self._scalers.enter_async_context(contextlib.AsyncExitStack())
+        port = (await replica.enter_async_context(running(settings))).port
+        self._running[port] = replica
+        return port
 
     async def keda(self, *ports: int, credentials: grpc.ChannelCredentials | None = None) -> Keda:
         """Start an operator that calls some replicas."""
@@ -101,6 +105,10 @@ class World:
         leases = await self.lease(count, queue=queue)
         ended = [Settlement(lease=lease, outcome=Outcome.ACK) for lease in leases]
         await self.store.commit(_SESSION, settlements=ended)
+
+    async def stop_one(self, port: int) -> None:
+        """Stop one replica."""
+        await self._running.pop(port).aclose()
 
     async def stop_scalers(self) -> None:
         """Stop all replicas, as a deploy does."""

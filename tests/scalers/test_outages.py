@@ -128,3 +128,28 @@ async def test_an_outage_of_one_fleet_is_none_of_another(linked: World) -> None:
     await break_signals(linked)
     assert (await refused(keda)).code() is grpc.StatusCode.UNAVAILABLE
     assert (await keda.poll(scaled_object("judge", name="judge"))).value == 2
+
+
+async def test_one_of_two_replicas_that_stops_costs_keda_nothing(world: World) -> None:
+    ports = [await world.scaler(), await world.scaler()]
+    keda = await world.keda(*ports)
+    await world.put(35)
+    for _ in range(4):
+        await keda.poll(scaled_object())
+    await world.stop_one(ports[0])
+    assert {await keda.poll(scaled_object()) for _ in range(6)} == {Polled(4, is_active=True)}
+
+
+async def test_what_a_replica_was_to_remember_it_remembers_or_does_not_and_answers_all_the_same(
+    world: World,
+) -> None:
+    """Redis refuses writes, as a replica of it or a full one does."""
+    await world.put(35)
+    memory = f"{{{world.namespace}:fleet:executor}}:leads"
+    await world.client.command("SET", memory, "no list")
+    keda = await world.keda(await world.scaler())
+    with pytest.raises(grpc.aio.AioRpcError):
+        await keda.poll(scaled_object())
+    await world.client.command("DEL", memory)
+    await world.client.command("SET", f"{{{world.namespace}:fleet:executor}}:decisions", "no list")
+    assert await keda.poll(scaled_object()) == Polled(4, is_active=True)
