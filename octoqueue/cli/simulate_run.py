@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -57,8 +58,8 @@ def run(choices: Choices) -> int:
         typer.BadParameter: an option is.
     """
     thresholds = _thresholds(choices.requirements)
-    if choices.plot is not None and choices.plot.suffix not in SUFFIXES:
-        raise refused("--plot", f"{choices.plot} must end in {' or '.join(SUFFIXES)}")
+    if choices.plot is not None:
+        _require_drawable(choices.plot)
     trace = trace_from(choices)
     candidates = [candidate_from(text, choices) for text in choices.rules]
     trace, service = service_of(trace, candidates[0], choices)
@@ -180,12 +181,18 @@ def _tell(outcome: Outcome, trace: Trace, service: Durations, choices: Choices) 
         complain(sentence)
 
 
+def _require_drawable(path: Path) -> None:
+    """Refuse before anything is simulated what could not be drawn after it."""
+    if path.suffix not in SUFFIXES:
+        raise refused("--plot", f"{path} must end in {' or '.join(SUFFIXES)}")
+    if find_spec("matplotlib") is None:
+        raise refused("--plot", "drawing needs matplotlib: pip install 'octoqueue[plots]'")
+    if not path.parent.is_dir():
+        raise refused("--plot", f"{path} cannot be written: there is no {path.parent}")
+
+
 def _draw(reports: tuple[Report, ...], path: Path, *, starts_at_ms: int) -> None:
     try:
         draw(reports, path, starts_at_ms=starts_at_ms)
-    except ImportError:
-        raise refused(
-            "--plot", "drawing needs matplotlib: pip install 'octoqueue[plots]'"
-        ) from None
     except OSError as error:
         raise refused("--plot", f"{path} cannot be written: {error.strerror or error}") from None

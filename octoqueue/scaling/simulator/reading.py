@@ -61,7 +61,7 @@ def read_trace(
         raise TraceInvalid(source, f"it is empty; {_FORMATS}")
     if first.lstrip().startswith("{"):
         if f'"{HEADER_KEY}"' not in first:
-            raise TraceInvalid(source, f"not the head of a recording; {_FORMATS}", line=1)
+            raise TraceInvalid(source, f"not the head of a recording; {_FORMATS}", line=head_number)
         return trace_from_recording(first, text, source=source)
     header = [name.strip() for name in next(csv.reader([first.lstrip("\ufeff")]))]
     rows = _rows(text, source=source, head_number=head_number)
@@ -69,7 +69,9 @@ def read_trace(
         return _per_minute(rows, source)
     if _same(header, _REQUEST_COLUMNS):
         return _per_request(rows, source, tokens or TokenTimes(), lane)
-    raise TraceInvalid(source, f"unknown columns {','.join(header)!r}; {_FORMATS}", line=1)
+    raise TraceInvalid(
+        source, f"unknown columns {','.join(header)!r}; {_FORMATS}", line=head_number
+    )
 
 
 def _same(header: list[str], columns: tuple[str, ...]) -> bool:
