@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from octoqueue.broker.actors import Actor as Actor
     from octoqueue.broker.actors import actor as actor
     from octoqueue.broker.batch_option import Batch as Batch
+    from octoqueue.broker.checkpoints import checkpoint as checkpoint
+    from octoqueue.broker.checkpoints import spent as spent
     from octoqueue.broker.context import MessageContext as MessageContext
     from octoqueue.broker.context import current_batch as current_batch
     from octoqueue.broker.context import current_message as current_message
@@ -62,6 +64,7 @@ __all__ = [
     "__version__",
     "actor",
     "asend_many",
+    "checkpoint",
     "current_batch",
     "current_message",
     "enqueue_in",
@@ -71,6 +74,7 @@ __all__ = [
     "periodic",
     "send_many",
     "set_broker",
+    "spent",
     "workflow",
 ]
 
@@ -94,6 +98,7 @@ _HOMES = {
     "WorkflowHandle": ("octoqueue.producer.workflow_handles", "WorkflowHandle"),
     "actor": ("octoqueue.broker.actors", "actor"),
     "asend_many": ("octoqueue.producer.batch", "asend_many"),
+    "checkpoint": ("octoqueue.broker.checkpoints", "checkpoint"),
     "current_batch": ("octoqueue.broker.context", "current_batch"),
     "current_message": ("octoqueue.broker.context", "current_message"),
     "enqueue_in": ("octoqueue.producer.outbox", "enqueue_in"),
@@ -102,6 +107,7 @@ _HOMES = {
     "periodic": ("octoqueue.broker.periodic", "periodic"),
     "send_many": ("octoqueue.producer.batch", "send_many"),
     "set_broker": ("octoqueue.broker.default", "use_broker"),
+    "spent": ("octoqueue.broker.checkpoints", "spent"),
     "workflow": ("octoqueue.producer.workflows", "workflow"),
 }
 

@@ -7,7 +7,7 @@ import threading
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from octoqueue.broker.limiting import is_units
 from octoqueue.broker.step_places import step_place
@@ -37,6 +37,18 @@ _moment_of_sealing = threading.Lock()
 """Held for a few instructions: an actor's threads may send while its attempt ends."""
 
 
+class Ventured(NamedTuple):
+    """What an attempt has told of its checkpoints and costs."""
+
+    since: float | None
+    """Its last checkpoint, in seconds on the monotonic clock; None when it had none."""
+    cost: float
+    """Spent since then, or since it began."""
+
+
+NOTHING_VENTURED = Ventured(None, 0.0)
+
+
 class MessageContext:
     """The message that is running here.
 
@@ -54,7 +66,11 @@ class MessageContext:
         "_started_at_ms",
         "_used",
         "telling",
+        "ventured",
     )
+
+    ventured: Ventured
+    """Not set while the actor has told nothing: a message that never does costs nothing more."""
 
     def __init__(self, lease: Lease, call: Call, started_at_ms: int) -> None:
         self._lease = lease

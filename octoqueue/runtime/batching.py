@@ -171,6 +171,10 @@ class Batching:
             _tell_why(call)
             self._threads.interrupt(call.lead)
 
+    def call_of(self, attempt: Attempt) -> BatchCall | None:
+        """Return the call that a message is part of; None while it waits for others."""
+        return self._calls.get(attempt)
+
     def _left(self, attempt: Attempt) -> bool:
         """Take a message out of the batch it waits for; False when it waits for none."""
         place = _place(attempt)

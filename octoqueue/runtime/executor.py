@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from octoqueue.broker.context import CURRENT
 from octoqueue.primitives.envelope import flags_in
 from octoqueue.primitives.messages import Lease, LeaseToken, Outcome, Settlement
+from octoqueue.runtime.at_risk import at_risk_of
 from octoqueue.runtime.batching import Batching
 from octoqueue.runtime.endings import Endings
 from octoqueue.runtime.hook_calls import HookCalls
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from octoqueue.primitives.ids import MessageId
     from octoqueue.runtime.attempt import Attempt
     from octoqueue.runtime.event_sender import EventSender
+    from octoqueue.runtime.presence import AtRisk
     from octoqueue.runtime.settler import Settler
 
 log = logging.getLogger(__name__)
@@ -252,6 +254,11 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - whatever an actor raises is its outcome
             self._ended(attempt, None, error)
 
+    def at_risk(self) -> AtRisk:
+        """Return what would be lost with this process now; any thread may ask."""
+        attempts, now = list(self.running.values()), self._monotonic()
+        return at_risk_of(attempts, now=now, call_of=self._batching.call_of)
+
     # ── ending ───────────────────────────────────────────────────────────────────────────────────
 
     def _ended(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
@@ -334,7 +341,8 @@ class Executor:
 
     def notify_shutdown(self) -> int:
         """Interrupt those that wished to know of a shutdown at once; return how many."""
-        notified = [a for a in self.running.values() if a.options.notify_shutdown]
+        all_of_them = self.running.values()
+        notified = [a for a in all_of_them if a.options.notify_shutdown and not a.notified]
         for attempt in notified:
             attempt.notified = True
             self._interrupt(attempt)

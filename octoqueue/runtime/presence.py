@@ -28,11 +28,6 @@ class AtRisk(NamedTuple):
     """What that has cost so far."""
 
 
-def nothing_at_risk() -> AtRisk:
-    """Say that nothing would be lost."""
-    return AtRisk()
-
-
 class WorkerPresence:
     """Knows what there is to say of one process."""
 
@@ -45,7 +40,7 @@ class WorkerPresence:
         running: Callable[[], int],
         name: str = "",
         fleet: str = "",
-        at_risk: Callable[[], AtRisk] = nothing_at_risk,
+        at_risk: Callable[[], AtRisk] = AtRisk,
         clock: Clock | None = None,
     ) -> None:
         """Begin: this is the moment at which it was started.

@@ -2,6 +2,7 @@
 
 The life of a worker: *running*, then *quiet* (claims nothing more) on the first request to stop,
 then *releasing* (hands back what still runs) when the drain time is over or on a second request.
+Who is told by `quiet` that a stop is to come claims nothing more, and has no drain time before it.
 A deploy therefore costs no message an attempt.
 """
 
@@ -24,14 +25,15 @@ from octoqueue.runtime.event_sender import EventSender
 from octoqueue.runtime.executor import Executor
 from octoqueue.runtime.heartbeat import Heartbeat
 from octoqueue.runtime.offloading import Offloader
-from octoqueue.runtime.presence import AtRisk, WorkerPresence, nothing_at_risk
+from octoqueue.runtime.presence import AtRisk, WorkerPresence
 from octoqueue.runtime.settler import Settler
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from octoqueue.broker.lane_broker import LaneBroker
     from octoqueue.lanes.protocol import LaneStore
+    from octoqueue.runtime.attempt import Attempt
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +71,6 @@ class Worker:
         *,
         on_bell: Callable[[], None] | None = None,
         on_work: Callable[[], None] | None = None,
-        at_risk: Callable[[], AtRisk] = nothing_at_risk,
         clock: Clock | None = None,
     ) -> None:
         """Prepare a worker.
@@ -80,7 +81,6 @@ class Worker:
             on_bell: called when the doorbell rang and nothing was there to claim: a delayed
                 message has become the next one due.
             on_work: called when something was there to claim.
-            at_risk: what would be lost with it now; called in the thread of the heartbeat.
             clock: for tests.
         """
         self.options = options
@@ -97,19 +97,19 @@ class Worker:
             on_work=on_work,
             clock=self._clock,
         )
-        self._is_quiet = self._heartbeat_defines = False
+        self._heartbeat_defines = False
         self._executor: Executor | None = None
         self._presence = WorkerPresence(
             self.session,
             queues=options.queues,
             slots=options.concurrency,
-            running=lambda: 0 if self._executor is None else len(self._executor.running),
+            running=lambda: len(self.running),
             name=options.name,
             fleet=options.fleet,
-            at_risk=at_risk,
+            at_risk=self.at_risk,
             clock=self._clock,
         )
-        self._hurry = asyncio.Event()
+        self._stopping, self._hurry = asyncio.Event(), asyncio.Event()
         self._checking: asyncio.Task[None] | None = None
         self.started = self._claimer.started
         """Set when the worker claims: for whoever waits for a fact, not for a while."""
@@ -169,6 +169,7 @@ class Worker:
             await self._announce("after_worker_boot", self)
             self._presence.ready()
             await self._claimer.run(store, executor, settler)
+            await self._hold(executor)
             await self._announce("before_worker_shutdown", self)
             await self._drain(executor)
             with contextlib.suppress(TimeoutError, StoreError):
@@ -189,13 +190,26 @@ class Worker:
             events.close()
             await heartbeat.stop()
 
-    def stop(self) -> None:
-        """Claim nothing more and drain; when called again, hand back what runs at once."""
-        if self._is_quiet:
-            self._hurry.set()
-        self._is_quiet = True
+    def quiet(self) -> None:
+        """Claim nothing more, and let what runs go on for as long as it takes, until `stop`."""
         self._presence.draining()
         self._claimer.stop()
+
+    def stop(self) -> None:
+        """Claim nothing more and drain; when called again, hand back what runs at once."""
+        if self._stopping.is_set():
+            self._hurry.set()
+        self._stopping.set()
+        self.quiet()
+
+    @property
+    def running(self) -> Collection[Attempt]:
+        """What runs now; a copy, so that any thread may look."""
+        return () if self._executor is None else list(self._executor.running.values())
+
+    def at_risk(self) -> AtRisk:
+        """Return what would be lost with it now; any thread may ask."""
+        return AtRisk() if self._executor is None else self._executor.at_risk()
 
     async def _announce(self, hook: str, *facts: object) -> None:
         """Tell dramatiq's middleware; what it does may block."""
@@ -229,6 +243,15 @@ class Worker:
         self._checking = asyncio.ensure_future(check())
 
     # ── stopping ─────────────────────────────────────────────────────────────────────────────────
+
+    async def _hold(self, executor: Executor) -> None:
+        """After `quiet`, wait for `stop`."""
+        if self._stopping.is_set():
+            return
+        log.info("worker_holds", extra={"running": len(executor.running)})
+        executor.start_batches()
+        executor.notify_shutdown()
+        await self._stopping.wait()
 
     async def _drain(self, executor: Executor) -> None:
         log.info("worker_quiet", extra={"running": len(executor.running)})

@@ -36,6 +36,7 @@ PUBLIC = [
     "__version__",
     "actor",
     "asend_many",
+    "checkpoint",
     "current_batch",
     "current_message",
     "enqueue_in",
@@ -45,6 +46,7 @@ PUBLIC = [
     "periodic",
     "send_many",
     "set_broker",
+    "spent",
     "workflow",
 ]
 """A name added here is a promise; a name removed here is a broken one."""
