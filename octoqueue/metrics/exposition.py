@@ -8,6 +8,7 @@ and no sum; percentiles are not affected.
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -18,6 +19,7 @@ from prometheus_client.core import (
     Metric,
 )
 
+from octoqueue.metrics.signal_exposition import signal_exposition
 from octoqueue.primitives.histogram import WAIT_BOUNDS_MS
 from octoqueue.telemetry import names
 
@@ -36,13 +38,15 @@ _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
 async def render(
     store: LaneStore, *, queues: Iterable[str] = (), prefix: str = names.PREFIX
 ) -> bytes:
-    """Return the metrics of `queues` and of every queue the store knows.
+    """Return the metrics of `queues` and of every queue the store knows, and of who serves them.
 
     Raises:
         StoreUnavailable: the counters cannot be read.
     """
     wanted = sorted({*queues, *await store.queues()})
-    return exposition([await store.stats(queue) for queue in wanted], prefix=prefix)
+    stats = [await store.stats(queue) for queue in wanted]
+    reading = await store.read_signals(wanted, due_within=timedelta(0))
+    return exposition(stats, prefix=prefix) + signal_exposition(reading, prefix=prefix)
 
 
 def exposition(stats: Sequence[QueueStats], *, prefix: str = names.PREFIX) -> bytes:

@@ -16,6 +16,13 @@ Base units are seconds; outcomes are a label, not a metric each.
 | `queue_messages_total` | counter | queue, outcome | moves: enqueued, claimed, acked, … |
 | `queue_wait_seconds` | histogram | queue | time from ready to claimed |
 | `queue_run_seconds_total` | counter | queue | time attempts have run |
+| `queue_arrivals_per_second` | gauge | queue, lane | messages enqueued, last minute |
+| `queue_completions_per_second` | gauge | queue | messages acked, last minute |
+| `queue_failures_per_second` | gauge | queue | attempts retried or buried, last minute |
+| `queue_wait_quantile_seconds` | gauge | queue, lane, quantile | ready to claimed, last minute |
+| `fleet_workers` | gauge | fleet, state | workers that are alive: ready or draining |
+| `fleet_slots` | gauge | fleet | messages that ready workers can run at once |
+| `fleet_running` | gauge | fleet | messages that run, as the workers last said |
 | `outbox_messages_pending` | gauge | | rows of the outbox that wait to become messages |
 | `outbox_messages_failed` | gauge | | rows of the outbox that can never become messages |
 | `outbox_oldest_age_seconds` | gauge | | age of the oldest pending row |
@@ -45,6 +52,13 @@ OLDEST_AGE = "queue_oldest_age_seconds"
 MESSAGES = "queue_messages"
 WAIT = "queue_wait_seconds"
 RUN_SECONDS = "queue_run_seconds"
+ARRIVALS = "queue_arrivals_per_second"
+COMPLETIONS = "queue_completions_per_second"
+FAILURES = "queue_failures_per_second"
+WAIT_QUANTILE = "queue_wait_quantile_seconds"
+FLEET_WORKERS = "fleet_workers"
+FLEET_SLOTS = "fleet_slots"
+FLEET_RUNNING = "fleet_running"
 OUTBOX_PENDING = "outbox_messages_pending"
 OUTBOX_FAILED = "outbox_messages_failed"
 OUTBOX_OLDEST_AGE = "outbox_oldest_age_seconds"
@@ -64,12 +78,15 @@ AGAINST = "against"
 CODE = "code"
 COMPONENT = "component"
 DIRECTION = "direction"
+FLEET = "fleet"
 LANE = "lane"
 METHOD = "method"
 NAME = "name"
 NAMESPACE = "namespace"
 OUTCOME = "outcome"
+QUANTILE = "quantile"
 QUEUE = "queue"
+STATE = "state"
 
 OUTCOMES = (
     "enqueued",

@@ -1,0 +1,118 @@
+"""Snapshots of fleets, and their signals as metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from octoqueue.errors import StoreUnavailable
+from octoqueue.metrics.exposition import render
+from octoqueue.metrics.signals import orchestrator_queues, read_snapshot
+from octoqueue.primitives.lane import Lane
+from octoqueue.primitives.messages import SessionId
+from octoqueue.primitives.signals import ArrivalForecast, Presence, SignalReading
+from octoqueue.scaling.policy import ScalingPolicy
+from octoqueue.testing.fake_clock import FakeClock
+from octoqueue.testing.memory_lanes import MemoryLaneStore
+from tests.contract.world import message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+SESSION = SessionId("host-1")
+POLICY = ScalingPolicy(fleet="arms", queues=("coder", "judge"), start_up_seconds=30)
+
+
+def presence(**changes: object) -> Presence:
+    said: dict[str, object] = {
+        "session": "",
+        "name": "arm",
+        "fleet": "arms",
+        "queues": ("coder",),
+        "slots": 8,
+        "running": 3,
+        "started_at_ms": 1,
+        "ready_at_ms": 2,
+        "said_at_ms": 0,
+    }
+    return Presence(**(said | changes))  # type: ignore[arg-type]
+
+
+def samples(text: bytes) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+async def test_a_snapshot_has_the_queues_of_the_policy_and_the_workers_of_its_fleet() -> None:
+    store = MemoryLaneStore(clock=FakeClock())
+    await store.enqueue([[message(queue="judge")], [message(queue="planner")]])
+    await store.extend(SESSION, presence())
+    await store.extend(SessionId("other"), presence(fleet="arms", queues=("planner",)))
+    await store.extend(SessionId("foreign"), presence(fleet="planners", queues=("planner",)))
+    snapshot = await read_snapshot(store, POLICY)
+    assert [queue.queue for queue in snapshot.queues] == ["coder", "judge"]
+    assert (snapshot.fleet, snapshot.in_system, snapshot.ready_slots) == ("arms", 1, 16)
+    assert (snapshot.forecast, snapshot.lead_seconds) == (None, None)
+    assert snapshot.age_seconds(snapshot.taken_at_ms + 1_500) == 1.5
+
+
+async def test_a_snapshot_looks_as_far_ahead_as_a_worker_takes_to_be_ready() -> None:
+    store = MemoryLaneStore(clock=FakeClock())
+    await store.enqueue([[message(delay_ms=20_000)], [message(delay_ms=40_000)]])
+    assert (await read_snapshot(store, POLICY)).queues[0].due_soon == 1
+    forecast = ArrivalForecast(
+        made_at_ms=1,
+        minutes=(),
+        interval=0.9,
+        skill_against_now=0.1,
+        skill_against_last_week=0.1,
+        scored_minutes=1,
+    )
+    measured = await read_snapshot(store, POLICY, forecast=forecast, lead_seconds=45)
+    assert measured.queues[0].due_soon == 2
+    assert (measured.forecast, measured.lead_seconds) == (forecast, 45)
+
+
+async def test_a_store_that_is_gone_makes_no_snapshot() -> None:
+    class Gone(MemoryLaneStore):
+        async def read_signals(
+            self, queues: Sequence[str], *, due_within: timedelta, fleet: str = ""
+        ) -> SignalReading:
+            raise StoreUnavailable("Redis", reason="it is gone")
+
+    with pytest.raises(StoreUnavailable):
+        await read_snapshot(Gone(), POLICY)
+    with pytest.raises(StoreUnavailable):
+        await render(Gone(), queues=["coder"])
+
+
+def test_a_fleet_of_orchestrators_has_a_queue_a_partition() -> None:
+    assert orchestrator_queues(3) == ("orchestrator.0", "orchestrator.1", "orchestrator.2")
+
+
+async def test_rates_waits_and_workers_are_metrics() -> None:
+    clock = FakeClock()
+    store = MemoryLaneStore(clock=clock)
+    await store.enqueue([[message(lane=Lane.HIGH)] for _ in range(30)])
+    clock.advance(400)
+    leases = await store.claim(SESSION, ["coder"], limit=12)
+    await store.commit(SESSION, acks=leases)
+    await store.extend(SESSION, presence())
+    await store.extend(SessionId("b"), presence(is_draining=True))
+    found = samples(await render(store))
+    assert found["octollm_queue_arrivals_per_second", "high", "coder"] == 0.5
+    assert found["octollm_queue_arrivals_per_second", "low", "coder"] == 0
+    assert found["octollm_queue_completions_per_second", "coder"] == 0.2
+    assert found["octollm_queue_failures_per_second", "coder"] == 0
+    assert 0.2 < found["octollm_queue_wait_quantile_seconds", "high", "0.95", "coder"] <= 0.5
+    assert ("octollm_queue_wait_quantile_seconds", "low", "0.95", "coder") not in found
+    assert found["octollm_fleet_workers", "arms", "ready"] == 1
+    assert found["octollm_fleet_workers", "arms", "draining"] == 1
+    assert found["octollm_fleet_slots", "arms"] == 8
+    assert found["octollm_fleet_running", "arms"] == 6
