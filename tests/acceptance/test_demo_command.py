@@ -48,6 +48,22 @@ def test_every_task_is_completed_and_the_listing_is_a_real_one(place: Path) -> N
     assert list(place.iterdir()) == []
 
 
+def test_fleets_grow_under_the_burst_and_shrink_after_it_and_no_task_is_lost(place: Path) -> None:
+    with demo("--tasks", "300", "--json", place=place) as program:
+        assert program.ends() == 0, program.transcript
+    told = json.loads("\n".join(program.stdout))
+    assert (told["accepted"], told["completed"], told["failed"]) == (300, 300, 0)
+    grown = [each for each in told["decisions"] if each["to"] > each["from"]]
+    assert grown
+    assert all(re.search(rf"^{each['fleet']} wants \d+ worker", each["reason"]) for each in grown)
+    assert told["has_shrunk"]
+    sizes: dict[str, list[int]] = {}
+    for each in told["decisions"]:
+        assert each["from"] == sizes.setdefault(each["fleet"], [1])[-1]
+        sizes[each["fleet"]].append(each["to"])
+    assert all(size[-1] == 1 for size in sizes.values())
+
+
 def test_ctrl_c_ends_it_and_leaves_nothing(place: Path) -> None:
     with demo("--tasks", "3000", place=place) as program:
         program.says("3000 tasks go in")

@@ -13,12 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from octoqueue.cli.demo.fleets import DOWN_WINDOW, EVERY, Resized, quickened
 from octoqueue.cli.demo.goals import SAMPLES, Goal, goals
 from octoqueue.cli.demo.path import path_of
 from octoqueue.cli.demo.report import print_report
 from octoqueue.cli.demo.summary import document, quantile, summary_of
 from octoqueue.cli.demo.tally import Done, Tally, done_from
 from octoqueue.cli.reading import age_from
+from octoqueue.settings.fleets import FleetSettings
+from octoqueue.settings.root import Settings
+from octoqueue.settings.scaling import policy_from
+from octoqueue.settings.scaling_rules import ScalingSettings
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 FILES, SORT, SECURITY = SAMPLES
@@ -186,3 +191,29 @@ def test_a_person_is_told_what_failed_and_why() -> None:
 )
 def test_ages_have_their_two_largest_units(seconds: float, shown: str) -> None:
     assert age_from(seconds) == shown
+
+
+def test_decisions_are_shown_and_that_the_windows_are_short_is_said() -> None:
+    resized = Resized(
+        after_seconds=2.4, fleet="coder", before=1, after=3, reason="coder wants 3 workers"
+    )
+    summary = replace(summary_of(tally(done(SORT))), resized=(resized,), has_shrunk=False)
+    shown = io.StringIO()
+    print_report(summary, Console(file=shown, width=100))
+    said = " ".join(shown.getvalue().split())
+    assert "after fleet from to reason 2 s coder 1 3 coder wants 3 workers" in said
+    assert "decided every 1 s instead of 5 s, shrunk after 5 s instead of 5 min" in said
+    assert "not all fleets had shrunk again" in said
+    (told,) = document(summary)["decisions"]
+    assert (told["from"], told["to"], told["fleet"]) == (1, 3, "coder")
+
+
+def test_only_fleets_that_scale_are_hurried() -> None:
+    mine = FleetSettings(queues=("a",), modules=("app",), scaling=ScalingSettings(max=3))
+    fixed = FleetSettings(queues=("b",), modules=("app",))
+    hurried = quickened(Settings(fleets={"mine": mine, "fixed": fixed}))
+    assert hurried.agent.every == EVERY
+    assert "scaling" not in hurried.fleets["fixed"].model_fields_set
+    policy = policy_from(hurried, "mine")
+    assert policy.behavior.down.stabilization_window_seconds == DOWN_WINDOW.total_seconds()
+    assert policy.max_workers == 3
