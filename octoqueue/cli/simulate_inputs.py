@@ -15,23 +15,25 @@ from octoqueue.cli.simulate_policies import policy_of
 from octoqueue.errors import TraceInvalid
 from octoqueue.scaling.forecast.forecaster import ArrivalForecaster
 from octoqueue.scaling.policy import ScalingPolicy
-from octoqueue.scaling.simulator import (
+from octoqueue.scaling.simulator.fleets import Durations, Outage
+from octoqueue.scaling.simulator.policy_rule import PolicyRule
+from octoqueue.scaling.simulator.reading import read_trace
+from octoqueue.scaling.simulator.rules import (
     Clairvoyant,
     CpuUtilization,
-    Durations,
-    Outage,
-    PolicyRule,
     QueueDepth,
-    RequestTrace,
-    Rule,
     Static,
-    StepTrace,
-    TokenTimes,
-    Trace,
     TrailingMaximum,
-    read_trace,
 )
-from octoqueue.scaling.simulator.traces import messages_in, service_for
+from octoqueue.scaling.simulator.tokens import TokenTimes
+from octoqueue.scaling.simulator.traces import (
+    RequestTrace,
+    StepTrace,
+    Trace,
+    messages_in,
+    service_for,
+)
+from octoqueue.scaling.simulator.views import Rule
 from octoqueue.settings.quantities import parse_duration
 
 _WORD: Final = re.compile(r"(static|depth|cpu|max)=(.*)|(clairvoyant)")

@@ -20,18 +20,12 @@ from octoqueue.cli.simulate_inputs import (
     trace_from,
 )
 from octoqueue.cli.simulate_views import document, print_reports
-from octoqueue.scaling.simulator import (
-    Durations,
-    FleetModel,
-    Report,
-    StepTrace,
-    Trace,
-    Workload,
-    simulate,
-)
+from octoqueue.scaling.simulator.fleets import Durations, FleetModel, Workload
 from octoqueue.scaling.simulator.plots import SUFFIXES, draw
-from octoqueue.scaling.simulator.simulating import DEFAULT_OBJECTIVE_SECONDS
+from octoqueue.scaling.simulator.report import Report
+from octoqueue.scaling.simulator.simulating import DEFAULT_OBJECTIVE_SECONDS, simulate
 from octoqueue.scaling.simulator.thresholds import Threshold, threshold_from
+from octoqueue.scaling.simulator.traces import StepTrace, Trace
 
 UNMET: Final = 3
 """Exit code: a bound of --require was not kept."""

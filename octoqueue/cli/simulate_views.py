@@ -11,8 +11,9 @@ from rich.table import Table
 from octoqueue.cli.moments import moment
 from octoqueue.cli.output import answers, print_table
 from octoqueue.scaling.decision import Decision
-from octoqueue.scaling.simulator import Durations, Report
 from octoqueue.scaling.simulator.comparing import difference, seconds_in_words
+from octoqueue.scaling.simulator.fleets import Durations
+from octoqueue.scaling.simulator.report import Report
 
 _ROWS: Final[tuple[tuple[str, Callable[[Report], str]], ...]] = (
     ("minutes met", lambda report: f"{report.attainment:.2%}"),

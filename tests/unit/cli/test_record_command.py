@@ -17,7 +17,8 @@ from octoqueue.primitives.envelope import Call, Header, encode_body, pack_header
 from octoqueue.primitives.ids import new_message_id
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import Enqueue
-from octoqueue.scaling.simulator import RequestTrace, read_trace
+from octoqueue.scaling.simulator.reading import read_trace
+from octoqueue.scaling.simulator.traces import RequestTrace
 from octoqueue.testing.fake_clock import FakeClock
 from octoqueue.testing.memory_lanes import MemoryLaneStore
 

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octoqueue.scaling.simulator import (
+from octoqueue.scaling.simulator.fleets import Durations, FleetModel, Outage, Workload
+from octoqueue.scaling.simulator.rules import (
     Clairvoyant,
     CpuUtilization,
-    Durations,
-    FleetModel,
-    Minutes,
-    Outage,
     QueueDepth,
-    Report,
-    Rule,
     Static,
-    StepTrace,
     TrailingMaximum,
-    Workload,
-    simulate,
 )
+from octoqueue.scaling.simulator.simulating import simulate
+from octoqueue.scaling.simulator.traces import StepTrace
+
+if TYPE_CHECKING:
+    from octoqueue.scaling.simulator.report import Minutes, Report
+    from octoqueue.scaling.simulator.views import Rule
 
 ONE_SECOND = Workload(service=Durations(mean_seconds=1))
 

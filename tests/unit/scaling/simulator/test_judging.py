@@ -8,21 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from octoqueue.scaling.simulator import (
-    Durations,
-    FleetModel,
-    Minutes,
-    Report,
-    Static,
-    StepTrace,
-    Workload,
-    simulate,
-)
 from octoqueue.scaling.simulator.comparing import difference, seconds_in_words
 from octoqueue.scaling.simulator.crew import SizeLog
+from octoqueue.scaling.simulator.fleets import Durations, FleetModel, Workload
 from octoqueue.scaling.simulator.plots import draw
-from octoqueue.scaling.simulator.report import mean_sizes
+from octoqueue.scaling.simulator.report import Minutes, Report, mean_sizes
+from octoqueue.scaling.simulator.rules import Static
+from octoqueue.scaling.simulator.simulating import simulate
 from octoqueue.scaling.simulator.thresholds import threshold_from
+from octoqueue.scaling.simulator.traces import StepTrace
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,27 +5,22 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from heapq import heappop, heappush
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octoqueue.scaling.simulator import (
-    Durations,
-    FleetModel,
-    Outage,
-    QueueDepth,
-    RequestTrace,
-    Rule,
-    Static,
-    StepTrace,
-    View,
-    Workload,
-    simulate,
-)
+from octoqueue.scaling.simulator.fleets import Durations, FleetModel, Outage, Workload
 from octoqueue.scaling.simulator.loops import DirectLoop
 from octoqueue.scaling.simulator.messages import Messages
+from octoqueue.scaling.simulator.rules import QueueDepth, Static
+from octoqueue.scaling.simulator.simulating import simulate
+from octoqueue.scaling.simulator.traces import RequestTrace, StepTrace
+
+if TYPE_CHECKING:
+    from octoqueue.scaling.simulator.views import Rule, View
 
 ONE_BY_ONE = Workload(kind="messages", service=Durations(mean_seconds=1))
 

@@ -18,21 +18,17 @@ from octoqueue.scaling.policy import (
     Objective,
     ScalingPolicy,
 )
-from octoqueue.scaling.simulator import (
-    Durations,
-    FleetModel,
-    PolicyRule,
-    QueueDepth,
-    StepTrace,
-    View,
-    Workload,
-    simulate,
-)
+from octoqueue.scaling.simulator.fleets import Durations, FleetModel, Workload
 from octoqueue.scaling.simulator.loops import AgentLoop, DirectLoop, HpaLoop, KedaLoop, loop_of
+from octoqueue.scaling.simulator.policy_rule import PolicyRule
+from octoqueue.scaling.simulator.rules import QueueDepth
+from octoqueue.scaling.simulator.simulating import simulate
 from octoqueue.scaling.simulator.snapshots import Snapshots
+from octoqueue.scaling.simulator.traces import StepTrace
 
 if TYPE_CHECKING:
     from octoqueue.primitives.signals import FleetSnapshot
+    from octoqueue.scaling.simulator.views import View
 
 POLICY = ScalingPolicy(
     fleet="coder",

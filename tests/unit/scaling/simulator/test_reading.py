@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 
 from octoqueue.errors import TraceInvalid
 from octoqueue.scaling.recording import Recorded, head_line, line_from
-from octoqueue.scaling.simulator import RequestTrace, StepTrace, TokenTimes, Trace, read_trace
-from octoqueue.scaling.simulator.traces import messages_in, service_for
+from octoqueue.scaling.simulator.reading import read_trace
+from octoqueue.scaling.simulator.tokens import TokenTimes
+from octoqueue.scaling.simulator.traces import (
+    RequestTrace,
+    StepTrace,
+    Trace,
+    messages_in,
+    service_for,
+)
 
 
 def read(text: str, tokens: TokenTimes | None = None) -> Trace:
