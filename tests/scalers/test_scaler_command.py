@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import grpc
@@ -13,7 +15,7 @@ import yaml
 from octoqueue.cli.main import main
 from scalers.keda.generated import externalscaler_pb2 as pb
 from tests.contract.world import fresh_namespace
-from tests.program import Program
+from tests.program import ROOT, Program
 from tests.scalers.conftest import FLEETS
 from tests.scalers.keda import SERVICE, scaled_object
 
@@ -48,6 +50,15 @@ def test_it_serves_keda_until_it_is_told_to_stop(file: Path) -> None:
         assert value.metricValue == 2
         scaler.signal(signal.SIGTERM)
         assert scaler.ends() == 0
+
+
+def test_a_scaler_loads_nothing_that_runs_learns_or_draws() -> None:
+    names = "numpy matplotlib dramatiq asyncpg fastapi httpx"
+    code = f"import sys, scalers.keda.main; print(*({{*'{names}'.split()}} & {{*sys.modules}}))"
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == ""
 
 
 def test_an_application_that_is_not_there_is_named_with_where_it_comes_from(

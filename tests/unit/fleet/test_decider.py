@@ -324,6 +324,15 @@ class TestWhatIsRemembered:
         assert (await world.memory.recall("executor")).lead_seconds == 20
         assert "came true 2 after 20" in world.watch.told
 
+    async def test_the_rules_are_told_who_was_asked_for_before(self, world: World) -> None:
+        world.signals.waiting["executor"] = 20
+        await world.workers()
+        asked = world.clock.now_ms()
+        await world.workers()
+        look = await world.decider.look("executor")
+        assert look.snapshot is not None
+        assert look.snapshot.wanted_since == ((2, asked),)
+
     async def test_how_far_to_look_ahead_is_the_measured_lead_time(self, world: World) -> None:
         await world.workers()
         assert world.signals.asked[-1][1] == timedelta(seconds=POLICY.start_up_seconds)
