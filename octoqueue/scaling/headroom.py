@@ -34,7 +34,7 @@ _SURPRISE_WEIGHT = 0.07
 """Of a surprise in the variance of the next minutes; close to that in `forecast.errors`."""
 _LARGEST_SURPRISE = 50.0
 """In squared spreads."""
-_ROUNDING_WORKERS = 0.3
+_ROUNDING_WORKERS = 0.1
 """A fleet is whole workers; as if so much were unsure besides."""
 _LEAST_PROBABILITY, _MOST_PROBABILITY = 0.001, 0.3
 _TINY = 1e-9
@@ -55,30 +55,25 @@ def rate_to_be_ready_for(
         now_ms: the time.
         workers_per_rate: workers that one arrival a second keeps busy.
     """
-    until_ms = now_ms + load.lead_seconds * 1000
+    ready_ms = now_ms + load.lead_seconds * 1000
     coming = [
         minute
         for minute in forecast.minutes
-        if minute.starts_at_ms < until_ms and minute.starts_at_ms + _MINUTE_MS > now_ms
+        if minute.starts_at_ms <= ready_ms and minute.starts_at_ms + _MINUTE_MS > now_ms
     ]
     if not coming or not forecast.tail:
         return None
-    offset = forecast.offset_per_second + _TINY
+    running, offset = coming[0], forecast.offset_per_second + _TINY
     usual = forecast.minutes[0].spread
-    running_for = (now_ms - coming[0].starts_at_ms) / 1000
-    surprise = (
-        _surprise(coming[0], load, offset=offset, usual=usual)
-        * min(max(running_for / LATELY_SECONDS, 0.0), 1.0)
-        if usual > 0
-        else 0.0
-    )
-    widened = min((surprise / usual) ** 2, _LARGEST_SURPRISE) if usual > 0 else 0.0
-    wider = (1 + _SURPRISE_WEIGHT * widened) ** 0.5
+    seen = min(max((now_ms - running.starts_at_ms) / (1000 * LATELY_SECONDS), 0.0), 1.0)
+    surprise = seen * _surprise(running, load, offset=offset, usual=usual) if usual > 0 else 0.0
+    odd = min((surprise / usual) ** 2, _LARGEST_SURPRISE) if usual > 0 else 0.0
+    wider = (1 + _SURPRISE_WEIGHT * odd) ** 0.5
     rates: list[float] = []
     for later, minute in enumerate(coming):
         step = forecast.minutes[later]
-        spread = step.spread * (wider if later else 1.0)
-        expected = (minute.per_second + offset) * exp(step.follows * surprise if later else 0.0)
+        spread = step.spread * (wider if later else 1 - seen)
+        expected = (minute.per_second + offset) * exp(step.follows * surprise)
         probability = _probability(use, spread * expected * workers_per_rate)
         rates.append(expected * exp(_spreads(forecast.tail, probability) * spread) - offset)
     rates.append(_OF_HIGHEST * forecast.highest_per_second)

@@ -71,6 +71,9 @@ class Load:
     coming_slot_seconds: float = 0.0
     """What slots that were asked for, and are not ready yet, can work until a worker asked for now
     would be ready."""
+    asked_slots: int = 0
+    """Slots of the workers that were asked for and of those that are ready, together; 0 when all
+    that were asked for are ready."""
 
     @property
     def in_system(self) -> float:
@@ -119,6 +122,8 @@ def load_of(snapshot: FleetSnapshot, policy: ScalingPolicy) -> Load:
         arrived_lately=float(sum(_arrived_lately(queue) for queue in open_ones)),
         coming_slot_seconds=policy.slots_per_worker
         * _coming_worker_seconds(snapshot, ready=len(ready), lead_seconds=lead),
+        asked_slots=policy.slots_per_worker
+        * max((workers for workers, _ in snapshot.wanted_since), default=0),
     )
 
 

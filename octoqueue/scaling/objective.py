@@ -1,16 +1,16 @@
 """Objectives: the smallest fleet with which enough messages start in time.
 
-    slots = largest of
+    slots = larger of
       steady   the least that meets every objective at the present arrival rate (`erlang`), and is
                more than all lanes together keep busy
-      backlog  what starts the messages that will still wait when new workers are ready, and those
-               that come meanwhile, within the objective's drain time
-      in flight  a running message holds a slot
+      backlog  what starts all that waits within the objective's drain time
     workers = ceil(slots / slots a worker)
 
-The backlog is a fluid: R ready slots do R L / s messages until new workers are ready after L, those
-that were asked for before do theirs from when they are ready, and S slots start S + S D / s
-messages within D, of which those that run now have started already.
+The backlog is a fluid: S slots start S + S D / s messages within D, of which the F that run have
+started already, so N that wait and those that arrive take (N + F + rate D) / (1 + D / s). Where that
+is more than are ready, new workers start only what will still wait when they are ready: without what
+the ready slots do until then, and those that were asked for before. As long as there is more to do
+than the ready slots can, those that were asked for are not sent away.
 
 Lanes without an objective only have to be kept up with: work of theirs that waits is done by what
 is left over.
@@ -19,7 +19,7 @@ is left over.
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from octoqueue.primitives.lane import LANES
 from octoqueue.scaling.caps import caps_of
@@ -47,14 +47,15 @@ def demand_by_objectives(load: Load, policy: ScalingPolicy) -> Demand:
     )
     goals = [_goal(objective, load, service) for objective in policy.objectives]
     steady = least_slots(goals, work)
-    drains = [_drain_slots(objective, load, service) for objective in policy.objectives]
+    drains = [_drain(objective, load, service) for objective in policy.objectives]
     drain = max(drains)
-    slots = whole_workers(max(float(steady), drain, load.in_flight))
+    slots = whole_workers(max(float(steady), drain.slots))
     workers = whole_workers(slots / policy.slots_per_worker)
     if load.in_system > 0:
         workers = max(workers, 1)
-    if drain > max(steady, load.in_flight):
-        reason = _backlog_words(policy.objectives[drains.index(drain)], load, service, slots)
+    if drain.slots > steady:
+        most = policy.objectives[drains.index(drain)]
+        reason = _backlog_words(most, load, service, slots=slots, left=drain.left)
     else:
         reason = _steady_words(policy.objectives, load, service, slots)
     return Demand(
@@ -86,25 +87,37 @@ def _goal(objective: Objective, load: Load, service: Service) -> WaitGoal:
     )
 
 
-def _left_over(objective: Objective, load: Load, service: Service) -> tuple[float, float]:
-    """Return what will still wait when new workers are ready, and the arrivals that go with it.
+class _Drain(NamedTuple):
+    """What it takes to start the backlog in time."""
+
+    slots: float
+    left: float
+    """Messages that new workers would have to start; 0: those that are there will do."""
+
+
+def _drain(objective: Objective, load: Load, service: Service) -> _Drain:
+    """Return the slots that start what waits within the objective's drain time.
 
     Lanes above the objective's count, as they are served first.
     """
     end = len(LANES) if objective.lane is None else objective.lane + 1
     arriving = sum(load.per_second[:end])
+    waiting = sum(load.waiting[:end]) + load.due_soon
+    seconds = max(_drain_seconds(objective, service), _LEAST_DRAIN_SECONDS)
+
+    def started(messages: float) -> float:
+        return (messages + load.in_flight + arriving * seconds) / (
+            1.0 + seconds / service.mean_seconds
+        )
+
+    at_once = started(waiting)
+    if at_once <= load.ready_slots:
+        return _Drain(at_once, 0.0)
     lead = load.lead_seconds
     done = (load.ready_slots * lead + load.coming_slot_seconds) / service.mean_seconds
-    return max(sum(load.waiting[:end]) + load.due_soon + arriving * lead - done, 0.0), arriving
-
-
-def _drain_slots(objective: Objective, load: Load, service: Service) -> float:
-    left, arriving = _left_over(objective, load, service)
-    if left <= 0:
-        return 0.0
-    drain = max(_drain_seconds(objective, service), _LEAST_DRAIN_SECONDS)
-    started = left + load.in_flight + arriving * drain
-    return started / (1.0 + drain / service.mean_seconds)
+    left = max(waiting + arriving * lead - done, 0.0)
+    kept = min(at_once, max(load.ready_slots, load.asked_slots))
+    return _Drain(max(started(left) if left > 0 else 0.0, kept), left)
 
 
 def _drain_seconds(objective: Objective, service: Service) -> float:
@@ -201,12 +214,17 @@ def _steady_words(
     )
 
 
-def _backlog_words(objective: Objective, load: Load, service: Service, slots: float) -> str:
-    left, _ = _left_over(objective, load, service)
+def _backlog_words(
+    objective: Objective, load: Load, service: Service, *, slots: float, left: float
+) -> str:
     drain = number(_drain_seconds(objective, service))
+    now = f"{number(sum(load.waiting))} wait and {number(load.in_flight)} run now"
+    if not left:
+        return f"{several(slots, 'slot')} to start what waits within {drain} s ({now}; " + (
+            f"{words_of(objective)})"
+        )
     return (
-        f"{several(slots, 'slot')} to start, within {drain} s, "
-        f"{several(left, 'message')} that will still wait when new workers are ready in "
-        f"{number(load.lead_seconds)} s ({number(sum(load.waiting))} wait now; "
+        f"{several(slots, 'slot')} to start, within {drain} s, {several(left, 'message')} that "
+        f"will still wait when new workers are ready in {number(load.lead_seconds)} s ({now}; "
         f"{words_of(objective)})"
     )

@@ -131,7 +131,7 @@ class ArrivalForecaster:
             skill_against_last_week=self.skill.against_last_week(node),
             scored_minutes=int(self.errors.scored[node]),
             offset_per_second=self.level.offset / 60,
-            tail=tail_of(self.errors, node),
+            tail=tail_of(self.errors, max(node - 1, 0)),
             highest_per_second=highest_of(self.recent, self.last_minute) / 60,
         )
 
