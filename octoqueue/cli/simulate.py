@@ -13,6 +13,9 @@ from octoqueue.settings.quantities import parse_duration
 
 app = typer.Typer(add_completion=False)
 
+_HPA_SYNC_SECONDS: Final = 15.0
+_AGENT_SYNC_SECONDS: Final = 5.0
+
 _HELP: Final = """
 Replay a trace through a scaling policy in virtual time: no server is needed, and a week of \
 minutes takes seconds.
@@ -110,8 +113,13 @@ def simulate(
         bool, typer.Option("--hpa/--agent", help="Sized by KEDA and an HPA, or by the agent.")
     ] = True,
     sync: Annotated[
-        float, typer.Option(parser=_seconds, metavar="DURATION", help="Between two decisions.")
-    ] = 15.0,
+        float | None,
+        typer.Option(
+            parser=_seconds,
+            metavar="DURATION",
+            help="Between two decisions (default: 15s, of the agent 5s).",
+        ),
+    ] = None,
     forecast: Annotated[
         bool, typer.Option("--forecast/--no-forecast", help="Whether policies are given forecasts.")
     ] = True,
@@ -172,7 +180,7 @@ def simulate(
         slots=slots,
         objective_seconds=objective,
         is_kubernetes=hpa,
-        sync_seconds=sync,
+        sync_seconds=(_HPA_SYNC_SECONDS if hpa else _AGENT_SYNC_SECONDS) if sync is None else sync,
         forecasts=forecast,
         failures_an_hour=worker_failures,
         lease_seconds=lease,

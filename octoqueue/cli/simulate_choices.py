@@ -23,7 +23,8 @@ class Choices:
     slots: int | None = None
     objective_seconds: float | None = None
     is_kubernetes: bool = True
-    sync_seconds: float = 15.0
+    sync_seconds: float
+    """Between two decisions."""
     forecasts: bool = True
     failures_an_hour: float = 0.0
     lease_seconds: float = 60.0
