@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -24,16 +24,17 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from octoqueue.errors import FleetUnknown, SignalsUnreadable, StoreError
 from octoqueue.fleet.holding import LastGood
 from octoqueue.metrics.scaling_memory import mark_of
+from octoqueue.metrics.signals import snapshot_from
 from octoqueue.primitives.clock import Clock, SystemClock
-from octoqueue.primitives.signals import FleetSnapshot
 from octoqueue.scaling.deciding import decide
 from octoqueue.scaling.wishes import wish_changes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from octoqueue.metrics.scaling_memory import Remembered, ScalingMemory
-    from octoqueue.primitives.signals import SignalReading
+    from octoqueue.metrics.signals import ReadsSignals
+    from octoqueue.primitives.signals import FleetSnapshot, SignalReading
     from octoqueue.scaling.decision import Decision
     from octoqueue.scaling.policy import ScalingPolicy
     from octoqueue.scaling.wishes import Lead
@@ -58,16 +59,6 @@ class Look:
     remembered: Remembered | None
     held_seconds: float | None = None
     """How old the decision is that is held; None when it is a new one."""
-
-
-class ReadsSignals(Protocol):
-    """What a decision needs of a lane store."""
-
-    async def read_signals(
-        self, queues: Sequence[str], *, due_within: timedelta, fleet: str = ""
-    ) -> SignalReading:
-        """Read all scaling signals of some queues, and who works for them."""
-        ...
 
 
 class DecisionWatch(Protocol):
@@ -209,15 +200,13 @@ class FleetDecider:
     async def _fresh_look(self, policy: ScalingPolicy, deadline: float) -> Look:
         remembered, reading = await self._read(policy, deadline)
         self._leads[policy.fleet] = _ahead_seconds(policy, remembered)
-        snapshot = FleetSnapshot(
-            fleet=policy.fleet,
-            taken_at_ms=reading.taken_at_ms,
-            queues=reading.queues,
-            workers=reading.workers,
+        snapshot = snapshot_from(
+            reading,
+            policy.fleet,
             forecast=remembered.forecast,
             lead_seconds=remembered.lead_seconds,
-            wanted_since=tuple((wish.workers, wish.since_ms) for wish in remembered.wishes),
         )
+        snapshot = replace(snapshot, wanted_since=remembered.wishes)
         decision = decide(
             snapshot,
             policy,
