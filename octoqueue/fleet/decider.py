@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from octoqueue.primitives.signals import FleetSnapshot, SignalReading
     from octoqueue.scaling.decision import Decision
     from octoqueue.scaling.policy import ScalingPolicy
-    from octoqueue.scaling.wishes import Lead
+    from octoqueue.scaling.wishes import Lead, Wish
 
 T = TypeVar("T")
 
@@ -47,6 +47,8 @@ BUDGET = timedelta(seconds=2)
 HOLD = timedelta(seconds=120)
 FRESH_FOR = timedelta(seconds=1)
 _REMEMBERED_EVERY_SECONDS = 10.0
+_HOPELESS_SECONDS, _HOPELESS_LEADS = 600.0, 3
+"""A wish that is open for longer than both is one that nobody fulfils."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +208,7 @@ class FleetDecider:
             forecast=remembered.forecast,
             lead_seconds=remembered.lead_seconds,
         )
-        snapshot = replace(snapshot, wanted_since=remembered.wishes)
+        snapshot = replace(snapshot, wanted_since=_hopeful(policy, remembered))
         decision = decide(
             snapshot,
             policy,
@@ -330,6 +332,16 @@ def _ahead_seconds(policy: ScalingPolicy, remembered: Remembered) -> float:
     """Return within what time delayed messages count: until a new worker would be ready."""
     measured = remembered.lead_seconds
     return policy.start_up_seconds if measured is None else measured
+
+
+def _hopeful(policy: ScalingPolicy, remembered: Remembered) -> tuple[Wish, ...]:
+    """Return the wishes that may still come true: workers nobody starts must not count as coming.
+
+    A cluster without room starts none, and an autoscaler none above its own maximum.
+    """
+    longest = max(_HOPELESS_SECONDS, _HOPELESS_LEADS * _ahead_seconds(policy, remembered))
+    oldest_ms = remembered.now_ms - longest * 1_000
+    return tuple(wish for wish in remembered.wishes if wish.since_ms >= oldest_ms)
 
 
 def _left(deadline: float) -> float:

@@ -333,6 +333,16 @@ class TestWhatIsRemembered:
         assert look.snapshot is not None
         assert look.snapshot.wanted_since == ((2, asked),)
 
+    async def test_workers_nobody_starts_do_not_count_as_coming(self, world: World) -> None:
+        """A cluster without room: what was asked for ten minutes ago is not about to be there."""
+        world.signals.waiting["executor"] = 20
+        await world.workers()
+        world.clock.advance(601_000)
+        look = await world.decider.look("executor")
+        assert look.snapshot is not None
+        assert look.snapshot.wanted_since == ()
+        assert (await world.memory.recall("executor")).waiting_seconds == 601
+
     async def test_how_far_to_look_ahead_is_the_measured_lead_time(self, world: World) -> None:
         await world.workers()
         assert world.signals.asked[-1][1] == timedelta(seconds=POLICY.start_up_seconds)
