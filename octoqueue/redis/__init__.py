@@ -8,6 +8,7 @@ The key map (`oq` is the namespace, `3` a partition, `coder` a queue, `high` a l
     {oq:3}:coder:dead            zset   id by the moment it died
     {oq:3}:coder:dead:messages   hash   id -> length, payload, reason
     {oq:3}:coder:stats           hash   counters and wait-time buckets
+    {oq:3}:coder:tallies         string what happened by the second, see `lua/includes/tally.lua`
     {oq:3}:coder:gated:high      zset   flow, ready_at, payload: messages with gates, in lines
     {oq:3}:coder:ring:high       zset   flow by its virtual finish tag: who has his turn
     {oq:3}:coder:tags:high       zset   tenant by the tag served last, and the last of all
@@ -20,6 +21,7 @@ The key map (`oq` is the namespace, `3` a partition, `coder` a queue, `high` a l
     {oq:3}:reserved              hash   token -> what its lease took out of rate limits
     {oq:3}:marks                 set    lane and queue: what may have something to claim
     {oq:3}:workers               zset   worker session by the moment its lease expires
+    {oq:3}:presences             hash   worker session -> when it said what of itself, JSON
     {oq:3}:once                  zset   id of a message of the outbox by when it is forgotten
     {oq:3}:unique                hash   digest of a unique key -> id that holds it, when it ends
     {oq:3}:unique:expiry         zset   digest by the moment its lock ends by itself

@@ -1,11 +1,12 @@
 """Every key, as a typed builder. The only module in which key strings are written.
 
-Counters in a stats hash: `enqueued`, `claimed`, `acked`, `retried`, `dead`, `released`,
+Counters in a stats hash: `arrived:N` for lane N, `claimed`, `acked`, `retried`, `dead`, `released`,
 `snoozed`, `cancelled`, `expired`, `withdrawn` (cancelled before it was claimed), `duplicates`
 (follow-ups whose unique key was taken), `reclaimed`, `promoted`, `aged`, `undecodable`, `replayed`,
-`purged`, `moved`, `runs`, `run_us`, `run_ms2` and `wait:N` for bucket N of
-`primitives/histogram.py`. Beside them stand `paused` and `cap`, how many messages of the queue run
-at once.
+`purged`, `moved`, `runs`, `run_us`, `run_ms2` and `wait:N:B` for lane N and bucket B of
+`primitives/histogram.py`. `enqueued` is to be added to what arrived: what versions counted that
+knew no lanes, less what was replayed. Beside them stand `paused`, `cap`, how many messages of the queue
+run at once, and `second`, in which some were leased last.
 """
 
 from __future__ import annotations

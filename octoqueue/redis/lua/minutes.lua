@@ -1,5 +1,5 @@
 -- Purpose    Read what happened in some queues by the second. Writes nothing.
--- KEYS       for each queue: stats hash, tallies
+-- KEYS       for each queue: [1] stats hash   [2] tallies
 -- ARGV       [1] now in ms, or 0
 -- Returns    [1] now in ms, then for each queue its tallies, empty when nothing ever happened, and its
 --            counters (field, value, …)

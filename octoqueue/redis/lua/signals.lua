@@ -1,6 +1,6 @@
 -- Purpose    Read the scaling signals of some queues, and who works for them. Writes nothing.
--- KEYS       [1] workers zset   [2] presences hash, then for each queue: stats hash, tallies,
---            for each partition: high, normal and low list, delayed zset; then the 12 line keys
+-- KEYS       [1] workers zset   [2] presences hash, then for each queue: [3] stats hash, [4] tallies,
+--            [5] for each partition high, normal and low list and delayed zset, [6] the 12 line keys
 -- ARGV       [1] now in ms, or 0   [2] partitions   [3] queues   [4] delayed messages that are due
 --            within so many ms are due soon   [5] how many presences at most
 --            [6] number of texts one of which a presence holds, then each
