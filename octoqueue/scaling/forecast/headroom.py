@@ -42,11 +42,11 @@ def follows_of(theta: Floats) -> Floats:
 
 def tail_of(errors: Errors, node: int) -> tuple[tuple[float, float], ...]:
     """Return with which probability an error of a horizon was larger than how many spreads."""
-    row = errors.histogram[node]
-    sums = np.cumsum(row)
-    wanted = (1 - np.array(TAIL_PROBABILITIES)) * sums[-1]
+    row: Floats = errors.histogram[node]
+    sums: Floats = np.cumsum(row)
+    wanted: Floats = (1 - np.array(TAIL_PROBABILITIES)) * sums[-1]
     above = np.minimum(np.searchsorted(sums, wanted), len(sums) - 1)
-    inside = np.maximum(row[above], 1e-300)
+    inside: Floats = np.maximum(row[above], 1e-300)
     share = np.clip(1 - (sums[above] - wanted) / inside, 0.0, 1.0)
     spreads = CENTRES[above] + (share - 0.5) * (CENTRES[1] - CENTRES[0])
     return tuple(zip(TAIL_PROBABILITIES, spreads.tolist(), strict=True))
