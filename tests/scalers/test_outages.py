@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -11,10 +13,15 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from octoqueue.embedded.life_lock import LifeLock
+from octoqueue.embedded.redis_server import RedisServer
+from tests.scalers.conftest import World
 from tests.scalers.keda import Polled, scaled_object
+from tests.servers import running
 
 if TYPE_CHECKING:
-    from tests.scalers.conftest import World
+    from pathlib import Path
+
     from tests.scalers.keda import Keda
 
 NO_HOLD = timedelta(0)
@@ -90,6 +97,28 @@ async def test_a_server_that_accepts_and_never_answers_costs_no_more_than_the_bu
     began = time.monotonic()
     assert (await refused(keda)).code() is grpc.StatusCode.UNAVAILABLE
     assert time.monotonic() - began < AT_MOST_SECONDS
+
+
+async def test_a_redis_that_is_stopped_costs_no_more_than_the_budget_and_goes_on(
+    state_dir: Path,
+) -> None:
+    with running(RedisServer(state_dir), state_dir) as url:
+        pid = LifeLock(state_dir / "redis.lock").holder()
+        assert pid is not None
+        world = World(url, state_dir / "l.sock")
+        try:
+            keda = await world.keda(await world.scaler(hold=NO_HOLD))
+            await world.put(35)
+            assert await keda.poll(scaled_object()) == Polled(4, is_active=True)
+            os.kill(pid, signal.SIGSTOP)
+            began = time.monotonic()
+            assert (await refused(keda)).code() is grpc.StatusCode.UNAVAILABLE
+            assert time.monotonic() - began < AT_MOST_SECONDS
+            os.kill(pid, signal.SIGCONT)
+            assert await polled_at_last(keda) == Polled(4, is_active=True)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            await world.aclose()
 
 
 async def test_the_last_good_decision_is_held_and_then_it_is_an_error(linked: World) -> None:

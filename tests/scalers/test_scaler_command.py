@@ -78,3 +78,16 @@ def test_what_is_no_async_function_is_refused(
     monkeypatch.setenv("OCTOQUEUE_SCALER__APP", "math:floor")
     assert main(["scaler", "--config", str(file)]) == 2
     assert re.search(r"math:floor is no async function .*\(scaler\.app\)", capsys.readouterr().err)
+
+
+def test_the_module_runs_by_itself_and_says_what_is_missing(tmp_path: Path) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "scalers.keda"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 2
+    assert said.stderr.startswith("scalers.keda: redis.url: name the Redis")
