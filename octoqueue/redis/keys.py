@@ -5,8 +5,8 @@ Counters in a stats hash: `arrived:N` for lane N, `claimed`, `acked`, `retried`,
 (follow-ups whose unique key was taken), `reclaimed`, `promoted`, `aged`, `undecodable`, `replayed`,
 `purged`, `moved`, `runs`, `run_us`, `run_ms2` and `wait:N:B` for lane N and bucket B of
 `primitives/histogram.py`. `enqueued` is to be added to what arrived: what versions counted that
-knew no lanes, less what was replayed. Beside them stand `paused`, `cap`, how many messages of the queue
-run at once, and `second`, in which some were leased last.
+knew no lanes, less what was replayed. Beside them stand `paused`, `cap`, how many messages of the
+queue run at once, and `second`, in which some were leased last.
 """
 
 from __future__ import annotations
