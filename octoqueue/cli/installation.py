@@ -14,6 +14,7 @@ import asyncio
 import logging
 import os
 import socket
+import tempfile
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -28,7 +29,7 @@ from octoqueue.cli.fleet_deciding import deciding, this_host
 from octoqueue.cli.listening import listen, status_of
 from octoqueue.cli.supervision import Supervision, patience_with, this_program
 from octoqueue.embedded.services import EmbeddedServices
-from octoqueue.errors import PortTaken
+from octoqueue.errors import ConfigError, EmbeddedError, PortTaken
 from octoqueue.fleet.agent import AgentOptions, FleetAgent
 from octoqueue.fleet.leadership import Leadership
 from octoqueue.fleet.lines import LineSink
@@ -82,6 +83,7 @@ class Installation:
         self.listening: socket.socket | None = None
         """Where the HTTP application answers, when there is one."""
         self.redis_url: str | None = None
+        self._place: Path | None = None
         self._fleets = tuple(fleets)
         self._sink = sink
         self._config = config
@@ -110,7 +112,7 @@ class Installation:
             StoreError: the database that is configured cannot be migrated.
             ProcessGivenUp: a process cannot do its work.
         """
-        directory = made_agent_directory(self.settings)
+        directory = self._directory()
         leadership = Leadership(directory / "lock", clock=self._clock)
         self._stack.callback(leadership.give_up)
         await leadership.take(pid=os.getpid())
@@ -151,6 +153,23 @@ class Installation:
             for task in (working, failing):
                 task.cancel()
             await asyncio.gather(working, failing, return_exceptions=True)
+
+    def _directory(self) -> Path:
+        """Return where the agent keeps what outlives it; where it cannot, what does not.
+
+        Raises:
+            EmbeddedError: it cannot be made, and the private servers would need it as well.
+        """
+        if self._place is None:
+            try:
+                self._place = made_agent_directory(self.settings)
+            except (ConfigError, EmbeddedError) as error:
+                if self.settings.redis.url is None:
+                    raise
+                log.warning("agent_leaves_nothing_behind", extra={"reason": str(error)})
+                lent = tempfile.TemporaryDirectory(prefix="octoqueue-agent-")
+                self._place = Path(self._stack.enter_context(lent))
+        return self._place
 
     async def _listen(self, *, is_patient: bool) -> socket.socket:
         http, began = self.settings.http, self._clock.monotonic()
@@ -204,7 +223,7 @@ class Installation:
         """Start what has no URL; return the addresses of what was started, as variables."""
         redis_url, postgres_url = self.settings.redis.url, self.settings.postgres.url
         wants_postgres = needs_postgres(self.settings, self._fleets)
-        note = ServerNote(made_agent_directory(self.settings))
+        note = ServerNote(self._directory())
         services = EmbeddedServices(state_dir_of(self.settings), on_change=note.write)
         self._stack.push_async_callback(services.stop)
         await services.adopt(note.read())

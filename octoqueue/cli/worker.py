@@ -115,7 +115,7 @@ def worker(
             settings, supervised=supervised, agent=agent, name=name, fleet=fleet, digest=digest
         )
         if processes > 1:
-            asyncio.run(_run_processes(crew, settings, config, lifeline))
+            asyncio.run(_run_processes(crew, fleet, settings, config, lifeline))
         else:
             bound = {"process": name} if name and settings.log.format == "json" else None
             configure(settings.log.level, settings.log.format, bound=bound)
@@ -137,14 +137,18 @@ def _names(listed: str | None) -> tuple[str, ...]:
 
 
 async def _run_processes(
-    fleet: Fleet, settings: Settings, config: Path | None, lifeline: Lifeline | None
+    crew: Fleet,
+    fleet: str,
+    settings: Settings,
+    config: Path | None,
+    lifeline: Lifeline | None,
 ) -> None:
     """Keep the processes of a fleet alive until a signal says to stop.
 
     Raises:
         ProcessGivenUp: one of them is not worth another try; all have been stopped.
     """
-    specs = worker_specs(fleet, this_program(config))
+    specs = worker_specs(crew, this_program(config), counted_to=fleet)
     interrupts = Interrupts()
     if lifeline is not None:
         lifeline.watch(interrupts.ask)

@@ -18,7 +18,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from octoqueue.errors import OctoqueueError, ProcessGivenUp
+from octoqueue.errors import ProcessGivenUp
 from octoqueue.fleet.crew import Crew
 from octoqueue.fleet.living import AdoptedProcess, birth_of
 from octoqueue.fleet.machine import Machine, resident_bytes
@@ -189,11 +189,15 @@ class FleetAgent:
         """Ask those that are stopping to do so at once."""
         for crew in self._crews.values():
             crew.hurry()
+        for process in self._leavers:
+            process.ask_to_stop()
 
     def kill(self) -> None:
         """End all workers, now."""
         for crew in self._crews.values():
             crew.kill()
+        for process in self._leavers:
+            process.kill()
 
     # ── as a switchboard's desk ──────────────────────────────────────────────────────────────────
 
@@ -245,8 +249,8 @@ class FleetAgent:
             try:
                 await self.resizer.resize()
                 self._replace_the_fat()
-            except OctoqueueError as error:
-                log.warning("agent_failed", extra={"reason": str(error)})
+            except Exception:  # whatever it was, the next look may go well
+                log.exception("agent_failed")
 
     def _replace_the_fat(self) -> None:
         """Replace the workers that have too much memory, one at a time and fleet."""

@@ -55,6 +55,7 @@ class Crew:
         self.was_healthy = False
         """Whether a member was ever ready."""
         self.is_restarting = False
+        self._is_stopped = False
         self._spec_of = spec_of
         self._tails = tails
         self._care = replace(care, was_healthy=lambda: self.was_healthy)
@@ -140,7 +141,7 @@ class Crew:
         self.is_restarting = True
         try:
             for old in members or self.staying:
-                if old.is_leaving:
+                if old.is_leaving or self._is_stopped:
                     continue
                 fresh = self._add()
                 if not await self._gets_ready(fresh):
@@ -156,6 +157,7 @@ class Crew:
 
     async def stop(self) -> None:
         """Ask all to leave and wait until they have."""
+        self._is_stopped = True
         for member in self.staying:  # those that drain are not to hurry
             member.leave()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

@@ -126,9 +126,19 @@ def _fleet_of(modules: tuple[str, ...], kind: FleetKind, settings: Settings) -> 
     )
 
 
-def worker_specs(fleet: Fleet, program: Program) -> tuple[ProcessSpec, ...]:
-    """Return the processes of a fleet, for a supervisor."""
+def worker_specs(
+    fleet: Fleet, program: Program, *, counted_to: str = ""
+) -> tuple[ProcessSpec, ...]:
+    """Return the processes of a fleet, for a supervisor.
+
+    Args:
+        fleet: what they are.
+        program: how this program is called again.
+        counted_to: the fleet that they say they are of; none when empty.
+    """
     command = _command_of(fleet, program)
+    if counted_to:
+        command += (f"--fleet={counted_to}",)
     return tuple(
         ProcessSpec(
             name=name,

@@ -94,7 +94,7 @@ class Sizing:
             return Wish(workers=current, reason="nothing can be decided", decided=None)
         sync = damped(
             self._state,
-            wanted=self._wanted(decision, elsewhere, led_by),
+            wanted=self._wanted(decision, current=current, elsewhere=elsewhere, led_by=led_by),
             current=current,
             bounds=self._bounds_for(decision),
             behavior=self._behavior,
@@ -120,17 +120,21 @@ class Sizing:
         most = max(1, bounds.least, min(bounds.most, max(granted, current)))
         self._state = damped(
             self._state,
-            wanted=self._wanted(decision, elsewhere, led_by),
+            wanted=self._wanted(decision, current=current, elsewhere=elsewhere, led_by=led_by),
             current=current,
             bounds=Bounds(least=bounds.least, most=most),
             behavior=self._behavior,
             now=now,
         ).state
 
-    def _wanted(self, decision: Decision, elsewhere: int, led_by: str | None) -> int:
+    def _wanted(
+        self, decision: Decision, *, current: int, elsewhere: int, led_by: str | None
+    ) -> int:
         if led_by is not None:
-            return min(self.bounds.least, decision.workers)
-        return max(0, decision.workers - elsewhere)
+            wanted = min(self.bounds.least, decision.workers)
+        else:
+            wanted = max(0, decision.workers - elsewhere)
+        return max(wanted, current) if _is_held(decision) else wanted
 
     def _bounds_for(self, decision: Decision) -> Bounds:
         """Return the bounds, moved as far as somebody has ordered who may exceed them."""
@@ -138,3 +142,8 @@ class Sizing:
             least=min(self.bounds.least, decision.workers),
             most=max(self.bounds.most, decision.workers, 1),
         )
+
+
+def _is_held(decision: Decision) -> bool:
+    """Return whether it is an older one, because none could be made: that lowers nothing."""
+    return any(step.rule == "hold" for step in decision.steps)

@@ -162,5 +162,6 @@ class Tails:
     async def _look(self) -> None:
         while True:
             for output in self._outputs.values():
-                output.read()
+                with contextlib.suppress(OSError):  # a full disk, say; the next look tries again
+                    output.read()
             await self._clock.sleep(_LOOK_EVERY_SECONDS)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from octoqueue.fleet.plan import (
+    Elastic,
     Fleet,
     Program,
     fleets_from,
     http_spec,
+    member_spec,
     needs_postgres,
     worker_specs,
 )
+from octoqueue.settings.agent import AgentSettings
 from octoqueue.settings.fleets import FleetSettings
 from octoqueue.settings.http import HttpSettings
 from octoqueue.settings.root import Settings
 from octoqueue.settings.runtime import RuntimeSettings
+from octoqueue.settings.scaling_rules import ScalingSettings
 
 PROGRAM = Program(call=("python", "-m", "octoqueue"), environment={"A": "1"})
 
@@ -86,3 +94,51 @@ def test_the_application_inherits_its_socket() -> None:
 def test_tasks_are_kept_only_where_an_application_takes_them() -> None:
     assert not needs_postgres(Settings(), [])
     assert needs_postgres(Settings(http=HttpSettings(app="app.web:create")), [])
+
+
+def test_only_a_fleet_whose_scaling_is_configured_is_elastic() -> None:
+    mine = FleetSettings(
+        queues=("a",), modules=("app",), processes=2, scaling=ScalingSettings(max=5)
+    )
+    fixed = FleetSettings(queues=("b",), modules=("app",), processes=3)
+    first, second = fleets_from(settings_with(mine=mine, fixed=fixed))
+    assert (first.elastic, first.least) == (Elastic(least=2, most=5), 2)
+    assert (second.elastic, second.least) == (None, 3)
+    none = settings_with(mine=mine).model_copy(update={"agent": AgentSettings(elastic=False)})
+    assert fleets_from(none)[0].elastic is None
+
+
+def test_the_least_of_an_elastic_fleet_is_what_is_configured_and_not_what_a_cluster_has() -> None:
+    guardian = FleetSettings(queues=("g",), modules=("app",), scaling=ScalingSettings())
+    (fleet,) = fleets_from(settings_with(guardian=guardian))
+    assert fleet.elastic == Elastic(least=1, most=10)
+    to_none = guardian.model_copy(update={"scaling": ScalingSettings(min=0)})
+    (fleet,) = fleets_from(settings_with(guardian=to_none))
+    assert fleet.elastic == Elastic(least=0, most=10)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_number_of_a_process_is_in_its_name(processes: int) -> None:
+    fleet = Fleet(name="a.b", modules=("app",), concurrency=1, processes=processes)
+    for number in (1, 2, 12):
+        assert fleet.number_of(fleet.name_of(number)) == number
+    assert fleet.number_of("other.2") is None
+    assert fleet.number_of("a.b.0") is None
+    assert fleet.number_of("a.b.1" if processes == 1 else "a.b") is None
+
+
+def test_a_member_is_told_its_agent_and_what_it_was_started_with() -> None:
+    fleet = Fleet(name="coder", modules=("app",), queues=("c",), concurrency=5)
+    one = member_spec(fleet, PROGRAM, 2, directory=Path("/place"))
+    assert one.name == "coder.2"
+    assert "--fleet=coder --agent=/place --digest=" in " ".join(one.command)
+    other = Program(call=PROGRAM.call, environment={"OCTOQUEUE_REDIS_URL": "redis://other"})
+    unrelated = Program(call=PROGRAM.call, environment={"A": "2"})
+    assert member_spec(fleet, unrelated, 2, directory=Path("/place")).command == one.command
+    assert member_spec(fleet, other, 2, directory=Path("/place")).command != one.command
+
+
+def test_workers_by_hand_can_count_to_a_fleet() -> None:
+    crew = Fleet(name="worker", modules=("app",), concurrency=5)
+    (spec,) = worker_specs(crew, PROGRAM, counted_to="coder")
+    assert "--fleet=coder" in spec.command

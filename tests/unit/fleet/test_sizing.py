@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from octoqueue.errors import SignalsUnreadable
 from octoqueue.fleet.sizing import Sizing
 from octoqueue.scaling.behavior import KUBERNETES_DEFAULT, Behavior, DirectionRules, RatePolicy
-from octoqueue.scaling.decision import Decision
+from octoqueue.scaling.decision import Decision, Step
 from octoqueue.scaling.hpa import Bounds
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Told:
     def __init__(self, workers: int | None) -> None:
         self.workers = workers
         self.warnings: tuple[str, ...] = ()
+        self.is_held = False
 
     async def decide(self, fleet: str) -> Decision:
         if self.workers is None:
@@ -44,7 +45,7 @@ class Told:
             at_ms=0,
             workers=self.workers,
             is_active=True,
-            steps=(),
+            steps=(Step(rule="hold", workers=self.workers, reason=""),) if self.is_held else (),
             reason=f"{self.workers} it is",
             warnings=self.warnings,
         )
@@ -132,3 +133,13 @@ async def test_an_order_beyond_the_bounds_is_followed() -> None:
     other = sizing(told, behavior=Behavior(up=QUICK.up, down=QUICK.up))
     await other.look()
     assert other.wish(current=1, elsewhere=0, now=0).workers == 0
+
+
+async def test_a_decision_that_is_held_may_raise_and_never_lowers() -> None:
+    told = Told(3)
+    told.is_held = True
+    each = sizing(told)
+    assert await grown(each, current=1, now=0) == 3
+    told.workers = 1
+    for now in (100, 1_000, 10_000):
+        assert await grown(each, current=3, now=now) == 3
