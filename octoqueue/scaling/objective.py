@@ -1,27 +1,22 @@
 """Objectives: the smallest fleet with which enough messages start in time.
 
-    slots = larger of
+    slots = largest of
       steady   the least that meets every objective at the present arrival rate (`erlang`), and is
                more than all lanes together keep busy
-      backlog  what starts all that waits within the objective's drain time
+      backlog  what starts all that waits within the objective's drain time (`backlog`)
+      kept     ready slots that have ten minutes of work or more, promised or not
     workers = ceil(slots / slots a worker)
 
-The backlog is a fluid: S slots start S + S D / s messages within D, of which the F that run have
-started already, so N that wait and those that arrive take (N + F + rate D) / (1 + D / s). Where that
-is more than are ready, new workers start only what will still wait when they are ready: without what
-the ready slots do until then, and those that were asked for before. As long as there is more to do
-than the ready slots can, those that were asked for are not sent away.
-
-Lanes without an objective only have to be kept up with: work of theirs that waits is done by what
-is left over.
+Lanes without an objective are kept up with, but make no fleet grow for what waits in them.
 """
 
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from octoqueue.primitives.lane import LANES
+from octoqueue.scaling.backlog import KEPT_SECONDS, drain_of, drain_seconds, kept_slots
 from octoqueue.scaling.caps import caps_of
 from octoqueue.scaling.demand import Demand, number, several, whole_workers
 from octoqueue.scaling.depth import paused_words
@@ -31,8 +26,6 @@ from octoqueue.scaling.finishing import running_quantile, wait_bound
 if TYPE_CHECKING:
     from octoqueue.scaling.load import Load, Service
     from octoqueue.scaling.policy import Objective, ScalingPolicy
-
-_LEAST_DRAIN_SECONDS = 1e-3
 
 
 def demand_by_objectives(load: Load, policy: ScalingPolicy) -> Demand:
@@ -47,13 +40,16 @@ def demand_by_objectives(load: Load, policy: ScalingPolicy) -> Demand:
     )
     goals = [_goal(objective, load, service) for objective in policy.objectives]
     steady = least_slots(goals, work)
-    drains = [_drain(objective, load, service) for objective in policy.objectives]
+    drains = [drain_of(objective, load, service) for objective in policy.objectives]
     drain = max(drains)
-    slots = whole_workers(max(float(steady), drain.slots))
+    kept = kept_slots(load, service)
+    slots = whole_workers(max(float(steady), drain.slots, kept))
     workers = whole_workers(slots / policy.slots_per_worker)
     if load.in_system > 0:
         workers = max(workers, 1)
-    if drain.slots > steady:
+    if kept > max(drain.slots, steady):
+        reason = _kept_words(load, slots)
+    elif drain.slots > steady:
         most = policy.objectives[drains.index(drain)]
         reason = _backlog_words(most, load, service, slots=slots, left=drain.left)
     else:
@@ -85,45 +81,6 @@ def _goal(objective: Objective, load: Load, service: Service) -> WaitGoal:
             if load.per_second[lane] > 0
         ),
     )
-
-
-class _Drain(NamedTuple):
-    """What it takes to start the backlog in time."""
-
-    slots: float
-    left: float
-    """Messages that new workers would have to start; 0: those that are there will do."""
-
-
-def _drain(objective: Objective, load: Load, service: Service) -> _Drain:
-    """Return the slots that start what waits within the objective's drain time.
-
-    Lanes above the objective's count, as they are served first.
-    """
-    end = len(LANES) if objective.lane is None else objective.lane + 1
-    arriving = sum(load.per_second[:end])
-    waiting = sum(load.waiting[:end]) + load.due_soon
-    seconds = max(_drain_seconds(objective, service), _LEAST_DRAIN_SECONDS)
-
-    def started(messages: float) -> float:
-        return (messages + load.in_flight + arriving * seconds) / (
-            1.0 + seconds / service.mean_seconds
-        )
-
-    at_once = started(waiting)
-    if at_once <= load.ready_slots:
-        return _Drain(at_once, 0.0)
-    lead = load.lead_seconds
-    done = (load.ready_slots * lead + load.coming_slot_seconds) / service.mean_seconds
-    left = max(waiting + arriving * lead - done, 0.0)
-    kept = min(at_once, max(load.ready_slots, load.asked_slots))
-    return _Drain(max(started(left) if left > 0 else 0.0, kept), left)
-
-
-def _drain_seconds(objective: Objective, service: Service) -> float:
-    if objective.drain_seconds is not None:
-        return objective.drain_seconds
-    return wait_bound(objective, service).seconds or objective.seconds
 
 
 def _demand_without_service(load: Load, policy: ScalingPolicy) -> Demand:
@@ -214,15 +171,21 @@ def _steady_words(
     )
 
 
+def _kept_words(load: Load, slots: float) -> str:
+    return (
+        f"{several(slots, 'slot')} have work for {number(KEPT_SECONDS)} s, promised or not "
+        f"({number(sum(load.waiting))} wait and {number(load.in_flight)} run now)"
+    )
+
+
 def _backlog_words(
     objective: Objective, load: Load, service: Service, *, slots: float, left: float
 ) -> str:
-    drain = number(_drain_seconds(objective, service))
+    drain = number(drain_seconds(objective, service))
     now = f"{number(sum(load.waiting))} wait and {number(load.in_flight)} run now"
     if not left:
-        return f"{several(slots, 'slot')} to start what waits within {drain} s ({now}; " + (
-            f"{words_of(objective)})"
-        )
+        promise = words_of(objective)
+        return f"{several(slots, 'slot')} to start all of it within {drain} s ({now}; {promise})"
     return (
         f"{several(slots, 'slot')} to start, within {drain} s, {several(left, 'message')} that "
         f"will still wait when new workers are ready in {number(load.lead_seconds)} s ({now}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ from octoqueue.scaling.policy import (
 )
 from tests.fleet_snapshots import (
     FLEET,
+    NOW_MS,
     queue,
     service,
     snapshot,
@@ -238,10 +240,10 @@ def test_what_will_still_wait_when_workers_are_ready_is_worked_off_within_the_ob
     assert found.workers == 26
     assert found.reason.startswith(
         "26 slots to start, within 10 s, 150 messages that will still wait when new workers are "
-        "ready in 60 s (300 wait now"
+        "ready in 60 s (300 wait and 5 run now; "
     )
     relaxed = Objective(seconds=10.0, drain_seconds=120.0)
-    assert demand(policy(relaxed), late, live=workers(5)).workers == 5, "155 / 61, but 5 run"
+    assert demand(policy(relaxed), late, live=workers(5)).workers == 5, "305 / 61, which are there"
 
 
 def test_what_the_ready_slots_will_have_done_is_no_backlog() -> None:
@@ -259,8 +261,34 @@ def test_arrivals_that_outrun_the_ready_slots_grow_the_backlog_meanwhile() -> No
 def test_lower_lanes_do_not_add_to_the_backlog_of_a_higher_one() -> None:
     behind = queue(waiting={Lane.LOW: 10_000}, in_flight=5, ran=service(2.0))
     high = policy(Objective(seconds=10.0, lane=Lane.HIGH))
-    assert demand(high, behind, live=workers(5)).workers == 5
     assert demand(policy(Objective(seconds=10.0)), behind, live=workers(5)).workers > 1_000
+    found = demand(high, behind, live=workers(5))
+    assert found.workers == 5, "they keep those that are there, as there is work for long"
+    assert found.reason.startswith("5 slots have work for 600 s, promised or not (10000 wait")
+
+
+def test_a_fleet_shrinks_below_what_runs_when_that_is_soon_done() -> None:
+    # 20 of 1 s run, 8 a second arrive: in 5 s (20 + 40) / 6 = 10 slots do it.
+    calmer = queue(per_second={Lane.NORMAL: 8.0}, in_flight=20, ran=service(1.0))
+    assert demand(policy(Objective(seconds=5.0)), calmer, live=workers(20)).workers == 10
+    # Of 600 s each, they are there for long: (20 + 0) / (1 + 5 / 600).
+    long = queue(in_flight=20, ran=service(600.0))
+    assert demand(policy(Objective(seconds=5.0)), long, live=workers(20)).workers == 20
+
+
+def test_workers_that_were_asked_for_are_kept_while_there_is_more_than_the_ready_ones_do() -> None:
+    # 200 wait, 2 slots of 1 s ready. 24 were asked for 50 s ago: 22 of them do 1,100 before one
+    # asked for now would be ready, so no more are needed, and none of those is sent away.
+    late = queue(waiting={Lane.NORMAL: 200}, in_flight=2, ran=service(1.0))
+    fresh = replace(
+        snapshot(late, live=workers(2), lead_seconds=60.0),
+        wanted_since=((24, NOW_MS - 50_000),),
+    )
+    promise = policy(Objective(seconds=5.0))
+    (found,) = demands_of(load_of(fresh, promise), promise)
+    assert found.workers == 24
+    (without,) = demands_of(load_of(replace(fresh, wanted_since=()), promise), promise)
+    assert without.workers == 14, "(200 - 120 + 2) / 6"
 
 
 def test_a_single_message_keeps_a_worker_and_none_keeps_none() -> None:
