@@ -22,6 +22,7 @@ from octoqueue.settings.file_choice import find_file
 from octoqueue.settings.fleets import FleetSettings
 from octoqueue.settings.gates import LimitSettings, TenantSettings
 from octoqueue.settings.http import HttpSettings
+from octoqueue.settings.kubernetes import KubernetesSettings
 from octoqueue.settings.lanes import LaneSettings
 from octoqueue.settings.layer import Origin, origin_of
 from octoqueue.settings.log import LogSettings
@@ -108,6 +109,9 @@ class Settings(BaseSettings):
 
     scaler: ScalerSettings = ScalerSettings()
     """KEDA's external scaler."""
+
+    kubernetes: KubernetesSettings = KubernetesSettings()
+    """What workers tell Kubernetes."""
 
     log: LogSettings = LogSettings()
     """The log of every process."""

@@ -87,7 +87,7 @@ async def test_a_claim_whose_answer_was_lost_is_handed_back_by_a_worker_that_sto
 
         store.after["claim_when_rung"] = lose_answer_and_stop
         await never.asend(1)
-        await until(lambda: worker._stopping.is_set())
+        await until(worker._stopping.is_set)
     stats = await store.stats("default")
     assert (stats.waiting, stats.in_flight) == (1, 0)
     assert not await store.held(worker.session, ["default"])
