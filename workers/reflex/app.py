@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from workers.reflex.document import openapi_document
 from workers.reflex.edge import Edge
 from workers.reflex.front import Front
 from workers.reflex.measuring import RequestMeter
+from workers.reflex.presence import EdgePresence
 from workers.reflex.refusals import INTERNAL, refusal_from
 from workers.reflex.routes import Routes
 from workers.reflex.schemas import Health
@@ -108,9 +110,13 @@ def app_on(opened: OpensParts) -> Edge:
                     max_value_bytes=parts.max_value_bytes,
                 )
             )
+            presence = EdgePresence(parts.lanes, lambda: meter.answered, clock=SystemClock())
+            saying = asyncio.create_task(presence.run())
             try:
                 yield
             finally:
+                saying.cancel()
+                await asyncio.gather(saying, return_exceptions=True)
                 routes.clear()
                 desks.clear()
 

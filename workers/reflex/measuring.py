@@ -46,6 +46,8 @@ class RequestMeter:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self.answered = 0
+        """Requests so far."""
         self._requests = Counter(
             f"{PREFIX}_reflex_http_requests",
             "Requests answered",
@@ -65,6 +67,7 @@ class RequestMeter:
 
     def count(self, scope: Scope, status: int, seconds: float) -> None:
         """Note one request; status 0 means that it was never answered."""
+        self.answered += 1
         template = _template_of(scope["path"])
         series = self._series.get((scope["method"], template, status))
         if series is None:
