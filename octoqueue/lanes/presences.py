@@ -42,7 +42,7 @@ def presence_from(session: str, said_at_ms: int, text: bytes) -> Presence:
 
 def _checked(name: str, value: Any) -> Any:  # noqa: ANN401 - JSON
     if name == "queues":
-        items: list[Any] = value if isinstance(value, list) else [None]
+        items = cast("list[object]", value) if isinstance(value, list) else [None]
         good, value = all(isinstance(item, str) for item in items), tuple(items)
     elif name in _TEXTS:
         good = isinstance(value, str)
