@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import insort
+from bisect import bisect_right, insort
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from octoqueue.scaling.simulator.traces import Floats
 
 _DRAWN_AT_ONCE = 256
-_REMEMBERED_STARTS = 10
 
 
 class SizeLog:
@@ -42,14 +41,13 @@ class SizeLog:
 
 
 class StartUps:
-    """How long workers take to start: drawn for each, and what was measured of it."""
+    """How long workers take to start, drawn for each."""
 
     def __init__(self, model: FleetModel, generator: np.random.Generator) -> None:
-        """Begin without a measurement."""
+        """Take the distribution from the model."""
         self._model = model
         self._generator = generator
         self._drawn: list[float] = []
-        self._measured: list[float] = []
 
     def draw(self) -> float:
         """Return how long the next worker takes to start."""
@@ -59,32 +57,29 @@ class StartUps:
             self._drawn = self._model.start_up.draw(_DRAWN_AT_ONCE, self._generator).tolist()
         return self._drawn.pop()
 
-    def measured(self, seconds: float) -> None:
-        """Note that a worker took so long."""
-        self._measured = [*self._measured[1 - _REMEMBERED_STARTS :], seconds]
-
-    @property
-    def lead_seconds(self) -> float | None:
-        """Mean of the last few; None before the first."""
-        return sum(self._measured) / len(self._measured) if self._measured else None
-
 
 class Crew:
     """Workers that cannot be told apart; whoever leaves leaves at once."""
 
     def __init__(self, model: FleetModel, *, size: int, generator: np.random.Generator) -> None:
         """Begin with `size` ready workers."""
-        self.ready = size
-        self.starting: list[tuple[float, float]] = []
-        """When each will be ready, and how long that takes; in order."""
+        self.ready_since = [0.0] * size
+        """Of each ready worker, in order."""
+        self.starting: list[float] = []
+        """When each will be ready, in order."""
         self.log = SizeLog()
-        self.start_ups = StartUps(model, generator)
+        self._start_ups = StartUps(model, generator)
         self.log.add(0.0, size)
+
+    @property
+    def ready(self) -> int:
+        """Those that work."""
+        return len(self.ready_since)
 
     @property
     def size(self) -> int:
         """Those that are paid."""
-        return self.ready + len(self.starting)
+        return len(self.ready_since) + len(self.starting)
 
     def resize(self, size: int, *, now_seconds: float) -> None:
         """Ask for more, or let go: first those that would be ready last, as Kubernetes does."""
@@ -92,34 +87,25 @@ class Crew:
         for _ in range(before, size):
             self._start(now_seconds)
         for _ in range(size, before):
-            if self.starting:
-                self.starting.pop()
-            else:
-                self.ready -= 1
+            (self.starting or self.ready_since).pop()
         if size != before:
             self.log.add(now_seconds, size)
 
     def lose_one(self, *, now_seconds: float) -> None:
-        """Let a ready worker die; another one is started in its place."""
-        self.ready -= 1
+        """Let a ready worker die, the oldest; another one is started in its place."""
+        del self.ready_since[0]
         self._start(now_seconds)
 
     def greet(self, *, now_seconds: float) -> bool:
         """Count those as ready that are by now; returns whether there were any."""
-        starting = self.starting
-        count = 0
-        while count < len(starting) and starting[count][0] <= now_seconds:
-            self.start_ups.measured(starting[count][1])
-            count += 1
-        if count:
-            del starting[:count]
-            self.ready += count
+        count = bisect_right(self.starting, now_seconds)
+        self.ready_since += self.starting[:count]
+        del self.starting[:count]
         return count > 0
 
     def _start(self, now_seconds: float) -> None:
-        seconds = self.start_ups.draw()
+        seconds = self._start_ups.draw()
         if seconds <= 0:
-            self.ready += 1
-            self.start_ups.measured(0.0)
+            self.ready_since.append(now_seconds)
         else:
-            insort(self.starting, (now_seconds + seconds, seconds))
+            insort(self.starting, now_seconds + seconds)

@@ -115,11 +115,11 @@ class Flow:
         self._hazard = math.inf
         self._rates.append(0.0)
         self._work.append(self._work[-1])
+        self._step = len(self._rates) - 1
         while self._waiting > 0:
-            following = min(
-                (events[0][0] for events in (self.crew.starting, self._busy_elsewhere) if events),
-                default=math.inf,
-            )
+            following = self.crew.starting[0] if self.crew.starting else math.inf
+            if self._busy_elsewhere:
+                following = min(following, self._busy_elsewhere[0][0])
             if self.capacity:
                 following = min(following, self.now_seconds + self._waiting / self.capacity)
             if following == math.inf:
@@ -147,7 +147,7 @@ class Flow:
     def _next_event(self) -> float:
         moment = (self._step + 1) * self.step_seconds
         if self.crew.starting:
-            moment = min(moment, self.crew.starting[0][0])
+            moment = min(moment, self.crew.starting[0])
         if self._busy_elsewhere:
             moment = min(moment, self._busy_elsewhere[0][0])
         if self._hazard < math.inf and self.crew.ready:
@@ -227,11 +227,6 @@ class Flow:
         """Those that claim."""
         return self.crew.ready
 
-    @property
-    def lead_seconds(self) -> float | None:
-        """Measured start-up time; None when no worker ever started."""
-        return self.crew.start_ups.lead_seconds
-
     def waiting(self, lane: int | None = None) -> float:
         """Return how many messages wait."""
         return self._waiting / self._service if lane in (None, _LANE) else 0.0
@@ -246,6 +241,10 @@ class Flow:
         full, rest = divmod(busy, slots)
         running = [slots] * full + ([rest] if rest else [])
         return (running + [0] * (self.crew.ready - len(running)))[: self.crew.ready]
+
+    def ready_since(self) -> Sequence[float]:
+        """Return since when each ready worker has been, the oldest first."""
+        return self.crew.ready_since
 
     def at_risk_seconds(self) -> Sequence[float]:
         """Return nothing: a flow loses nothing when a worker leaves."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -26,14 +26,16 @@ class Hands:
         """The same of those that claim nothing more."""
         self.idle: deque[int] = deque()
         """A worker for each free slot, the longest free first."""
-        self.starting: list[tuple[float, float]] = []
-        """When each will be ready, and how long that takes; in order."""
-        self.start_ups = StartUps(model, generator)
+        self.ready_since: dict[int, float] = {}
+        """Of each ready worker, in the same order."""
+        self.starting: list[float] = []
+        """When each will be ready, in order."""
+        self._start_ups = StartUps(model, generator)
         self.sizes, self.paid = SizeLog(), SizeLog()
         """What was asked for, and with those that drain."""
         self._next = 0
         for _ in range(size):
-            self._join()
+            self._join(0.0)
         self._log(0.0)
 
     @property
@@ -57,12 +59,11 @@ class Hands:
 
     def greet(self, *, now_seconds: float) -> bool:
         """Make those ready that are by now; returns whether there were any."""
-        starting, came = self.starting, False
-        while starting and starting[0][0] <= now_seconds:
-            self.start_ups.measured(starting.pop(0)[1])
-            self._join()
-            came = True
-        return came
+        count = bisect_right(self.starting, now_seconds)
+        for moment in self.starting[:count]:
+            self._join(moment)
+        del self.starting[:count]
+        return count > 0
 
     def finished(self, worker: int, *, now_seconds: float) -> None:
         """Note that a draining worker has one message less to run; the last one lets it go."""
@@ -75,26 +76,27 @@ class Hands:
 
     def lose(self, worker: int, *, now_seconds: float) -> None:
         """Let a ready worker die; another one is started in its place."""
-        del self.running[worker]
+        del self.running[worker], self.ready_since[worker]
         self._without(worker)
         self._start(now_seconds)
         self._log(now_seconds)
 
     def _start(self, now_seconds: float) -> None:
-        seconds = self.start_ups.draw()
+        seconds = self._start_ups.draw()
         if seconds <= 0:
-            self.start_ups.measured(0.0)
-            self._join()
+            self._join(now_seconds)
         else:
-            insort(self.starting, (now_seconds + seconds, seconds))
+            insort(self.starting, now_seconds + seconds)
 
-    def _join(self) -> None:
+    def _join(self, now_seconds: float) -> None:
         worker, self._next = self._next, self._next + 1
         self.running[worker] = 0
+        self.ready_since[worker] = now_seconds
         self.idle.extend([worker] * self.slots)
 
     def _dismiss(self, worker: int) -> None:
         running = self.running.pop(worker)
+        del self.ready_since[worker]
         self._without(worker)
         if running:
             self.draining[worker] = running

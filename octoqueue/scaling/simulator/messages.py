@@ -133,7 +133,7 @@ class Messages:
     # Events ----------------------------------------------------------------------------------
 
     def _next_event(self) -> float:
-        moment = self.hands.starting[0][0] if self.hands.starting else math.inf
+        moment = self.hands.starting[0] if self.hands.starting else math.inf
         if self._lost:
             moment = min(moment, self._lost[0][0])
         if self._hazard < math.inf and self.hands.running:
@@ -263,11 +263,6 @@ class Messages:
         """The lanes in which anything ever arrives."""
         return self.history.lanes
 
-    @property
-    def lead_seconds(self) -> float | None:
-        """Measured start-up time; None when no worker ever started."""
-        return self.hands.start_ups.lead_seconds
-
     def waiting(self, lane: int | None = None) -> float:
         """Return how many messages wait."""
         return sum(map(len, self._waiting)) if lane is None else len(self._waiting[lane])
@@ -279,6 +274,10 @@ class Messages:
     def running(self) -> Sequence[int]:
         """Return how many messages each ready worker runs."""
         return list(self.hands.running.values())
+
+    def ready_since(self) -> Sequence[float]:
+        """Return since when each ready worker has been, the oldest first."""
+        return list(self.hands.ready_since.values())
 
     def at_risk_seconds(self) -> Sequence[float]:
         """Return what each ready worker would lose, running time added up."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING
 
 from octoqueue.scaling.deciding import decide
 from octoqueue.scaling.simulator.snapshots import Snapshots
-from octoqueue.scaling.wishes import Wish, wish_changes
+from octoqueue.scaling.wishes import MOST_LEADS, Lead, Wish, lead_seconds, wish_changes
 
 if TYPE_CHECKING:
     from octoqueue.primitives.signals import ArrivalForecast, FleetSnapshot
@@ -52,6 +53,8 @@ class PolicyRule:
         self._snapshots = Snapshots(policy)
         self._last: Decision | None = None
         self._wishes: tuple[Wish, ...] = ()
+        self._leads: tuple[Lead, ...] = ()
+        """The last ones, the newest first."""
         self._changes: deque[Decision] = deque(maxlen=_SAMPLES)
 
     @property
@@ -70,6 +73,7 @@ class PolicyRule:
             view,
             now_ms,
             forecast=self._forecast,
+            lead_seconds=lead_seconds(self._leads),
             wanted_since=tuple((wish.workers, wish.since_ms) for wish in wishes),
         )
         decision = decide(
@@ -79,7 +83,7 @@ class PolicyRule:
             last_active_at_ms=None if last is None else last.last_active_at_ms,
         )
         if wishes or decision.workers > view.ready:
-            self._wishes = _wishes_after(wishes, decision, snapshot)
+            self._remember_wishes(decision, snapshot)
         for warning in decision.warnings:
             self.warnings[warning] = self.warnings.get(warning, 0) + 1
         if last is None or last.workers != decision.workers:
@@ -97,15 +101,21 @@ class PolicyRule:
             arrived = view.arrived(ago + _MINUTE_SECONDS) - view.arrived(ago)
             forecaster.observe(view.starts_at_ms + minute * _MINUTE_MS, arrived)
         self._minutes_seen = passed
-        self._forecast = forecaster.forecast(now_ms, self._horizon_minutes)
+        measured = lead_seconds(self._leads)
+        ahead_seconds = self.policy.start_up_seconds if measured is None else measured
+        self._forecast = forecaster.forecast(
+            now_ms,
+            self._horizon_minutes,
+            lead_minutes=1 + math.ceil(ahead_seconds / _MINUTE_SECONDS),
+        )
 
-
-def _wishes_after(
-    wishes: tuple[Wish, ...], decision: Decision, snapshot: FleetSnapshot
-) -> tuple[Wish, ...]:
-    """Return the open wishes, as the store keeps them."""
-    changes = wish_changes(
-        wishes, wanted=decision.workers, workers=snapshot.workers, now_ms=decision.at_ms
-    )
-    closed = {*changes.dropped, *((lead.workers, lead.since_ms) for lead in changes.came_true)}
-    return (*(wish for wish in wishes if wish not in closed), *changes.opened)
+    def _remember_wishes(self, decision: Decision, snapshot: FleetSnapshot) -> None:
+        """Keep the open wishes and the measured lead times, as the store does."""
+        changes = wish_changes(
+            self._wishes, wanted=decision.workers, workers=snapshot.workers, now_ms=decision.at_ms
+        )
+        closed = {*changes.dropped, *((lead.workers, lead.since_ms) for lead in changes.came_true)}
+        still_open = (wish for wish in self._wishes if wish not in closed)
+        self._wishes = (*still_open, *changes.opened)
+        if changes.came_true:
+            self._leads = (*reversed(changes.came_true), *self._leads)[:MOST_LEADS]

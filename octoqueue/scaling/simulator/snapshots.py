@@ -6,6 +6,7 @@ Counts are whole, as counters are; what never changes is built once.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from octoqueue.primitives.lane import LANES
@@ -38,7 +39,7 @@ class Snapshots:
         self._policy = policy
         self._reads_waits = policy.latency is not None
         self._at_risk_seconds = policy.protection.at_risk_seconds
-        self._presences: dict[tuple[int, int], Presence] = {}
+        self._presences: dict[tuple[int, int, float], Presence] = {}
 
     def at_moment(
         self,
@@ -46,6 +47,7 @@ class Snapshots:
         now_ms: int,
         *,
         forecast: ArrivalForecast | None,
+        lead_seconds: float | None = None,
         wanted_since: tuple[tuple[int, int], ...] = (),
     ) -> FleetSnapshot:
         """Return what is read now."""
@@ -78,7 +80,7 @@ class Snapshots:
             ),
             workers=self._workers(view, now_ms),
             forecast=forecast,
-            lead_seconds=view.lead_seconds,
+            lead_seconds=lead_seconds,
             wanted_since=wanted_since,
         )
 
@@ -102,21 +104,22 @@ class Snapshots:
         presences = self._presences
         risks = view.at_risk_seconds() if self._at_risk_seconds is not None else ()
         loses_much = math.inf if self._at_risk_seconds is None else self._at_risk_seconds
+        since = view.ready_since()
         workers: list[Presence] = []
         for index, running in enumerate(view.running()):
             if risks and risks[index] >= loses_much:
-                workers.append(self._presence(view, index, running, now_ms, risks[index]))
+                fresh = self._presence(view, index, running, since[index])
+                workers.append(replace(fresh, said_at_ms=now_ms, at_risk_seconds=risks[index]))
                 continue
-            presence = presences.get((index, running))
+            key = (index, running, since[index])
+            presence = presences.get(key)
             if presence is None:
-                presence = self._presence(view, index, running, now_ms, 0.0)
-                presences[index, running] = presence
+                presence = presences[key] = self._presence(view, *key)
             workers.append(presence)
         return tuple(workers)
 
-    def _presence(
-        self, view: View, index: int, running: int, now_ms: int, at_risk_seconds: float
-    ) -> Presence:
+    def _presence(self, view: View, index: int, running: int, ready_since: float) -> Presence:
+        ready_at_ms = view.starts_at_ms + round(ready_since * 1000)
         return Presence(
             session=f"s{index}",
             name=f"worker-{index}",
@@ -124,8 +127,7 @@ class Snapshots:
             queues=self._policy.queues,
             slots=view.slots,
             running=running,
-            started_at_ms=view.starts_at_ms,
-            ready_at_ms=view.starts_at_ms,
-            said_at_ms=now_ms,
-            at_risk_seconds=at_risk_seconds,
+            started_at_ms=ready_at_ms,
+            ready_at_ms=ready_at_ms,
+            said_at_ms=ready_at_ms,
         )

@@ -52,11 +52,6 @@ class View(Protocol):
         """The lanes in which anything ever arrives."""
         ...
 
-    @property
-    def lead_seconds(self) -> float | None:
-        """Measured start-up time; None when no worker ever started."""
-        ...
-
     def waiting(self, lane: int | None = None) -> float:
         """Return how many messages wait."""
         ...
@@ -67,6 +62,10 @@ class View(Protocol):
 
     def running(self) -> Sequence[int]:
         """Return how many messages each ready worker runs."""
+        ...
+
+    def ready_since(self) -> Sequence[float]:
+        """Return since when each ready worker has been, in seconds, the oldest first."""
         ...
 
     def at_risk_seconds(self) -> Sequence[float]:

@@ -128,6 +128,7 @@ def test_what_waits_at_the_end_is_done_by_the_fleet_as_it_is() -> None:
     report = run(trace_of(3), Static(workers=2), fleet(2))
     assert report.left_work_seconds == pytest.approx(60)
     assert report.wait_longest_seconds == pytest.approx(30)
+    assert report.wait_mean_seconds == pytest.approx(15)
 
 
 def test_slots_of_a_worker_work_side_by_side() -> None:
