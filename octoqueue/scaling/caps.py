@@ -1,9 +1,10 @@
-"""Caps: what a fleet may cost, and what a model's quota can feed.
+"""Caps: what a fleet may cost, what a model's quota can feed, how many messages may run.
 
-    budget  workers <= budget an hour / cost of a worker and hour, rounded down
-    quota   workers <= quota a second x mean service time / slots a worker, rounded up
+    budget       workers <= budget an hour / cost of a worker and hour, rounded down
+    quota        workers <= quota a second x mean service time / slots a worker, rounded up
+    concurrency  workers <= messages that may run at once / slots a worker, rounded up
 
-The second is Little's law: at most that many messages can be at work when no more than the quota
+The quota's is Little's law: at most that many messages can be at work when no more than the quota
 start a second; more workers would only wait.
 """
 
@@ -32,7 +33,7 @@ class Cap:
 
 def caps_of(policy: ScalingPolicy, load: Load) -> tuple[Cap, ...]:
     """Return the bounds that the policy's caps set."""
-    caps = (_quota(policy, load), _budget(policy))
+    caps = (_quota(policy, load), _concurrency(policy), _budget(policy))
     return tuple(cap for cap in caps if cap is not None)
 
 
@@ -64,6 +65,17 @@ def _quota(policy: ScalingPolicy, load: Load) -> Cap | None:
         workers=max(whole_workers(quota * mean / policy.slots_per_worker), 1),
         reason=f"a quota of {number(quota)} messages a second keeps "
         f"{several(quota * mean, 'message')} of {number(mean)} s at work, more workers would wait",
+    )
+
+
+def _concurrency(policy: ScalingPolicy) -> Cap | None:
+    running = policy.caps.running
+    if running is None:
+        return None
+    return Cap(
+        rule="concurrency",
+        workers=whole_workers(running / policy.slots_per_worker),
+        reason=f"its queues let {several(running, 'message')} run at the same time",
     )
 
 

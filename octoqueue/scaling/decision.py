@@ -18,6 +18,7 @@ Rule = Literal[
     "maximum",
     "budget",
     "quota",
+    "concurrency",
     "activation",
     "hold",
 ]

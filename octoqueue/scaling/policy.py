@@ -107,10 +107,12 @@ class Caps:
     """In the same unit; with the cost it bounds the workers."""
     quota_per_second: float | None = None
     """Messages a second that a model's quota can feed: more workers would only wait."""
+    running: int | None = None
+    """Messages that may run at the same time in all workers together."""
 
     def __post_init__(self) -> None:
-        for name in ("cost_per_worker_hour", "budget_per_hour", "quota_per_second"):
-            value = getattr(self, name)
+        for name in ("cost_per_worker_hour", "budget_per_hour", "quota_per_second", "running"):
+            value: float | None = getattr(self, name)
             if value is not None:
                 _require_positive(name, value)
         if self.budget_per_hour is not None and self.cost_per_worker_hour is None:

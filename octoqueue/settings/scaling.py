@@ -7,6 +7,7 @@ replaces all rules of those defaults.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
@@ -62,7 +63,17 @@ def policy_from(settings: Settings, fleet: str) -> ScalingPolicy:
     queues = found.queues
     if found.kind == "orchestrator":
         queues = tuple(f"{LETTERS_PREFIX}{p}" for p in range(settings.workflows.partitions))
-    return _policy(fleet, found.scaling, queues=queues, slots_per_worker=found.concurrency)
+    policy = _policy(fleet, found.scaling, queues=queues, slots_per_worker=found.concurrency)
+    running = _running_at_most(settings, policy.queues)
+    return replace(policy, caps=replace(policy.caps, running=running))
+
+
+def _running_at_most(settings: Settings, queues: tuple[str, ...]) -> int | None:
+    """Return how many messages of the queues may run together; None when one of them has no cap."""
+    configured = settings.lanes.queues
+    caps = [configured[name].concurrency if name in configured else None for name in queues]
+    known = [cap for cap in caps if cap is not None]
+    return sum(known) if known and len(known) == len(caps) else None
 
 
 def _policy(

@@ -186,6 +186,9 @@ class CapSettings(Section):
         is_wrong_itself = "cost_per_worker_hour" not in info.data
         if budget is not None and not is_wrong_itself and not info.data["cost_per_worker_hour"]:
             raise ValueError("needs cost_per_worker_hour: a budget without a cost bounds nothing")
+        cost = info.data.get("cost_per_worker_hour")
+        if budget is not None and cost is not None and budget < cost:
+            raise ValueError(f"does not pay one worker, which costs {cost:g}")
         return budget
 
 

@@ -235,6 +235,13 @@ def test_a_quota_bounds_the_workers_by_littles_law_and_says_when_it_is_too_small
     )
 
 
+def test_messages_that_may_not_run_together_take_no_workers() -> None:
+    policy = replace(POLICY, slots_per_worker=2, caps=Caps(running=5))
+    found = decide(snapshot(BUSY), policy, now_ms=NOW_MS)
+    assert (found.workers, decisive(found)) == (3, "concurrency")
+    assert "its queues let 5 messages run at the same time; 6 workers would be" in found.reason
+
+
 def test_a_quota_bounds_nothing_while_no_service_time_is_known() -> None:
     policy = replace(POLICY, caps=Caps(quota_per_second=2.0))
     found = decide(snapshot(BUSY), policy, now_ms=NOW_MS)

@@ -125,6 +125,18 @@ def test_a_bound_that_is_given_moves_the_default_of_the_other() -> None:
     assert policy("{min: 30}").max_workers == 30
 
 
+def test_the_concurrency_of_its_queues_bounds_a_fleet() -> None:
+    file = Path("octoqueue.yaml")
+    fleets = "fleets: {mine: {queues: [one, two], modules: [my_app.actors]}}\n"
+    for queues, wanted in (
+        ("one: {concurrency: 5}", None),
+        ("one: {concurrency: 5}, two: {concurrency: 3}", 8),
+    ):
+        file.write_text(f"lanes: {{queues: {{{queues}}}}}\n{fleets}")
+        found = policy_from(Settings.load(file, environ={}), "mine")
+        assert found.caps.running == wanted
+
+
 def test_a_forecast_can_be_refused() -> None:
     assert policy("{forecast: {use: false}}").forecast is None
 
@@ -180,6 +192,11 @@ def test_a_fleet_that_is_not_there_is_refused_with_the_nearest() -> None:
         ("{objectives: {high: {within: -1s}}}", "objectives.high.within", "is no duration"),
         ("{queues: [three]}", "", "queues: three is not served by the fleet, whose queues are one"),
         ("{caps: {budget_per_hour: 3}}", "caps.budget_per_hour", "needs cost_per_worker_hour"),
+        (
+            "{caps: {budget_per_hour: 1, cost_per_worker_hour: 2}}",
+            "caps.budget_per_hour",
+            "does not pay one worker, which costs 2",
+        ),
         (
             "{min: 2, caps: {budget_per_hour: 3, cost_per_worker_hour: 2}}",
             "caps",
