@@ -177,11 +177,12 @@ def _queues(snapshot: FleetSnapshot) -> Table:
 
 
 def _crew(snapshot: FleetSnapshot, now_ms: int) -> str:
-    slots = f"{snapshot.ready_slots} slots"
-    age = age_from(snapshot.age_seconds(now_ms))
+    age, alive = age_from(snapshot.age_seconds(now_ms)), len(snapshot.workers)
+    if not alive:
+        return f"No worker is alive. Read {age} ago."
     return (
-        f"{snapshot.ready_workers} of {len(snapshot.workers)} live workers claim, with {slots}; "
-        f"read {age} ago."
+        f"{snapshot.ready_workers} of {alive} live workers claim, with {snapshot.ready_slots} "
+        f"slots. Read {age} ago."
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5)
 _FORGOTTEN_AFTER_SECONDS = 24 * 3_600.0
-_MOST_OBJECTS = 100_000
+_MOST_OBJECTS = 20_000
 
 
 class ScaledObjectName(NamedTuple):
@@ -57,9 +57,9 @@ class CallMeter:
 
     def began(self, namespace: str, name: str) -> float:
         """Remember that a ScaledObject was asked for; return the moment, for `ended`."""
-        now = self._clock.monotonic()
-        if len(self._called) < _MOST_OBJECTS:
-            self._called[ScaledObjectName(namespace, name)] = now
+        now, called = self._clock.monotonic(), ScaledObjectName(namespace, name)
+        if called in self._called or len(self._called) < _MOST_OBJECTS:
+            self._called[called] = now
         return now
 
     def ended(self, method: str, code: str, began: float) -> None:
@@ -81,7 +81,7 @@ class CallMeter:
         )
         for called, at in list(self._called.items()):
             if now - at > _FORGOTTEN_AFTER_SECONDS:
-                del self._called[called]
+                self._called.pop(called, None)  # another scrape may run beside this one
             else:
                 family.add_metric(list(called), now - at)
         yield family

@@ -118,7 +118,7 @@ def test_a_person_is_told_the_same(desk: Desk) -> None:
     assert "It may have 0 to 20 workers." in told
     assert "depth" in told
     assert "> override" in " ".join(told.split())
-    assert "0 of 0 live workers claim" in told
+    assert "No worker is alive. Read " in told
 
 
 def test_all_fleets_are_explained_when_none_is_named(desk: Desk) -> None:
