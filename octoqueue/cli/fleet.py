@@ -134,5 +134,5 @@ def _cells(view: FleetView) -> list[str]:
         f"{view.running:,}/{view.slots:,}",
         f"{view.waiting:,}" if view.waiting else "[dim]0[/]",
         age_from(view.oldest_age_seconds) if view.waiting else "[dim]-[/]",
-        escape((view.reason or "nobody has decided") + override),
+        escape(view.reason + override),
     ]

@@ -52,7 +52,7 @@ class FleetView:
     waiting: int
     oldest_age_seconds: float
     reason: str
-    """Of the last decision; "" without one."""
+    """Of the last decision; without one, why there is none."""
     override: str
     """What somebody has ordered, in words; "" when nobody has."""
 
@@ -143,9 +143,16 @@ async def _view(
         slots=sum(each.slots for each in workers if each.is_ready),
         waiting=sum(queue.waiting for queue in reading.queues),
         oldest_age_seconds=_oldest(reading),
-        reason="" if decision is None else decision.reason,
+        reason=_reason(settings, name) if decision is None else decision.reason,
         override=_override(remembered),
     )
+
+
+def _reason(settings: Settings, name: str) -> str:
+    """Return why nothing was decided."""
+    if "scaling" not in settings.fleets[name].model_fields_set:
+        return "its size is fixed: it has no section scaling"
+    return "nobody has decided"
 
 
 def _running(reading: SignalReading) -> int:

@@ -105,9 +105,10 @@ class FleetAgent:
         self._task: asyncio.Task[None] | None = None
         self._errands: set[asyncio.Task[None]] = set()
         self._leavers: list[AdoptedProcess] = []
+        self._policy = policy or RestartPolicy()
         care = Care(
             patience=options.patience,
-            policy=policy or RestartPolicy(),
+            policy=self._policy,
             on_change=self._note,
         )
         self._crews = {fleet.name: self._crew_of(fleet, care) for fleet in fleets}
@@ -253,10 +254,14 @@ class FleetAgent:
                 log.exception("agent_failed")
 
     def _replace_the_fat(self) -> None:
-        """Replace the workers that have too much memory, one at a time and fleet."""
+        """Replace the workers that have too much memory, one at a time and fleet.
+
+        Not one that was started only now: what begins too large would be replaced without end.
+        """
         most = self._options.max_worker_bytes
         for crew in self._crews.values() if most is not None else ():
-            pids = {member.pid: member for member in crew.staying if member.pid}
+            grown_up = self._clock.monotonic() - self._policy.good_life.total_seconds()
+            pids = {m.pid: m for m in crew.staying if m.pid and m.filled_at <= grown_up}
             fat = [pid for pid, size in resident_bytes(pids).items() if size > (most or 0)]
             if fat and not crew.is_restarting:
                 log.warning("worker_too_large", extra={"child": pids[fat[0]].name})

@@ -38,7 +38,10 @@ ROOT = Path(__file__).parents[2]
 WORKER = Path(__file__).parents[1] / "fleet_worker.py"
 NEVER = timedelta(hours=1)
 QUICK = RestartPolicy(
-    first_delay=timedelta(milliseconds=1), longest_delay=timedelta(milliseconds=20), tries=3
+    first_delay=timedelta(milliseconds=1),
+    longest_delay=timedelta(milliseconds=20),
+    tries=3,
+    good_life=timedelta(milliseconds=400),
 )
 AT_ONCE = DirectionRules(
     stabilization_window_seconds=0,
@@ -90,6 +93,7 @@ def agent_of(
     environment: Mapping[str, str] | None = None,
     patience: timedelta = timedelta(seconds=20),
     bounds: MachineBounds | None = None,
+    max_worker_bytes: int | None = None,
 ) -> FleetAgent:
     decider = wanted or Wanted(**{each.name: each.processes for each in fleets})
 
@@ -111,7 +115,12 @@ def agent_of(
         ),
         directory=place,
         sink=said or Said(),
-        options=AgentOptions(every=NEVER, patience=patience, bounds=bounds or MachineBounds()),
+        options=AgentOptions(
+            every=NEVER,
+            patience=patience,
+            bounds=bounds or MachineBounds(),
+            max_worker_bytes=max_worker_bytes,
+        ),
         sizings={each.name: sizing(each) for each in fleets if each.elastic},
         presences=read,
         machine=Machine(processors=8, memory_bytes=64 << 30),
@@ -284,6 +293,23 @@ async def test_a_restart_whose_new_one_does_not_get_ready_leaves_the_old_ones(
             async for _ in crew.restart():
                 pass
         assert pids_of(crew) == before
+
+
+async def test_a_worker_with_too_much_memory_is_replaced_once_it_is_no_beginner(
+    tmp_path: Path,
+) -> None:
+    async with running(agent_of(tmp_path, fleet(), max_worker_bytes=1)) as agent:
+        crew = agent.crews["coder"]
+        before = pids_of(crew)
+
+        def looked() -> bool:
+            agent._replace_the_fat()
+            return crew.is_restarting
+
+        await until(looked)
+        await until(lambda: not crew.is_restarting)
+        assert len(pids_of(crew)) == 1
+        assert pids_of(crew) != before
 
 
 async def test_who_dies_without_a_word_is_followed_by_one_that_adopts_its_workers(
