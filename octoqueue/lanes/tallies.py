@@ -87,24 +87,21 @@ def tally_from(text: bytes, counters: Mapping[str, int], now_ms: int) -> Tally:
     tens = _WAITS.unpack_from(text, _WAITS_AT)
     found_tens = _found(tens[::_WAITS_FIELDS], now // TEN, _TENS)
     for number, lane in enumerate(tally.lanes):
-        arrivals = _ARRIVALS.unpack_from(text, _LAST_BYTES + number * _ARRIVALS.size)
         arrived = counters.get(f"arrived:{number}", 0)
-        own = _found(arrivals[::2], now, KEPT_SECONDS)
-        lane.arrivals = _each(own, arrivals[1::2], arrived, KEPT_SECONDS, _AROUND)
+        if arrived:
+            slots = _ARRIVALS.unpack_from(text, _LAST_BYTES + number * _ARRIVALS.size)
+            own = _found(slots[::2], now, KEPT_SECONDS)
+            lane.arrivals = _each(own, slots[1::2], arrived, KEPT_SECONDS, _AROUND)
         waits = [counters.get(f"wait:{number}:{bucket}", 0) for bucket in range(WAIT_BUCKETS)]
-        before = starts[1 + number :: 1 + len(LANES)]
-        lane.starts = _each(found, before, sum(waits), KEPT_SECONDS, _AROUND)
-        columns = [
-            _each(
-                found_tens,
-                tens[1 + number * WAIT_BUCKETS + bucket :: _WAITS_FIELDS],
-                total,
-                _TENS,
-                _AROUND,
-            )
-            for bucket, total in enumerate(waits)
-        ]
-        lane.waits = list(zip(*columns, strict=True))
+        if any(waits):
+            before = starts[1 + number :: 1 + len(LANES)]
+            lane.starts = _each(found, before, sum(waits), KEPT_SECONDS, _AROUND)
+            first = 1 + number * WAIT_BUCKETS
+            columns = [
+                _each(found_tens, tens[first + bucket :: _WAITS_FIELDS], total, _TENS, _AROUND)
+                for bucket, total in enumerate(waits)
+            ]
+            lane.waits = list(zip(*columns, strict=True))
     _read_ended(tally, _ENDED.unpack_from(text, _ENDED_AT), counters)
     return tally
 
@@ -144,6 +141,8 @@ def _each(
 ) -> Seconds:
     """Return how much a counter grew in each moment, the last of them the current one."""
     grown, since = [0] * size, 0
+    if not total:
+        return grown
     for ago, at in found:
         more = total - before[at]
         if around is not None:
