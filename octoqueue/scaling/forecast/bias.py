@@ -37,7 +37,9 @@ class Bias:
 
     def factors(self) -> Floats:
         """Return by how much more comes than is expected."""
-        ratio = np.where(self.expected > 0, self.came / np.maximum(self.expected, 1e-300), 1.0)
+        # Bounded below, so that no quotient is larger than a number can be.
+        least = np.maximum(self.expected, self.came / (2 * _LARGEST))
+        ratio = np.where(least > 0, self.came / np.where(least > 0, least, 1.0), 1.0)
         trust = self.scored / (self.scored + _PRIOR_MINUTES)
         factors: Floats = np.clip(1 + trust * (ratio - 1), 1 / _LARGEST, _LARGEST)
         return factors

@@ -63,6 +63,7 @@ class Skill:
 
 
 def _skill(own: float, plain: float) -> float:
-    if plain <= 0:
-        return 0.0 if own <= 0 else -1.0
-    return float(max(-1.0, 1 - own / plain))
+    """Return the skill, not below -1: how much worse than useless does not matter."""
+    if own >= 2 * plain:
+        return -1.0 if own > 0 else 0.0
+    return float(1 - own / plain)
