@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WAIT = "wait:"
-_LANES_OWN = re.compile(r"(arrived|wait):\d(:\d+)?")
+_LANES_OWN = re.compile(r"arrived:\d|wait:\d(:\d+)")
 """What is counted a lane: `arrived:0` and `wait:0:3` are of the high lane."""
 ENDED = ("acked", "retried", "dead", "released", "reclaimed", "snoozed", "cancelled", "expired")
 """Counters of how a lease can end; `redis/lua/includes/queue_room.lua` adds up the same."""
@@ -67,7 +67,7 @@ def _counters(answer: Sequence[Any]) -> Counter[str]:
     counters = Counter[str]()
     for name, count in counters_from(answer[6]).items():
         if own := _LANES_OWN.fullmatch(name):
-            name = "enqueued" if own[2] is None else f"wait{own[2]}"  # noqa: PLW2901 - so it is called outside
+            name = "enqueued" if own[1] is None else f"wait{own[1]}"  # noqa: PLW2901 - so it is called outside
         counters[name] += count
     return counters
 

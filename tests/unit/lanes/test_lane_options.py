@@ -48,6 +48,20 @@ def test_answers_of_several_scopes_add_up() -> None:
     assert (stats.waits[0], stats.waits[-1], len(stats.waits)) == (7, 1, WAIT_BUCKETS)
 
 
+def test_counters_of_lanes_add_up_with_those_of_versions_that_knew_no_lanes() -> None:
+    older = [b"enqueued", b"5", b"wait:3", b"2", b"wait:16", b"1"]
+    newer = [b"arrived:0", b"4", b"arrived:2", b"2", b"wait:0:3", b"3", b"wait:2:16", b"1"]
+    stats = stats_from("coder", [[0, 0, 0, 0, 0, 0, [*older, *newer, b"second", b"1700000000"]]])
+    assert stats.counters == {"enqueued": 11}
+    assert (stats.waits[3], stats.waits[16], sum(stats.waits)) == (5, 2, 7)
+
+
+def test_what_was_replayed_was_not_enqueued_again() -> None:
+    flat = [b"arrived:1", b"7", b"enqueued", b"-2", b"replayed", b"2"]
+    stats = stats_from("coder", [[0, 0, 0, 0, 0, 0, flat]])
+    assert stats.counters == {"enqueued": 5, "replayed": 2}
+
+
 def test_every_way_to_end_ends_a_flight() -> None:
     ended = Counter(claimed=10, acked=1, retried=1, dead=1, released=1, reclaimed=1, enqueued=99)
     assert in_flight(ended) == 5
