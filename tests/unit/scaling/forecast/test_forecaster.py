@@ -65,9 +65,9 @@ def office_hours(minute: int) -> float:
 
 
 @cache
-def after_two_weeks() -> bytes:
+def after_a_week() -> bytes:
     generator = np.random.default_rng(7)
-    return state_of(told(float(generator.poisson(office_hours(i))) for i in range(2 * WEEK)))
+    return state_of(told(float(generator.poisson(office_hours(i))) for i in range(WEEK)))
 
 
 def test_before_the_first_minute_nothing_is_expected() -> None:
@@ -156,7 +156,8 @@ def test_what_nobody_can_foresee_gives_no_skill() -> None:
 
 
 def test_the_same_minute_of_last_week_is_what_a_week_is_compared_with() -> None:
-    forecaster = forecaster_from(after_two_weeks())
+    forecaster = forecaster_from(after_a_week())
+    until(forecaster, WEEK + DAY, office_hours)
     found = forecast_of(forecaster)
     assert 0 < found.skill_against_last_week < 1
     young = told(noise(50, 2 * DAY))
@@ -181,18 +182,18 @@ def error(forecaster: ArrivalForecaster) -> float:
 
 
 def test_the_rise_of_a_weekdays_morning_is_foreseen_after_a_weekend() -> None:
-    forecaster = forecaster_from(after_two_weeks())
-    until(forecaster, 2 * WEEK + 9 * 60 + 30, office_hours)
+    forecaster = forecaster_from(after_a_week())
+    until(forecaster, WEEK + 9 * 60 + 30, office_hours)
     assert error(forecaster) < 0.2
 
 
 def test_a_holiday_is_followed_by_level_and_makes_no_other_one_a_week_later() -> None:
-    wednesday = 2 * WEEK + 2 * DAY
+    wednesday = WEEK + 2 * DAY
 
     def arrivals(minute: int) -> float:
         return 40.0 if wednesday <= minute < wednesday + DAY else office_hours(minute)
 
-    forecaster = forecaster_from(after_two_weeks())
+    forecaster = forecaster_from(after_a_week())
     until(forecaster, wednesday + 12 * 60, arrivals)
     assert expected(forecaster, 10) == pytest.approx([40.0] * 10, rel=0.2)
     until(forecaster, wednesday + WEEK + 9 * 60 + 30, arrivals)
