@@ -41,6 +41,11 @@ COMMANDS: Final = (
         summary="Run the actors that some modules declare.",
     ),
     Entry(
+        name="drain",
+        target="octoqueue.cli.drain:app",
+        summary="Let the workers of this container claim nothing more, and wait.",
+    ),
+    Entry(
         name="orchestrator",
         target="octoqueue.cli.orchestrator:app",
         summary="Run the workflows that some modules declare.",

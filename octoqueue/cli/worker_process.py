@@ -19,12 +19,15 @@ from octoqueue.cli.footprint import CycleSweep, settle_in
 from octoqueue.cli.modules import lifespans
 from octoqueue.errors import ModuleUnusable
 from octoqueue.fleet.lifeline import Lifeline
+from octoqueue.fleet.link import AgentLink
 from octoqueue.maintenance.dead_letter_pruner import DeadLetterPruner
 from octoqueue.maintenance.promoter import Promoter
 from octoqueue.maintenance.reclaimer import Reclaimer
 from octoqueue.maintenance.result_pruner import ResultPruner
 from octoqueue.maintenance.scheduler import Scheduler
-from octoqueue.primitives.service import ServiceGroup
+from octoqueue.primitives.service import Service, ServiceGroup
+from octoqueue.runtime.drain_door import DrainDoor
+from octoqueue.runtime.pod_cost import pod_cost_of
 from octoqueue.runtime.worker import Worker, WorkerOptions
 from octoqueue.settings.root import Settings
 from octoqueue.workflows.definitions import DEFINITIONS
@@ -114,12 +117,28 @@ async def run_worker(
         results = ResultPruner(lambda: broker.claim_checks.objects)
         reclaimer, scheduler = Reclaimer(store), Scheduler(broker)
         upkeep = (promoter, reclaimer, scheduler, letters, results, CycleSweep())
-        async with ServiceGroup(upkeep):
+        async with ServiceGroup((*upkeep, *_protection(settings, worker, lifeline))):
             greeting = asyncio.create_task(_greet(worker, lifeline))
             try:
                 await worker.run()
             finally:
                 greeting.cancel()
+
+
+def _protection(
+    settings: Settings, worker: Worker, lifeline: Lifeline | None
+) -> tuple[Service, ...]:
+    """Return what keeps Kubernetes from taking a worker that would lose much."""
+    if isinstance(lifeline, AgentLink):
+        return ()  # the agent of its machine chooses, and drains by itself
+    door = DrainDoor(worker, name=worker.options.name)
+    cost = pod_cost_of(
+        settings.kubernetes,
+        running=lambda: len(worker.running),
+        at_risk=worker.at_risk,
+        is_alone=lifeline is None,
+    )
+    return (door,) if cost is None else (door, cost)
 
 
 def _tell(promoters: Sequence[Promoter], verb: Callable[[Promoter], None]) -> None:

@@ -1,0 +1,240 @@
+"""Real worker processes with long messages: what they say, who keeps them, how they are drained."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+import yaml
+
+from octoqueue.cli.main import main
+from octoqueue.lanes.opening import lane_options_from
+from octoqueue.lanes.redis_store import RedisLaneStore
+from octoqueue.redis.client import RedisClient
+from octoqueue.settings.root import Settings
+from tests.contract.world import fresh_namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from octoqueue.primitives.signals import Presence
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 60
+PROGRAM = (sys.executable, "-m", "octoqueue")
+
+
+def until(fact: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the fact is
+    """Return the fact as soon as it is true of another process."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not (found := fact()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return found
+
+
+class Pods:
+    """Worker processes of one fleet, each as if alone in its pod."""
+
+    def __init__(self, redis_url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.stage = folder / "stage"
+        self.stage.mkdir()
+        self.file = folder / "octoqueue.yaml"
+        self._redis_url = redis_url
+        self._capsys = capsys
+        fleet = {
+            "queues": ["long"],
+            "modules": ["tests.protected_app"],
+            "scaling": {"min": 0, "max": 5, "protection": {"at_risk": "300ms"}},
+        }
+        told = {
+            "namespace": fresh_namespace(),
+            "redis": {"url": redis_url},
+            "lanes": {"lease": "2s"},
+            "runtime": {"drain": "30s"},
+            "fleets": {"coder": fleet},
+        }
+        self.file.write_text(yaml.safe_dump(told))
+        self.settings = Settings.load(self.file, environ={})
+
+    @contextmanager
+    def worker(self, pod: str = "pod") -> Generator[subprocess.Popen[bytes]]:
+        """`octoqueue worker`, ready; killed in the end."""
+        arguments = ["worker", "tests.protected_app", "--fleet", "coder", "--concurrency", "1"]
+        before = {presence.pid for presence in self.presences()}
+        process = subprocess.Popen(
+            [*PROGRAM, *arguments, "--config", str(self.file)],
+            cwd=ROOT,
+            env=self._environ(pod),
+        )
+        try:
+            until(lambda: process.pid in {each.pid for each in self.presences()} - before)
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+    def _environ(self, pod: str) -> dict[str, str]:
+        # Short: the path of a socket has at most 103 bytes.
+        temporary = Path("/tmp") / f"{self.settings.namespace}-{pod}"
+        temporary.mkdir(mode=0o700, exist_ok=True)
+        return os.environ | {"STAGE": str(self.stage), "TMPDIR": str(temporary)}
+
+    def drain(self, *arguments: str, pod: str = "pod") -> subprocess.CompletedProcess[str]:
+        """`octoqueue drain` in a pod."""
+        return subprocess.run(
+            [*PROGRAM, "drain", *arguments],
+            cwd=ROOT,
+            env=self._environ(pod),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_SECONDS,
+        )
+
+    def presences(self) -> tuple[Presence, ...]:
+        """What the live workers say of themselves."""
+
+        async def read() -> tuple[Presence, ...]:
+            store = RedisLaneStore(RedisClient(self._redis_url), lane_options_from(self.settings))
+            reading = await store.read_signals(["long"], due_within=timedelta(0))
+            await store.aclose()
+            return reading.workers
+
+        return asyncio.run(read())
+
+    def send(self, name: str) -> None:
+        """Send a message."""
+        message = ["enqueue", "work", "--queue", "long", "--args", f'["{name}"]']
+        assert main([*message, "--config", str(self.file)]) == 0
+        self._capsys.readouterr()
+
+    def begin(self, name: str) -> int:
+        """Send a message, wait until it runs, return where."""
+        self.send(name)
+        pids: list[int] = until(lambda: self.began(name))
+        return pids[0]
+
+    def began(self, name: str) -> list[int]:
+        """The processes in which it began."""
+        return self._pids(f"{name}.began")
+
+    def done(self, name: str) -> list[int]:
+        """The processes in which it ended."""
+        return self._pids(f"{name}.done")
+
+    def _pids(self, name: str) -> list[int]:
+        path = self.stage / name
+        return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+    def tell(self, name: str) -> None:
+        """Let an actor go on."""
+        (self.stage / name).touch()
+
+    def scale(self, *arguments: str) -> str:
+        """`octoqueue scale coder`."""
+        assert main(["scale", "coder", *arguments, "--config", str(self.file)]) == 0
+        return self._capsys.readouterr().out
+
+    def decided(self) -> tuple[int, str]:
+        """How many workers are wanted, and the rule that says so."""
+        (told,) = orjson.loads(self.scale("--explain", "--json"))
+        (decisive,) = [step["rule"] for step in told["steps"] if step["is_decisive"]]
+        return told["workers"], decisive
+
+
+@pytest.fixture
+def pods(redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Pods]:
+    found = Pods(redis_url, tmp_path, capsys)
+    yield found
+    for directory in Path("/tmp").glob(f"{found.settings.namespace}-*"):
+        rmtree(directory)
+
+
+def test_a_long_message_is_told_as_work_at_risk_until_its_checkpoint(pods: Pods) -> None:
+    def said(cost: float, seconds: float) -> list[Presence]:
+        return [
+            each
+            for each in pods.presences()
+            if each.at_risk_cost == cost and each.at_risk_seconds >= seconds
+        ]
+
+    with pods.worker() as process:
+        assert [(each.running, each.at_risk_seconds) for each in pods.presences()] == [(0, 0)]
+        pods.begin("a")
+        (before,) = until(lambda: said(2.5, 1.0))
+        assert (before.pid, before.running, before.fleet) == (process.pid, 1, "coder")
+        pods.tell("a.checkpoint")
+        (after,) = until(lambda: said(0.0, 0.0))
+        assert 0 < after.at_risk_seconds < before.at_risk_seconds
+        pods.tell("a.end")
+        until(lambda: pods.presences()[0].running == 0)
+        assert pods.presences()[0].at_risk_seconds == 0
+
+
+def test_a_size_by_hand_is_never_below_the_workers_that_would_lose_much(pods: Pods) -> None:
+    with pods.worker("one"), pods.worker("two"):
+        assert pods.begin("a") != pods.begin("b")
+        pods.scale("1", "--for", "1h")
+        until(lambda: pods.decided() == (2, "protected"))
+        pods.tell("a.end")
+        until(lambda: pods.decided()[0] == 1)
+
+
+def test_a_drained_worker_claims_nothing_more_and_loses_nothing(pods: Pods) -> None:
+    with pods.worker("one") as process:
+        pods.begin("a")
+        over = pods.drain("--for", "300ms", pod="one")
+        assert over.returncode == 1
+        assert "runs 1 message, the oldest work for" in over.stderr
+        until(lambda: pods.presences()[0].is_draining)
+        pods.send("b")
+        pods.tell("a.end")
+        drained = pods.drain("--for", "30s", pod="one")
+        assert (drained.returncode, drained.stdout.splitlines()[-1]) == (0, "nothing runs")
+        assert pods.done("a") == [process.pid]
+        assert process.poll() is None
+        assert pods.began("b") == []
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_SECONDS) == 0
+        pods.tell("b.end")
+        with pods.worker("two") as other:
+            until(lambda: pods.done("b") == [other.pid])
+    assert pods.done("a") == [process.pid]
+
+
+def test_a_terminated_worker_finishes_its_message_without_a_hook(pods: Pods) -> None:
+    with pods.worker() as process:
+        pods.begin("a")
+        process.send_signal(signal.SIGTERM)
+        until(lambda: pods.presences()[0].is_draining)
+        assert process.poll() is None
+        pods.tell("a.end")
+        assert process.wait(PATIENCE_SECONDS) == 0
+        assert pods.done("a") == [process.pid]
+    assert pods.presences() == ()
+
+
+def test_a_worker_that_is_killed_while_it_drains_gives_its_message_to_another(pods: Pods) -> None:
+    with pods.worker("one") as process:
+        pods.begin("a")
+        assert pods.drain("--for", "0s", pod="one").returncode == 1
+        process.kill()
+        process.wait()
+        none = pods.drain("--for", "30s", pod="one")
+        assert (none.returncode, "no worker is here" in none.stderr) == (1, True)
+        pods.tell("a.end")
+        with pods.worker("two") as other:
+            until(lambda: pods.done("a") == [other.pid])
