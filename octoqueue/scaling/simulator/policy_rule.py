@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MINUTE_SECONDS = 60
 _MINUTE_MS = 60_000
 _SAMPLES = 200
-_HORIZON_MINUTES = 15
+_LEAST_HORIZON_MINUTES = 3
 
 
 class PolicyRule:
@@ -31,7 +31,6 @@ class PolicyRule:
         policy: ScalingPolicy,
         *,
         forecaster: ArrivalForecaster | None = None,
-        horizon_minutes: int = _HORIZON_MINUTES,
         name: str | None = None,
     ) -> None:
         """Take the policy.
@@ -39,7 +38,6 @@ class PolicyRule:
         Args:
             policy: what decides.
             forecaster: learns from each minute, and may know earlier ones; None: no forecast.
-            horizon_minutes: how far ahead it forecasts.
             name: what reports call it; None: the fleet's.
         """
         self.policy = policy
@@ -47,10 +45,11 @@ class PolicyRule:
         self.warnings: dict[str, int] = {}
         """What decisions warned of, and how often."""
         self._forecaster = forecaster
-        self._horizon_minutes = horizon_minutes
         self._forecast: ArrivalForecast | None = None
         self._minutes_seen = 0
         self._snapshots = Snapshots(policy)
+        self.last_snapshot: FleetSnapshot | None = None
+        """What it decided on last."""
         self._last: Decision | None = None
         self._wishes: tuple[Wish, ...] = ()
         self._leads: tuple[Lead, ...] = ()
@@ -76,6 +75,7 @@ class PolicyRule:
             lead_seconds=lead_seconds(self._leads),
             wanted_since=tuple((wish.workers, wish.since_ms) for wish in wishes),
         )
+        self.last_snapshot = snapshot
         decision = decide(
             snapshot,
             self.policy,
@@ -103,10 +103,10 @@ class PolicyRule:
         self._minutes_seen = passed
         measured = lead_seconds(self._leads)
         ahead_seconds = self.policy.start_up_seconds if measured is None else measured
+        lead_minutes = 1 + math.ceil(ahead_seconds / _MINUTE_SECONDS)
+        # Nothing is decided on what comes after a worker wanted now is ready.
         self._forecast = forecaster.forecast(
-            now_ms,
-            self._horizon_minutes,
-            lead_minutes=1 + math.ceil(ahead_seconds / _MINUTE_SECONDS),
+            now_ms, lead_minutes + _LEAST_HORIZON_MINUTES, lead_minutes=lead_minutes
         )
 
     def _remember_wishes(self, decision: Decision, snapshot: FleetSnapshot) -> None:
