@@ -91,6 +91,9 @@ class Member:
         """Take note that its process works; what it has said until now is passed on first."""
         self._output.read()
         self.ready.set()
+        if self.is_failing:
+            self.is_failing = False
+            log.info("fleet_recovered", extra={"child": self.name})
 
     async def run(self, adopted: LivingProcess | None = None) -> None:
         """Keep the place filled until `leave`.
@@ -172,8 +175,6 @@ class Member:
             self._output.finish()
             self._care.on_change()
         lasted = timedelta(seconds=self._clock.monotonic() - began)
-        if was_ready and lasted >= self._care.policy.good_life:
-            self.is_failing = False
         return Life(exit_code=exit_code, was_ready=was_ready, lasted=lasted)
 
     async def _end_of(self, process: LivingProcess) -> int | None:

@@ -265,6 +265,7 @@ async def test_one_that_worked_and_dies_again_and_again_is_degraded_and_the_othe
         assert [m.state for m in agent.crews["judge"].members] == ["ready"]
         flag.unlink()
         await all_ready(agent, 1)
+        assert not crew.is_degraded
         failing.cancel()
 
 
