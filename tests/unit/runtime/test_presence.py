@@ -9,7 +9,7 @@ from octoqueue.primitives.messages import SessionId
 from octoqueue.runtime.heartbeat import Heartbeat
 from octoqueue.runtime.presence import AtRisk, WorkerPresence
 from octoqueue.testing.fake_clock import FakeClock
-from tests.running import WatchedStore, memory_store, until
+from tests.running import WatchedStore, broker_on, memory_store, running, until
 
 if TYPE_CHECKING:
     from octoqueue.lanes.protocol import LaneStore
@@ -106,3 +106,20 @@ async def test_busy_and_draining_are_said_soon_and_numbers_alone_are_not() -> No
     assert (worker.running, worker.is_draining) == (3, True)
     await heartbeat.stop()
     assert len(store.called("extend")) == 3
+
+
+async def test_a_worker_is_told_of_from_when_it_claims_until_it_has_stopped() -> None:
+    store = memory_store()
+    broker = broker_on(store)
+
+    async def there() -> list[Presence]:
+        reading = await store.read_signals([], due_within=timedelta(0), fleet="arms")
+        return list(reading.workers)
+
+    async with running(broker, "coder", name="arm.1", fleet="arms", concurrency=5):
+        await until(there)
+        (worker,) = await there()
+        assert (worker.name, worker.queues, worker.slots) == ("arm.1", ("coder",), 5)
+        assert worker.started_at_ms <= worker.ready_at_ms <= worker.said_at_ms
+        assert worker.is_ready
+    assert await there() == []
