@@ -105,6 +105,7 @@ def _render(given: argparse.Namespace) -> int:
         image=given.image,
         cron_floors=given.cron_floors,
         pause=_pause(given.pause),
+        pod_deletion_cost=settings.kubernetes.pod_deletion_cost != "off",
     )
     files = rendered(
         [part for part in components if not given.component or part.fleet in given.component],

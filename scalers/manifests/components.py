@@ -34,6 +34,8 @@ class Component:
     """What a worker is given to finish when it is stopped."""
     may_sleep: bool
     """Whether nothing is lost when there is none of it."""
+    runs_messages: bool
+    """Whether it is a fleet of workers, neither orchestrators nor the edge."""
 
     @property
     def fleet(self) -> str:
@@ -70,6 +72,7 @@ def _component(settings: Settings, fleet: str, *, targets: Mapping[str, str]) ->
         cpu_percent=defaults.cpu_percent,
         memory_percent=defaults.memory_percent,
         drain_seconds=round(settings.runtime.drain.total_seconds()),
+        runs_messages=configured is not None and configured.kind == "worker",
         may_sleep=fleet not in _SERVICES
         and (configured is None or configured.kind != "orchestrator"),
     )

@@ -22,6 +22,7 @@ from scalers.manifests.crds import (
     TargetRef,
 )
 from scalers.manifests.model import Metadata
+from scalers.manifests.permissions import WORKER_ACCOUNT, is_given_account
 from scalers.manifests.triggers import cron_floors, measured_by_kubernetes, wanted_workers
 
 if TYPE_CHECKING:
@@ -213,14 +214,8 @@ def _direction(rules: DirectionRules) -> Direction:
 
 
 def _header(component: Component, options: Options) -> str:
-    is_edge = not component.policy.queues
-    stop = EDGE_PRE_STOP_SECONDS if is_edge else 0
+    stop, pre_stop = _pre_stop(component)
     grace = stop + component.drain_seconds + GRACE_BEYOND_DRAIN_SECONDS
-    pre_stop = (
-        f"  lifecycle.preStop: sleep {stop}, until nobody is routed here any more; within the grace"
-        if is_edge
-        else "  lifecycle.preStop: none; a worker drains on SIGTERM, and it takes from the grace"
-    )
     measured = [trigger.type for trigger, _ in measured_by_kubernetes(component, options)]
     requests = (
         f"\n  resources.requests: {' and '.join(measured)}, of which the triggers are per cent"
@@ -231,10 +226,37 @@ def _header(component: Component, options: Options) -> str:
 How many workers of fleet {component.fleet} there are. Its Deployment, {component.name}, needs:
   spec.replicas: left out, or whoever applies it resets the size
   terminationGracePeriodSeconds: {grace} or more; a worker is given {component.drain_seconds} s
-{pre_stop}{requests}
+{pre_stop}{_cost_of_deletion(component, options)}{requests}
 To pause, annotate this object: autoscaling.keda.sh/paused: "true", or only paused-scale-in or
 paused-scale-out; paused-replicas: "4" sets a size first.\
 """
+
+
+def _pre_stop(component: Component) -> tuple[int, str]:
+    """Return what a hook takes from the grace, in seconds, and what to say about it."""
+    drain = component.drain_seconds
+    if component.runs_messages:
+        return drain, (
+            f"  lifecycle.preStop: exec [octoqueue, drain, --for, {drain}s], which has it claim\n"
+            "    nothing more and waits for what runs; a longer time takes as much more grace"
+        )
+    if component.policy.queues:
+        return 0, "  lifecycle.preStop: none; it drains on SIGTERM"
+    stop = EDGE_PRE_STOP_SECONDS
+    return stop, (
+        f"  lifecycle.preStop: sleep {stop}, until nobody is routed here any more; within the grace"
+    )
+
+
+def _cost_of_deletion(component: Component, options: Options) -> str:
+    if not (component.runs_messages and options.tells_cost):
+        return ""
+    if not is_given_account(component):
+        return f"""
+  serviceAccountName: not {WORKER_ACCOUNT}, as what it runs must not patch pods"""
+    return f"""
+  serviceAccountName: {WORKER_ACCOUNT}, so that idle pods are deleted first
+  env: OCTOQUEUE_KUBERNETES__POD from fieldRef metadata.name"""
 
 
 def _job_header(component: Component) -> str:

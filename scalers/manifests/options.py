@@ -25,6 +25,14 @@ class Options:
     pause: Pause | int | None = None
     """An annotation that stops scaling; a number sets that many replicas first."""
 
+    pod_deletion_cost: bool = True
+    """Whether workers annotate their pods, as they are configured."""
+
+    @property
+    def tells_cost(self) -> bool:
+        """Whether workers are given the right to annotate their pods."""
+        return self.pod_deletion_cost and self.profile == "production"
+
     @property
     def is_secured(self) -> bool:
         """Whether the scaler is spoken to by mTLS."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scalers.manifests.objects import scaled_job, scaled_object
+from scalers.manifests.permissions import is_given_account, worker_permissions
 from scalers.manifests.triggers import AUTHENTICATION_HEADER, authentication
 from scalers.manifests.yaml_text import yaml_text
 
@@ -30,6 +31,10 @@ def rendered(
         files["trigger-authentication.yaml"] = yaml_text(
             authentication(options), header=AUTHENTICATION_HEADER, comments={}
         )
+    components = tuple(components)
+    deployed = [part for part in components if part.fleet not in as_jobs]
+    if options.tells_cost and any(map(is_given_account, deployed)):
+        files["worker-permissions.yaml"] = worker_permissions(options)
     for component in components:
         is_job = component.fleet in as_jobs
         result = (scaled_job if is_job else scaled_object)(component, options)

@@ -216,13 +216,54 @@ def test_mtls_is_for_production(settings: Settings) -> None:
     assert not any(kind == "TriggerAuthentication" for kind, _ in dev)
 
 
+def test_workers_may_patch_pods_and_nothing_else(settings: Settings) -> None:
+    found = objects(rendered(components_of(settings), Options()))
+    role = found["Role", "octoqueue-worker"]
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]}]
+    binding = found["RoleBinding", "octoqueue-worker"]
+    account = found["ServiceAccount", "octoqueue-worker"]["metadata"]
+    (subject,) = binding["subjects"]
+    assert (subject["name"], subject["namespace"]) == (account["name"], account["namespace"])
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+
+
+@pytest.mark.parametrize(
+    "options", [Options(profile="dev"), Options(pod_deletion_cost=False)], ids=["dev", "off"]
+)
+def test_nobody_may_patch_pods_where_that_is_not_wanted(
+    settings: Settings, options: Options
+) -> None:
+    files = rendered(components_of(settings), options)
+    assert "worker-permissions.yaml" not in files
+    assert "octoqueue-worker" not in as_one(files)
+
+
+def test_what_runs_code_of_strangers_may_not_patch_pods(settings: Settings) -> None:
+    components = [part for part in components_of(settings) if part.fleet == "executor"]
+    files = rendered(components, Options())
+    assert "worker-permissions.yaml" not in files
+    assert "serviceAccountName: not octoqueue-worker" in as_one(files)
+
+
+def test_workers_are_drained_by_a_hook_within_their_grace(settings: Settings) -> None:
+    for component in components_of(settings):
+        text = as_one(rendered([component], Options()))
+        assert ("exec [octoqueue, drain, --for, 25s]" in text) is component.runs_messages
+        if component.runs_messages:
+            assert "terminationGracePeriodSeconds: 55 or more" in text
+
+
 # ── the command ──────────────────────────────────────────────────────────────────────────────────
 
 
 def test_everything_is_printed_as_one_stream(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", "--config", str(CONFIG), "--component", "judge"]) == 0
     kinds = [document["kind"] for document in yaml.safe_load_all(capsys.readouterr().out)]
-    assert kinds == ["TriggerAuthentication", "ScaledObject"]
+    assert kinds == [
+        "TriggerAuthentication",
+        *("ServiceAccount", "Role", "RoleBinding"),
+        "ScaledObject",
+    ]
 
 
 @pytest.mark.parametrize(

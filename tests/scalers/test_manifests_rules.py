@@ -335,6 +335,33 @@ def test_a_grace_that_is_no_longer_than_the_drain_is_refused() -> None:
     assert "killed with work in its hands" in finding.problem
 
 
+@pytest.mark.parametrize(
+    "hook",
+    [{"sleep": {"seconds": 40}}, {"exec": {"command": ["octoqueue", "drain", "--for", "40s"]}}],
+    ids=["sleep", "drain"],
+)
+def test_a_hook_takes_from_the_grace(hook: dict[str, Any]) -> None:
+    def beside(grace: int) -> list[Finding]:
+        changes = {
+            "spec.template.spec.terminationGracePeriodSeconds": grace,
+            "spec.template.spec.containers.0.lifecycle": {"preStop": hook},
+        }
+        return list(found(GOOD, changed(changes, deployment())))
+
+    (finding,) = beside(60)
+    assert "preStop hook, 40 s" in finding.problem
+    assert beside(70) == []
+
+
+def test_a_hook_whose_time_cannot_be_seen_is_left_alone() -> None:
+    hook = {"exec": {"command": ["octoqueue", "drain", "--for", "$(DRAIN)"]}}
+    changes = {
+        "spec.template.spec.terminationGracePeriodSeconds": 60,
+        "spec.template.spec.containers.0.lifecycle": {"preStop": hook},
+    }
+    assert found(GOOD, changed(changes, deployment())) == []
+
+
 def test_a_long_grace_asks_for_a_long_cooldown() -> None:
     long = changed({"spec.template.spec.terminationGracePeriodSeconds": 900}, deployment())
     (finding,) = found(changed({"spec.minReplicaCount": 0}), long)

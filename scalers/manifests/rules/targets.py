@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from octoqueue.settings.quantities import parse_duration
 from scalers.manifests.finding import Finding
 from scalers.manifests.loose import items_of, mapping_of
 from scalers.manifests.rules.triggers import MEASURED_BY_KUBERNETES
@@ -64,6 +67,22 @@ def grace_seconds(workload: Native | None) -> int:
     return grace if isinstance(grace, int) else DEFAULT_GRACE_SECONDS
 
 
+def pre_stop_seconds(workload: Native) -> int:
+    """Return what the longest preStop hook may take, as far as that can be seen."""
+    longest = 0
+    for container in map(mapping_of, items_of(_pod(workload).get("containers"))):
+        hook = mapping_of(mapping_of(container.get("lifecycle")).get("preStop"))
+        sleep = mapping_of(hook.get("sleep")).get("seconds")
+        words = [str(word) for word in items_of(mapping_of(hook.get("exec")).get("command"))]
+        if isinstance(sleep, int):
+            longest = max(longest, sleep)
+        elif "drain" in words and "--for" in words[:-1]:
+            with suppress(ValueError):
+                span = parse_duration(words[words.index("--for") + 1])
+                longest = max(longest, ceil(span.total_seconds()))
+    return longest
+
+
 def workload(
     manifests: Manifests, placed: Placed[ScaledObject], *, drain_seconds: int
 ) -> Iterator[Finding]:
@@ -79,7 +98,15 @@ def workload(
             f"{placed.source}",
             advice="Leave it out",
         )
-    grace = grace_seconds(found)
+    grace, hook_seconds = grace_seconds(found), pre_stop_seconds(found)
+    if drain_seconds < grace <= drain_seconds + hook_seconds:
+        yield Finding(
+            source=found.source,
+            field="spec.template.spec.terminationGracePeriodSeconds",
+            problem=f"{grace} s must last for its preStop hook, {hook_seconds} s, and then for "
+            f"what a worker is given to finish, {drain_seconds} s",
+            advice=f"Write {hook_seconds + drain_seconds + 5} or more, or shorten the hook",
+        )
     if grace <= drain_seconds:
         yield Finding(
             source=found.source,
