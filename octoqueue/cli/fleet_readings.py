@@ -11,7 +11,7 @@ from typing import Any
 from octoqueue.broker.sources import SettingsSource
 from octoqueue.cli.agent_place import agent_directory
 from octoqueue.cli.reading import with_redis
-from octoqueue.errors import FleetUnknown, ProcessError
+from octoqueue.errors import ProcessError
 from octoqueue.fleet.switchboard import ask
 from octoqueue.lanes.protocol import LaneStore
 from octoqueue.metrics.redis_scaling_memory import RedisScalingMemory
@@ -65,8 +65,7 @@ async def read_fleets(settings: Settings, names: Sequence[str]) -> list[FleetVie
         StoreUnavailable: Redis cannot be reached, or no private one runs.
     """
     for name in names:
-        if name not in settings.fleets:
-            raise FleetUnknown(name, known=tuple(settings.fleets))
+        policy_from(settings, name)
     members = await _members_here(settings)
     settings = await with_redis(settings)
     store = await SettingsSource(settings).open()
@@ -90,8 +89,7 @@ async def restarted(settings: Settings, fleet: str) -> AsyncIterator[str]:
         NoAgent: no agent runs here.
         ProcessError: the restart ended early; says why.
     """
-    if fleet not in settings.fleets:
-        raise FleetUnknown(fleet, known=tuple(settings.fleets))
+    policy_from(settings, fleet)
     question = {"ask": "restart", "fleet": fleet}
     try:
         async with aclosing(ask(agent_directory(settings), question)) as parts:

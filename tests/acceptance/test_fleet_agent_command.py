@@ -204,7 +204,7 @@ def test_a_restart_without_an_agent_or_of_an_unknown_fleet_says_why(octoqueue: U
     assert "no fleet agent runs here" in lonely.stderr[0]
     unknown = octoqueue("fleet", "restart", "napers")
     assert unknown.ends() == 1
-    assert "no fleet 'napers' is configured (there are: nappers)" in unknown.stderr[0]
+    assert "no fleet 'napers' is configured (there are: nappers); did you mean" in unknown.stderr[0]
 
 
 async def _running(broker: LaneBroker, count: int) -> bool:

@@ -47,7 +47,7 @@ runs in a clone of the repository, where 'make demo' does all the set-up first.
 """
 
 _LEAST: Final = 3
-_DEFAULT_TASKS: Final = 300
+_DEFAULT_TASKS: Final = 600
 _PIPE_WIDTH: Final = 110
 _LAST_LINES: Final = 25
 
