@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
 from octoqueue.lanes.protocol import LaneStore
-from octoqueue.primitives.lane import LANES
+from octoqueue.primitives.lane import LANES, Lane
 from octoqueue.primitives.signals import WINDOWS_SECONDS, QueueSignals
 from octoqueue.scaling.recording import Recorded, head_line, line_from
 
@@ -18,8 +19,9 @@ _COUNTERS: Final = ("enqueued", "runs", "run_us", "run_ms2")
 class Recorder:
     """Remembers the counters of the look before.
 
-    Totals are differences of counters, so nothing is lost however far apart two looks are. Their
-    lanes are shared out as the arrivals of the shortest window that covers the time.
+    Totals are differences of counters, so nothing is lost however far apart two looks are. Of lanes
+    there are only windows that overlap: a total is shared out by what is new in the shortest window
+    that covers the time, which may put a message at its edge into a neighbouring lane.
     """
 
     def __init__(self) -> None:
@@ -27,6 +29,8 @@ class Recorder:
         self.seconds, self.arrivals, self.runs, self.misses = 0.0, 0, 0, 0
         self._names: tuple[str, ...] = ()
         self._before: dict[str, Mapping[str, int]] = {}
+        self._told: dict[str, deque[tuple[int, tuple[int, ...]]]] = {}
+        """Of each queue, what was told of its lanes, and when: as far back as windows reach."""
         self._at_ms = 0
 
     async def begin(self, store: LaneStore, names: Sequence[str], *, every_seconds: float) -> str:
@@ -38,6 +42,8 @@ class Recorder:
         self._names = tuple(names)
         at_ms, signals, counters = await self._read(store)
         self._before, self._at_ms = counters, at_ms
+        for name, queue in signals.items():
+            self._told[name] = deque([(at_ms, _in_window(queue, WINDOWS_SECONDS[0]))])
         return head_line(list(signals), every_seconds=every_seconds, starts_at_ms=at_ms) + "\n"
 
     async def look(self, store: LaneStore) -> str:
@@ -87,19 +93,36 @@ class Recorder:
             queue=signals.queue,
             at_ms=at_ms,
             seconds=seconds,
-            arrivals=_shared(enqueued, signals, seconds),
+            arrivals=self._shared(enqueued, signals, at_ms, seconds),
             runs=runs,
             run_seconds=run_us / 1e6,
             run_seconds2=run_ms2 / 1e6,
         )
 
+    def _shared(
+        self, total: int, signals: QueueSignals, at_ms: int, seconds: float
+    ) -> tuple[int, ...]:
+        """Return `total` shared out to the lanes, whole."""
+        window = next((each for each in WINDOWS_SECONDS if each >= seconds), WINDOWS_SECONDS[-1])
+        told = self._told.setdefault(signals.queue, deque())
+        while told and told[0][0] <= at_ms - window * 1000:
+            told.popleft()
+        seen = [sum(lanes) for lanes in zip(*(lanes for _, lanes in told), strict=True)]
+        now = _in_window(signals, window)
+        new = [max(count - old, 0) for count, old in zip(now, seen or [0] * len(now), strict=True)]
+        shares = _split(total, new if any(new) else now)
+        told.append((at_ms, shares))
+        return shares
 
-def _shared(total: int, signals: QueueSignals, seconds: float) -> tuple[int, ...]:
-    """Return `total` shared out to the lanes, whole, by their last arrivals."""
-    window = next((each for each in WINDOWS_SECONDS if each >= seconds), WINDOWS_SECONDS[-1])
-    weights = [signals.lanes[lane].arrivals.within(window) for lane in LANES]
-    if not sum(weights):
-        weights = [0, 1, 0]
+
+def _in_window(signals: QueueSignals, window: int) -> tuple[int, ...]:
+    return tuple(signals.lanes[lane].arrivals.within(window) for lane in LANES)
+
+
+def _split(total: int, weights: Sequence[int]) -> tuple[int, ...]:
+    """Return whole shares of `total` by weights, the rests to those that lack most."""
+    if not any(weights):
+        weights = [int(lane is Lane.NORMAL) for lane in LANES]
     exact = [total * weight / sum(weights) for weight in weights]
     shares = [int(each) for each in exact]
     by_rest = sorted(range(len(exact)), key=lambda lane: shares[lane] - exact[lane])
