@@ -155,7 +155,7 @@ class Presence:
     at_risk_seconds: float = 0.0
     """Work that would be lost with it: running time since the last checkpoints, added up."""
     at_risk_cost: float = 0.0
-    """What that work has cost so far, in the unit of the actors' `checkpoint(cost=…)`."""
+    """What that work has cost so far, in the unit of the actors' `spent`."""
     requests_per_second: float = 0.0
     """Of an HTTP edge: requests it answered; 0 for a worker."""
     host: str = ""

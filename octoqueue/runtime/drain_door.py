@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from octoqueue.embedded.state_dir import make_private
+from octoqueue.embedded.state_dir import distrust, make_private
 from octoqueue.errors import EmbeddedError
 from octoqueue.primitives.clock import Clock, SystemClock
 
@@ -48,9 +48,15 @@ def doors_of_this_user() -> Path:
 
 
 def live_doors() -> list[Path]:
-    """Return the sockets somebody listens on; those of workers that were killed are removed."""
+    """Return the sockets somebody listens on; those of workers that were killed are removed.
+
+    In a directory that somebody else has made there are none.
+    """
     alive: list[Path] = []
-    for door in sorted(doors_of_this_user().glob("*.sock")):
+    directory = doors_of_this_user()
+    if not directory.exists() or distrust(directory, owner=os.geteuid()):
+        return alive
+    for door in sorted(directory.glob("*.sock")):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(_PROBE_SECONDS)
             try:

@@ -126,7 +126,7 @@ class Protection:
     at_risk_seconds: float | None = 300.0
     """Workers that would lose this much running time or more; None: time protects none."""
     at_risk_cost: float | None = None
-    """Workers that would lose this much cost or more, in the unit of `checkpoint(cost=…)`."""
+    """Workers that would lose this much cost or more, in the unit of `spent`."""
     busy: bool = False
     """Every worker that runs something."""
 

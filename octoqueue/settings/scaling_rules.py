@@ -200,7 +200,7 @@ class ProtectionSettings(Section):
     the last checkpoint of each; `null` for none."""
 
     at_risk_cost: PositiveNumber | None = None
-    """Workers that would lose this much cost or more, in the unit of `checkpoint(cost=…)`."""
+    """Workers that would lose this much cost or more, in the unit of `spent`."""
 
     busy: bool = False
     """Every worker that runs something."""
