@@ -13,6 +13,9 @@ from octoqueue.settings.quantities import parse_duration
 
 app = typer.Typer(add_completion=False)
 
+_MOST: Final = 1_000_000
+"""Of any number; what is more is a slip, or infinite."""
+
 _HPA_SYNC_SECONDS: Final = 15.0
 _AGENT_SYNC_SECONDS: Final = 5.0
 
@@ -66,7 +69,9 @@ def simulate(
     ] = None,
     mean_load: Annotated[
         float | None,
-        typer.Option(min=0.01, metavar="WORKERS", help="Scale so that so many are busy."),
+        typer.Option(
+            min=0.01, max=_MOST, metavar="WORKERS", help="Scale so that so many are busy."
+        ),
     ] = None,
     service: Annotated[
         float | None,
@@ -82,6 +87,7 @@ def simulate(
         typer.Option(
             "--service-cv2",
             min=0,
+            max=_MOST,
             help="Its squared variation: 0 constant, 1 exponential, more heavy-tailed "
             "(default: the trace's, else 1).",
         ),
@@ -99,7 +105,7 @@ def simulate(
         ),
     ] = None,
     start_up_cv2: Annotated[
-        float, typer.Option("--start-up-cv2", min=0, help="Its squared variation.")
+        float, typer.Option("--start-up-cv2", min=0, max=_MOST, help="Its squared variation.")
     ] = 0.0,
     objective: Annotated[
         float | None,
@@ -124,7 +130,8 @@ def simulate(
         bool, typer.Option("--forecast/--no-forecast", help="Whether policies are given forecasts.")
     ] = True,
     worker_failures: Annotated[
-        float, typer.Option("--failures", min=0, help="How often a worker dies, an hour.")
+        float,
+        typer.Option("--failures", min=0, max=3_600, help="How often a worker dies, an hour."),
     ] = 0.0,
     lease: Annotated[
         float, typer.Option(parser=_seconds, metavar="DURATION", help="Until that is noticed.")
@@ -146,7 +153,8 @@ def simulate(
         ),
     ] = None,
     cost: Annotated[
-        float | None, typer.Option(min=0, help="Of a worker-hour (default: the policy's).")
+        float | None,
+        typer.Option(min=0, max=_MOST, help="Of a worker-hour (default: the policy's)."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all chance.")] = 0,
     require: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -217,6 +218,7 @@ def _clairvoyant(trace: Trace, service: Durations, choices: Choices) -> Rule:
 
 def _amount(text: str) -> float:
     text = text.strip()
-    if text.endswith("%"):
-        return float(text[:-1]) / 100
-    return float(text)
+    amount = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    if not math.isfinite(amount):
+        raise ValueError(f"{text} is no number to count with")
+    return amount

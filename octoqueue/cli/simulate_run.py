@@ -25,13 +25,15 @@ from octoqueue.scaling.simulator.plots import SUFFIXES, draw
 from octoqueue.scaling.simulator.report import Report
 from octoqueue.scaling.simulator.simulating import DEFAULT_OBJECTIVE_SECONDS, simulate
 from octoqueue.scaling.simulator.thresholds import Threshold, threshold_from
-from octoqueue.scaling.simulator.traces import StepTrace, Trace
+from octoqueue.scaling.simulator.traces import StepTrace, Trace, messages_in
 
 UNMET: Final = 3
 """Exit code: a bound of --require was not kept."""
 
 _DEFAULT_START_UP_SECONDS: Final = 60.0
 _DEFAULT_MOST_WORKERS: Final = 1_000
+_MOST_MESSAGES: Final = 20_000_000
+"""One by one: some minutes of work, and some gigabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,12 @@ def run(choices: Choices) -> int:
     trace = trace_from(choices)
     candidates = [candidate_from(text, choices) for text in choices.rules]
     trace, service = service_of(trace, candidates[0], choices)
+    if is_by_message(trace, choices) and messages_in(trace) > _MOST_MESSAGES:
+        raise refused(
+            "--model",
+            f"{messages_in(trace):.0f} messages are too many one by one; give --mean-load and "
+            "--service, or --model fluid",
+        )
     reports = tuple(
         _simulated(trace, service, candidate, candidates[0], choices) for candidate in candidates
     )
@@ -75,7 +83,9 @@ def run(choices: Choices) -> int:
 def _simulated(
     trace: Trace, service: Durations, candidate: Candidate, first: Candidate, choices: Choices
 ) -> Report:
-    rule = candidate.rule(trace, service, choices)
+    fleet = _fleet_of(candidate, first, choices)
+    known = replace(choices, slots=fleet.slots, start_up_seconds=fleet.start_up.mean_seconds)
+    rule = candidate.rule(trace, service, known)
     workload = Workload(
         kind="messages" if is_by_message(trace, choices) else "fluid",
         service=service,
@@ -87,7 +97,7 @@ def _simulated(
         return simulate(
             trace,
             workload,
-            _fleet_of(candidate, first, choices),
+            fleet,
             rule,
             objective_seconds=_objective_seconds(first, choices),
             progress=lambda seconds: advance(int(seconds)),

@@ -158,6 +158,16 @@ def test_a_fleet_of_a_configuration_is_named_or_the_only_one(program: Program) -
     assert "did you mean 'coder'?" in err
 
 
+def test_what_is_compared_with_has_the_slots_of_the_policy(program: Program) -> None:
+    told = program.told(
+        *TRACE, "--policy", "octoqueue.yaml", "--fleet", "judge", "--service", "40s",
+        "--against", "clairvoyant",
+    )  # fmt: skip
+    # It asks a start-up ahead and keeps what the minutes until then take: little more than 1x.
+    assert 1 <= told["rules"][1]["hours_ratio"] < 1.4
+    assert told["rules"][1]["attainment"] == 1
+
+
 def test_a_requirement_that_is_not_kept_is_a_sentence_and_exit_code_3(program: Program) -> None:
     met = program.run(*NEW, "--require", "attainment>=1%", "--require", "worker-hours<=9x")
     assert (met[0], met[2]) == (0, "")
@@ -184,6 +194,13 @@ def test_a_requirement_that_is_not_kept_is_a_sentence_and_exit_code_3(program: P
         ([*NEW, "--start-up", "soon"], "'soon' is no duration"),
         ([*NEW, "--sync", "0s"], "--sync: must be above 0"),
         ([*TRACE, "--policy", "max=3,1"], "'max=3,1' is no rule: max takes 3 numbers"),
+        ([*TRACE, "--policy", "depth=nan"], "'depth=nan' is no rule: nan is no number"),
+        ([*NEW, "--mean-load", "inf"], "'--mean-load': Input should be less than"),
+        ([*NEW, "--service", "0s"], "--service: nothing tells how long a message runs"),
+        (
+            [*NEW, "--mean-load", "999999", "--service", "1ms", "--model", "messages"],
+            "messages are too many one by one",
+        ),
         ([*TRACE, "--policy", "depth=0"], "'depth=0' is no rule: numbers must be above 0"),
         ([*TRACE, "--policy", "static=9"], "--service: nothing tells how long a message runs"),
         ([*TRACE, "--policy", "gone.yaml"], "gone.yaml cannot be read: No such file"),
