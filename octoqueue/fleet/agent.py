@@ -208,7 +208,9 @@ class FleetAgent:
         if member is None:
             log.warning("worker_unknown", extra={"child": hello.name, "pid": hello.pid})
             return False
-        if hello.is_ready:
+        if hello.is_leaving and not member.is_leaving:
+            member.heard_leaving()  # the agent before us had no time to write it down
+        elif hello.is_ready:
             self.heard_ready(hello)
         return True
 

@@ -121,6 +121,12 @@ class Member:
             self._process.ask_to_stop()
         self._care.on_change()
 
+    def heard_leaving(self) -> None:
+        """Take note that its process was asked to end before it was ours; nobody follows it."""
+        self.is_leaving = True
+        self._stopping.set()
+        self._care.on_change()
+
     def kill(self) -> None:
         """End the process and what it has started, now."""
         self.is_leaving = self._is_doomed = True

@@ -105,7 +105,10 @@ class Resizer:
         self._is_tight = False
 
     async def resize(self) -> None:
-        """Bring each elastic fleet to the size it should have now."""
+        """Bring each fleet to the size it should have now."""
+        for name, crew in self._crews.items():
+            if name not in self._sizings and not (crew.is_restarting or self.is_stopped):
+                crew.grow_to(crew.fleet.least)  # one that was adopted may have left
         await asyncio.gather(*(sizing.look() for sizing in self._sizings.values()))
         for name in self._sizings:
             await self._find_leader(name)

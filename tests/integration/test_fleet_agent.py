@@ -361,6 +361,41 @@ async def test_workers_whom_nobody_adopts_end_after_their_grace(tmp_path: Path) 
         await until(lambda: not any(is_alive(pid) for pid in left))
 
 
+async def test_one_that_drains_when_its_agent_dies_is_not_asked_twice_and_not_counted(
+    tmp_path: Path,
+) -> None:
+    async with dead_agent(tmp_path, fleet(mood="deaf", processes=2)) as left:
+        os.kill(left[1], signal.SIGTERM)  # the last thing that the agent did
+        again = agent_of(
+            tmp_path, fleet(mood="deaf", processes=2), patience=timedelta(milliseconds=300)
+        )
+        async with running(again) as agent:
+            crew = agent.crews["coder"]
+            await until(lambda: not is_alive(left[1]))
+            await until(lambda: pids_of(crew) == left[:1])
+            await agent.resizer.resize()
+            await all_ready(agent, 2)
+
+
+async def test_a_fleet_of_a_fixed_size_is_filled_up(tmp_path: Path) -> None:
+    fixed = Fleet(name="coder", modules=("calm",), queues=("coder",), concurrency=1, processes=2)
+    async with running(agent_of(tmp_path, fixed)) as agent:
+        agent.crews["coder"].members[0].leave()
+        await agent.resizer.resize()
+        await all_ready(agent, 2)
+        assert not agent.resizer.resizes
+
+
+async def test_what_was_written_down_as_draining_is_seen_off(tmp_path: Path) -> None:
+    async with dead_agent(tmp_path, fleet()) as left:
+        roster = tmp_path / "roster.json"
+        roster.write_text(roster.read_text().replace('"is_leaving":false', '"is_leaving":true'))
+        again = agent_of(tmp_path, fleet(), patience=timedelta(milliseconds=300))
+        async with running(again) as agent:
+            assert pids_of(agent.crews["coder"]) != left
+            await until(lambda: not is_alive(left[0]))
+
+
 async def test_a_pid_that_came_again_is_nobodys_worker(tmp_path: Path) -> None:
     async with dead_agent(tmp_path, fleet()) as left:
         os.kill(left[0], signal.SIGKILL)
