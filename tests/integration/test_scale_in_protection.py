@@ -11,7 +11,9 @@ import time
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from queue import Queue
 from shutil import rmtree
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -24,6 +26,7 @@ from octoqueue.lanes.redis_store import RedisLaneStore
 from octoqueue.redis.client import RedisClient
 from octoqueue.settings.root import Settings
 from tests.contract.world import fresh_namespace
+from tests.kubernetes_api import Cluster, service_account, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -69,14 +72,14 @@ class Pods:
         self.settings = Settings.load(self.file, environ={})
 
     @contextmanager
-    def worker(self, pod: str = "pod") -> Generator[subprocess.Popen[bytes]]:
+    def worker(self, pod: str = "pod", **environment: str) -> Generator[subprocess.Popen[bytes]]:
         """`octoqueue worker`, ready; killed in the end."""
         arguments = ["worker", "tests.protected_app", "--fleet", "coder", "--concurrency", "1"]
         before = {presence.pid for presence in self.presences()}
         process = subprocess.Popen(
             [*PROGRAM, *arguments, "--config", str(self.file)],
             cwd=ROOT,
-            env=self._environ(pod),
+            env=self._environ(pod) | environment,
         )
         try:
             until(lambda: process.pid in {each.pid for each in self.presences()} - before)
@@ -238,3 +241,43 @@ def test_a_worker_that_is_killed_while_it_drains_gives_its_message_to_another(po
         pods.tell("a.end")
         with pods.worker("two") as other:
             until(lambda: pods.done("a") == [other.pid])
+
+
+def test_a_worker_in_a_pod_says_what_deleting_it_would_cost(pods: Pods, tmp_path: Path) -> None:
+    with in_a_thread() as cluster:
+        pod = {
+            "OCTOQUEUE_KUBERNETES__API": f"https://127.0.0.1:{cluster.port}",
+            "OCTOQUEUE_KUBERNETES__SERVICE_ACCOUNT": str(service_account(tmp_path)),
+            "OCTOQUEUE_KUBERNETES__POD": "coder-arm-1",
+            "OCTOQUEUE_KUBERNETES__EVERY": "100ms",
+        }
+        with pods.worker(**pod):
+            until(lambda: cluster.costs == ["0"])
+            pods.begin("a")
+            until(lambda: int(cluster.costs[-1]) > 64)  # it has cost something
+            pods.tell("a.checkpoint")
+            pods.tell("a.end")
+            until(lambda: cluster.costs[-1] == "0")
+    assert {asked.line.split()[1] for asked in cluster.asked} == {
+        "/api/v1/namespaces/octollm/pods/coder-arm-1"
+    }
+
+
+@contextmanager
+def in_a_thread() -> Generator[Cluster]:
+    """A Kubernetes API that serves while the test waits."""
+    loop, found, end = asyncio.new_event_loop(), Queue[Cluster](), asyncio.Event()
+
+    async def serve() -> None:
+        async with serving() as cluster:
+            found.put(cluster)
+            await end.wait()
+
+    thread = Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread.start()
+    try:
+        yield found.get(timeout=PATIENCE_SECONDS)
+    finally:
+        loop.call_soon_threadsafe(end.set)
+        thread.join(PATIENCE_SECONDS)
+        loop.close()

@@ -122,24 +122,21 @@ async def test_a_batch_counts_its_time_once_and_its_checkpoint_for_all(
     broker, stage = broker_on(store), Stage()
     batch = octoqueue.Batch(max_size=4, max_wait=timedelta(milliseconds=10))
 
-    if is_async:
+    @octoqueue.actor(broker=broker, batch=batch)
+    async def on_the_loop(numbers: list[int]) -> None:
+        octoqueue.spent(3)
+        await stage.apause()
+        octoqueue.checkpoint()
+        await stage.apause()
 
-        @octoqueue.actor(broker=broker, batch=batch)
-        async def work(numbers: list[int]) -> None:
-            octoqueue.spent(3)
-            await stage.apause()
-            octoqueue.checkpoint()
-            await stage.apause()
+    @octoqueue.actor(broker=broker, batch=batch)
+    def in_a_thread(numbers: list[int]) -> None:
+        octoqueue.spent(3)
+        stage.pause()
+        octoqueue.checkpoint()
+        stage.pause()
 
-    else:
-
-        @octoqueue.actor(broker=broker, batch=batch)
-        def work(numbers: list[int]) -> None:
-            octoqueue.spent(3)
-            stage.pause()
-            octoqueue.checkpoint()
-            stage.pause()
-
+    work = on_the_loop if is_async else in_a_thread
     async with broker.connected(), running(broker) as worker:
         await octoqueue.asend_many([work.message(n) for n in range(4)], broker=broker)
         await stage.wait()

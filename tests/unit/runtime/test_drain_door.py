@@ -122,6 +122,16 @@ async def test_a_worker_does_without_where_others_may_write(temporary: Path) -> 
         assert list(doors_of_this_user().iterdir()) == []
 
 
+@pytest.mark.usefixtures("temporary")
+def test_a_socket_that_somebody_else_may_have_planted_is_no_door() -> None:
+    doors_of_this_user().mkdir()
+    doors_of_this_user().chmod(0o777)
+    with socket.socket(socket.AF_UNIX) as planted:
+        planted.bind(str(doors_of_this_user() / "1-planted.sock"))
+        planted.listen()
+        assert live_doors() == []
+
+
 async def test_a_worker_does_without_where_the_path_is_too_long(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
