@@ -78,18 +78,6 @@ class Waits:
         np.fmax.at(longest, step_of, np.maximum(self.first_seconds, self.last_seconds))
         return longest
 
-    def amount_per_step(self, step_seconds: float, steps: int) -> Floats:
-        """Return how much arrived in each step."""
-        return np.bincount(
-            self._steps(step_seconds, steps), weights=self.amount, minlength=steps
-        ).astype(np.float64)
-
-    def within_per_step(self, seconds: float, step_seconds: float, steps: int) -> Floats:
-        """Return how much of what arrived in each step waited no longer than `seconds`."""
-        return np.bincount(
-            self._steps(step_seconds, steps), weights=self._within(seconds), minlength=steps
-        ).astype(np.float64)
-
     def _steps(self, step_seconds: float, steps: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         # A piece that begins at an edge may have been computed just before it.
         step_of = np.floor(self.arrived_seconds / step_seconds + _NOTHING).astype(np.int64)
