@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -33,6 +34,18 @@ async def nap(number, seconds):
     await asyncio.sleep(seconds)
     with Path("naps.txt").open("a") as kept:
         kept.write(f"{number}\\n")
+"""
+APPLICATION = """
+from fastapi import FastAPI
+
+def create_app():
+    application = FastAPI()
+
+    @application.get("/health")
+    def health():
+        return {"status": "ok"}
+
+    return application
 """
 CONFIGURATION = """
 agent: {every: 200ms}
@@ -163,6 +176,28 @@ async def test_workers_of_a_killed_agent_finish_what_they_run_and_end_when_none_
     assert napped(folder) == [0, 1]
     down = octoqueue("down")
     assert await asyncio.to_thread(down.ends) == 0
+
+
+async def test_the_application_of_one_that_was_killed_is_served_again_on_its_port(
+    octoqueue: Up, folder: Path, state_dir: Path
+) -> None:
+    (folder / "my_web.py").write_text(APPLICATION)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    http = {"OCTOQUEUE_HTTP__APP": "my_web:create_app", "OCTOQUEUE_HTTP__PORT": str(port)}
+    first = octoqueue("up", **http)
+    await says(first, "octoqueue is ready on")
+    before = pids_in(agent_place(state_dir))
+    first.signal(signal.SIGKILL)
+    await asyncio.to_thread(first.ends)
+    second = octoqueue("up", **http)
+    await says(second, f"octoqueue is ready on http://127.0.0.1:{port}")
+    assert pids_in(agent_place(state_dir)) == before
+    await says(second, "embedded_server_adopted", times=2)
+    second.signal(signal.SIGINT)
+    assert await asyncio.to_thread(second.ends) == 0
+    servers = [LifeLock(state_dir / f"{name}.lock").holder() for name in ("redis", "postgres")]
+    assert servers == [None, None]
 
 
 async def test_of_two_agents_one_waits_says_so_and_takes_over(
