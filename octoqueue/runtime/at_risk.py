@@ -5,8 +5,8 @@ more for it. A message that waits for a thread or for its batch has nothing to l
 one that is being stopped. The messages of a batch share one call, whose time counts once: since the
 oldest of their checkpoints.
 
-Weakness: an async actor that has never waited for anything is not known to run, so one that
-computes on the event loop from its first instruction is not seen.
+Weakness: an async actor that has never waited for anything is not known to run. One that computes
+on the event loop from its first instruction is told by the heartbeat, as a loop that is blocked.
 """
 
 from __future__ import annotations

@@ -139,7 +139,9 @@ class Heartbeat:
         if presence is None or not presence.is_ready:
             return await store.extend(self._session)
         self._said_at, self._said = now, presence.edge
-        return await store.extend(self._session, presence.said())
+        silent = now - self._last_tick
+        blocked_seconds = silent if silent >= _BLOCKED_SECONDS else 0.0
+        return await store.extend(self._session, presence.said(blocked_seconds=blocked_seconds))
 
     def _has_news(self, now: float) -> bool:
         """Whether something is to be said before the next beat."""

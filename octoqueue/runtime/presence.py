@@ -86,21 +86,25 @@ class WorkerPresence:
         """What is said soon when it changes: ready, busy, draining."""
         return self.is_ready, self._running() > 0, self._is_draining
 
-    def said(self) -> Presence:
-        """Return what there is to say now; the store adds when it was said."""
-        at_risk = self._at_risk()
+    def said(self, *, blocked_seconds: float = 0.0) -> Presence:
+        """Return what there is to say now; the store adds when it was said.
+
+        An actor that blocks the event loop from its first instruction is not known to run, so a
+        loop that has been blocked for `blocked_seconds` counts as one message at least.
+        """
+        at_risk, running = self._at_risk(), self._running()
         return Presence(
             session=self._session,
             name=self._name,
             fleet=self._fleet,
             queues=self._queues,
             slots=self._slots,
-            running=self._running(),
+            running=max(running, 1) if blocked_seconds else running,
             started_at_ms=self._started_at_ms,
             ready_at_ms=self._ready_at_ms,
             said_at_ms=0,
             is_draining=self._is_draining,
-            at_risk_seconds=at_risk.seconds,
+            at_risk_seconds=max(at_risk.seconds, blocked_seconds),
             at_risk_cost=at_risk.cost,
             host=self._host,
             pid=self._pid,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ import pytest
 
 import octoqueue
 from octoqueue.errors import InvalidMessage
-from tests.running import MOMENT, broker_on, memory_store, running, until
+from octoqueue.primitives.signals import Presence
+from tests.running import MOMENT, WatchedStore, broker_on, memory_store, running, until
 
 if TYPE_CHECKING:
     from octoqueue.lanes.protocol import LaneStore
@@ -226,6 +228,29 @@ async def test_a_message_that_never_tells_carries_nothing_of_it(store: LaneStore
         await work.asend()
         await until(lambda: told)
     assert told == [False]
+
+
+async def test_an_actor_that_blocks_the_loop_from_its_first_instruction_is_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("octoqueue.runtime.heartbeat._BLOCKED_SECONDS", 0.7)
+    store = WatchedStore(memory_store(lease=timedelta(milliseconds=400)))
+    broker, told = broker_on(store), list[Presence]()
+
+    @octoqueue.actor(broker=broker)
+    async def compute() -> None:
+        for _ in range(1_000):
+            said = [args[1] for args, _ in store.called("extend") if len(args) > 1]
+            if said and said[-1].at_risk_seconds >= 0.7:
+                told.append(said[-1])
+                return
+            time.sleep(0.01)  # noqa: ASYNC251 - it blocks the loop on purpose
+
+    async with broker.connected(), running(broker) as worker:
+        await compute.asend()
+        await until(lambda: told)
+        assert told[0].running == 1
+        assert worker.at_risk() == (0, 0)
 
 
 # ── quiet ────────────────────────────────────────────────────────────────────────────────────────
