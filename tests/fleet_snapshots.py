@@ -144,7 +144,9 @@ def forecast(
     *per_second: float,
     spread: float = 0.0,
     skill: float = 0.3,
+    skill_last_week: float = 0.3,
     scored_minutes: int = 600,
+    scored_beside_week: int = 0,
     made_at_ms: int = NOW_MS,
 ) -> ArrivalForecast:
     """A forecast of the coming minutes, with an interval of 90 % that reaches `spread` each way."""
@@ -161,6 +163,7 @@ def forecast(
         ),
         interval=0.9,
         skill_against_now=skill,
-        skill_against_last_week=skill,
+        skill_against_last_week=skill_last_week,
         scored_minutes=scored_minutes,
+        scored_beside_week=scored_beside_week,
     )

@@ -69,11 +69,17 @@ def heading(view: ForecastView) -> str:
     if found is not None:
         lines.append(
             f"  made {age_from(view.age_seconds)} ago; skill {found.skill_against_now:.3f} against "
-            f'"as now", {found.skill_against_last_week:.3f} against "as last week", from '
+            f'"as now", {_beside_week(found)} against "as last week", from '
             f"{found.scored_minutes:,} minutes; the interval should hold "
             f"{found.interval * 100:g} % of the time"
         )
     return "\n".join(lines)
+
+
+def _beside_week(found: ArrivalForecast) -> str:
+    if found.scored_beside_week == 0:
+        return "not yet known"
+    return f"{found.skill_against_last_week:.3f}"
 
 
 def rows(view: ForecastView, *, minutes: int) -> list[tuple[str, str, str, str]]:
@@ -108,6 +114,7 @@ def document(view: ForecastView, *, minutes: int) -> dict[str, Any]:
             "skill_against_now": found.skill_against_now,
             "skill_against_last_week": found.skill_against_last_week,
             "scored_minutes": found.scored_minutes,
+            "scored_beside_week": found.scored_beside_week,
             "minutes": [
                 {
                     "starts_at": moment(minute.starts_at_ms),

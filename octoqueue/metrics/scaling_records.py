@@ -110,6 +110,7 @@ def _forecast(found: dict[str, Any]) -> ArrivalForecast:
         skill_against_now=found["skill_against_now"],
         skill_against_last_week=found["skill_against_last_week"],
         scored_minutes=found["scored_minutes"],
+        scored_beside_week=found.get("scored_beside_week", 0),
         offset_per_second=found.get("offset_per_second", 0.0),
         tail=tuple((probability, spreads) for probability, spreads in found.get("tail", ())),
         highest_per_second=found.get("highest_per_second", 0.0),

@@ -251,6 +251,8 @@ class ArrivalForecast:
     """1 - error / error of "same as last week"; above 0 the forecast is better."""
     scored_minutes: int
     """From how many minutes the skill is known."""
+    scored_beside_week: int = 0
+    """From how many minutes that against last week is known, those of old counting less."""
     offset_per_second: float = 0.0
     """Added before logarithms are taken: a change as large as noise says little."""
     tail: tuple[tuple[float, float], ...] = ()

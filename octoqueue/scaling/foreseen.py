@@ -6,7 +6,8 @@ forecast that does not carry its errors it is the policy's quantile, read betwee
 and the ends of its interval, in proportion to the deviations of a normal distribution.
 
 Rules then demand for that rate, and the larger of both demands counts. A forecast adds, it never
-takes away. It is left alone when it is old, has no skill or has not been scored for long enough.
+takes away. It is left alone when it is old, has not been scored for long enough, or has no skill
+against "same as now" or, once there was a last week to compare with, against that.
 """
 
 from __future__ import annotations
@@ -44,7 +45,6 @@ def why_unused(
 
 def _why_mistrusted(forecast: ArrivalForecast, use: ForecastUse, now_ms: int) -> str:
     age = max(now_ms - forecast.made_at_ms, 0) / 1000
-    skill = forecast.skill_against_now
     if age > use.stale_after_seconds:
         return f"made {number(age)} s ago, {number(use.stale_after_seconds)} s are allowed"
     if forecast.scored_minutes < use.least_scored_minutes:
@@ -52,9 +52,13 @@ def _why_mistrusted(forecast: ArrivalForecast, use: ForecastUse, now_ms: int) ->
             f"compared with what came for {forecast.scored_minutes} minutes, "
             f"{use.least_scored_minutes} are asked for"
         )
-    if not skill >= use.least_skill:  # NaN is no skill
-        asked = number(use.least_skill)
-        return f'skill {number(skill)} against "same as now", {asked} is asked for'
+    skills = [("same as now", forecast.skill_against_now)]
+    if forecast.scored_beside_week >= use.least_scored_minutes:
+        skills.append(("same as last week", forecast.skill_against_last_week))
+    for plain, skill in skills:
+        if not skill >= use.least_skill:  # NaN is no skill
+            asked = number(use.least_skill)
+            return f'skill {number(skill)} against "{plain}", {asked} is asked for'
     return ""
 
 

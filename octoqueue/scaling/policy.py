@@ -74,7 +74,8 @@ class ForecastUse:
     """How many minutes of a worker it may cost to meet one more minute. Then more are missed where
     that saves many workers, fewer where it saves few; None: `quantile` says it for all."""
     least_skill: float = 0.0
-    """Skill against "same as now" below which it is not used."""
+    """Skill against "same as now", and against "same as last week" once that has been compared for
+    `least_scored_minutes`, too, below which it is not used."""
     least_scored_minutes: int = 60
     stale_after_seconds: float = 600.0
 

@@ -131,7 +131,8 @@ class ForecastSettings(Section):
     says it for all."""
 
     least_skill: Annotated[float, Field(ge=-1, lt=1), Kind("number")] = 0.0
-    """Skill against "same as now" from which on it is followed; 0 is no better, 1 is perfect."""
+    """Skill against "same as now", and against "same as last week", from which on it is followed; 0
+    is no better, 1 is perfect."""
 
     least_scored: PositiveDuration = timedelta(hours=1)
     """It is followed when it has been compared with what came for this long."""

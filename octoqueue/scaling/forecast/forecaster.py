@@ -130,6 +130,7 @@ class ArrivalForecaster:
             skill_against_now=self.skill.against_now(node),
             skill_against_last_week=self.skill.against_last_week(node),
             scored_minutes=int(self.errors.scored[node]),
+            scored_beside_week=int(self.skill.beside_week[node]),
             offset_per_second=self.level.offset / 60,
             tail=tail_of(self.errors, max(node - 1, 0)),
             highest_per_second=highest_of(self.recent, self.last_minute) / 60,

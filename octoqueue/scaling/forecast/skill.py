@@ -21,7 +21,7 @@ _ROUNDING: Final = 1e-6
 class Skill:
     """Errors, a row for each horizon."""
 
-    __slots__ = ("now_error", "own_error", "own_error_beside_week", "week_error")
+    __slots__ = ("beside_week", "now_error", "own_error", "own_error_beside_week", "week_error")
 
     def __init__(self, horizons: int) -> None:
         self.own_error: Floats = np.zeros(horizons)
@@ -29,6 +29,8 @@ class Skill:
         self.own_error_beside_week: Floats = np.zeros(horizons)
         """Of the minutes for which the same one of last week is known."""
         self.week_error: Floats = np.zeros(horizons)
+        self.beside_week: Floats = np.zeros(horizons)
+        """How many those are, half of them forgotten in a day."""
 
     def learn(
         self,
@@ -47,11 +49,13 @@ class Skill:
         self.own_error += own
         self.now_error *= forget
         self.now_error += np.abs(now - arrivals) * known
+        self.beside_week *= forget
         if last_week is not None:
             self.own_error_beside_week *= forget
             self.own_error_beside_week += own
             self.week_error *= forget
             self.week_error += abs(last_week - arrivals) * known
+            self.beside_week += known
 
     def against_now(self, node: int) -> float:
         """Return the skill against "same as now"; 0 when neither ever erred."""

@@ -18,7 +18,7 @@ from octoqueue.scaling.forecast.forecaster import ArrivalForecaster
 
 Anything = npt.NDArray[Any]
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of what is written. A state of another version is learnt anew from history."""
 _PARTS: Final = (
     "level", "week", "day", "regression", "errors", "skill", "bias", "recent", "made",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from octoqueue.cli.forecast_views import ForecastView, document, heading, rows
@@ -23,6 +25,7 @@ FORECAST = ArrivalForecast(
     skill_against_now=0.125,
     skill_against_last_week=0.5,
     scored_minutes=1234,
+    scored_beside_week=700,
 )
 
 
@@ -60,6 +63,11 @@ def test_skill_age_and_interval_are_told() -> None:
     said = heading(view(None))
     for part in ("made 30.0 s ago", "0.125 against", "0.500 against", "1,234 minutes", "80 %"):
         assert part in said
+
+
+def test_a_skill_against_a_week_that_is_not_there_is_not_told_as_a_number() -> None:
+    young = replace(FORECAST, skill_against_last_week=0.0, scored_beside_week=0)
+    assert 'not yet known against "as last week"' in heading(view(None, forecast=young))
 
 
 def test_the_coming_minutes_are_rows_of_messages_a_minute() -> None:

@@ -293,6 +293,14 @@ def test_a_forecast_of_less_takes_nothing_away() -> None:
         (forecast(90, 90, made_at_ms=NOW_MS - 601_000), "made 601 s ago, 600 s are allowed"),
         (forecast(90, 90, skill=-0.1), 'skill -0.1 against "same as now", 0 is asked for'),
         (forecast(90, 90, skill=float("nan")), 'skill nan against "same as now"'),
+        (
+            forecast(90, 90, skill_last_week=-0.2, scored_beside_week=60),
+            'skill -0.2 against "same as last week", 0 is asked for',
+        ),
+        (
+            forecast(90, 90, skill_last_week=float("nan"), scored_beside_week=60),
+            'skill nan against "same as last week"',
+        ),
         (forecast(90, 90, scored_minutes=59), "compared with what came for 59 minutes, 60 are"),
         (forecast(), "it says nothing of the coming 60 s"),
         (forecast(float("nan")), "it says nothing of the coming 60 s"),
@@ -306,6 +314,12 @@ def test_a_forecast_that_has_not_proved_itself_is_left_alone(
     assert decisive(found) == "objective"
     (step,) = [step for step in found.steps if step.rule == "forecast"]
     assert step.reason.startswith(f"not followed: {words}")
+
+
+def test_last_week_is_no_reason_before_there_is_enough_of_it_to_compare_with() -> None:
+    given = forecast(90, 90, skill_last_week=-0.2, scored_beside_week=59)
+    found = decide(snapshot(STEADY, live=workers(11), forecast=given), FORECAST, now_ms=NOW_MS)
+    assert decisive(found) == "forecast"
 
 
 def test_a_forecast_is_not_followed_for_queues_that_are_paused() -> None:

@@ -54,7 +54,7 @@ def test_what_is_no_state_is_refused(state: bytes) -> None:
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"version": 2}, "of version 2"),
+        ({"version": 1}, "of version 1"),
         ({"level.fast": np.nan}, "fast is nan"),
         ({"errors.slow": np.zeros(3)}, "slow has the shape"),
         ({"regression.theta": np.full((12, 6), np.inf)}, "theta is not finite"),
