@@ -81,6 +81,7 @@ class DrainDoor:
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._clock = clock or SystemClock()
         self._server: asyncio.Server | None = None
+        self._talks: set[asyncio.Task[None]] = set()
         self._path: Path | None = None
 
     async def start(self) -> None:
@@ -100,17 +101,29 @@ class DrainDoor:
         path, self._path = self._path, None
         if server is not None:
             server.close()
+        for talk in self._talks:
+            talk.cancel()
+        await asyncio.gather(*self._talks, return_exceptions=True)
         if path is not None:
             path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        talk = asyncio.current_task()
+        assert talk is not None  # noqa: S101 - a server makes one a connection
+        self._talks.add(talk)
+        try:
             while line := await reader.readline():
                 if line == QUIET:
                     self._worker.quiet()
                 writer.write(self._answer())
                 await writer.drain()
-        writer.close()
+        except (OSError, ValueError):
+            pass  # it has gone, or says too much
+        finally:
+            self._talks.discard(talk)
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     def _answer(self) -> bytes:
         now = self._clock.monotonic()
