@@ -20,7 +20,7 @@ import secrets
 import socket
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import orjson
 
@@ -37,6 +37,9 @@ QUIET: Final = b"quiet\n"
 STATUS: Final = b"status\n"
 
 _PROBE_SECONDS: Final = 0.2
+_LONGEST_LINE_BYTES: Final = 64
+_TURNS_TO_COME_IN: Final = 3
+"""Of the loop: Python 3.11 leaks a connection whose server is closed while it is being accepted."""
 
 MOST_SHOWN: Final = 10
 """Messages that one answer names; the oldest first."""
@@ -81,7 +84,7 @@ class DrainDoor:
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._clock = clock or SystemClock()
         self._server: asyncio.Server | None = None
-        self._talks: set[asyncio.Task[None]] = set()
+        self._guests: set[asyncio.Transport] = set()
         self._path: Path | None = None
 
     async def start(self) -> None:
@@ -90,42 +93,44 @@ class DrainDoor:
             directory = make_private(doors_of_this_user())
             live_doors()
             self._path = directory / f"{os.getpid()}-{secrets.token_hex(4)}.sock"
-            self._server = await asyncio.start_unix_server(self._serve, path=self._path)
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_unix_server(
+                lambda: _Guest(self), os.fspath(self._path)
+            )
         except (OSError, EmbeddedError) as error:
             self._path = None
             log.info("no_drain_door", extra={"reason": str(error)})
 
     async def stop(self) -> None:
-        """Close. Idempotent."""
+        """Close, and let go whoever is there. Idempotent."""
         server, self._server = self._server, None
         path, self._path = self._path, None
-        if server is not None:
-            server.close()
-        for talk in self._talks:
-            talk.cancel()
-        await asyncio.gather(*self._talks, return_exceptions=True)
         if path is not None:
             path.unlink(missing_ok=True)
+        if server is not None:
+            for _ in range(_TURNS_TO_COME_IN):
+                await asyncio.sleep(0)  # noqa: TID251 - no time
+            server.close()
+        for guest in tuple(self._guests):
+            guest.abort()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talk = asyncio.current_task()
-        assert talk is not None  # noqa: S101 - a server makes one a connection
-        self._talks.add(talk)
-        try:
-            while line := await reader.readline():
-                if line == QUIET:
-                    self._worker.quiet()
-                writer.write(self._answer())
-                await writer.drain()
-        except (OSError, ValueError):
-            pass  # it has gone, or says too much
-        finally:
-            self._talks.discard(talk)
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+    def came(self, guest: asyncio.Transport) -> None:
+        """Be told of a connection."""
+        self._guests.add(guest)
+        if self._path is None:
+            guest.abort()
 
-    def _answer(self) -> bytes:
+    def went(self, guest: asyncio.Transport) -> None:
+        """Be told of the end of a connection."""
+        self._guests.discard(guest)
+
+    def answer(self, line: bytes) -> bytes:
+        """Do what a line asks for; return what runs."""
+        if line == QUIET:
+            self._worker.quiet()
+        return self._said()
+
+    def _said(self) -> bytes:
         now = self._clock.monotonic()
         running = sorted(self._worker.running, key=lambda attempt: attempt.began)
         risk = self._worker.at_risk()
@@ -141,3 +146,28 @@ class DrainDoor:
             ],
         }
         return orjson.dumps(said) + b"\n"
+
+
+class _Guest(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, door: DrainDoor) -> None:
+        self._door = door
+        self._heard = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._door.came(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._heard = (self._heard + data).split(b"\n")
+        if len(self._heard) > _LONGEST_LINE_BYTES:
+            self._transport.abort()
+            return
+        for line in lines:
+            self._transport.write(self._door.answer(line + b"\n"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._door.went(self._transport)

@@ -99,6 +99,16 @@ async def test_nonsense_is_answered_and_does_no_harm() -> None:
 
 
 @pytest.mark.usefixtures("temporary")
+async def test_who_talks_without_an_end_is_sent_away() -> None:
+    async with Doors().opened():
+        (door,) = live_doors()
+        reader, writer = await asyncio.open_unix_connection(str(door))
+        writer.write(b"x" * 1_000)
+        assert await reader.read() == b""
+        writer.close()
+
+
+@pytest.mark.usefixtures("temporary")
 async def test_a_closed_door_leaves_nothing_behind() -> None:
     async with Doors().opened():
         assert len(live_doors()) == 1
