@@ -67,8 +67,12 @@ class Key:
 
     def covers(self, path: KeyPath) -> bool:
         """Tell whether `path` is this key, with any name where a name is free."""
-        return len(path) == len(self.path) and all(
-            own in (ANY_NAME, part) for own, part in zip(self.path, path, strict=True)
+        return len(path) == len(self.path) and self.stands_below(path)
+
+    def stands_below(self, path: KeyPath) -> bool:
+        """Tell whether `path` leads to this key, with any name where a name is free."""
+        return len(path) <= len(self.path) and all(
+            own in (ANY_NAME, part) for own, part in zip(self.path, path, strict=False)
         )
 
 
@@ -91,6 +95,12 @@ def keys_of(model: type[BaseModel]) -> tuple[Key, ...]:
 def key_at(model: type[BaseModel], path: KeyPath) -> Key | None:
     """Return the key that stands at `path`, None when there is none (a section is no key)."""
     return next((key for key in keys_of(model) if key.covers(path)), None)
+
+
+def paths_below(model: type[BaseModel], path: KeyPath) -> tuple[KeyPath, ...]:
+    """Return the paths of all keys of the section at `path`."""
+    below = (key.path[len(path) :] for key in keys_of(model) if key.stands_below(path))
+    return tuple((*path, *rest) for rest in below)
 
 
 def shape_at(annotation: object, path: KeyPath) -> Shape | None:

@@ -30,7 +30,8 @@ class Entry:
 
     key: str
     value: object
-    """As in the file: text, number, list, None; an empty mapping where no name was given."""
+    """As in the file: text, number, list; None also for each key of a section that nobody wrote;
+    an empty mapping where no name was given."""
     origin: Origin
 
 
@@ -44,7 +45,7 @@ def list_values(loaded: Loaded) -> tuple[Entry, ...]:
             value=_masked(value, keys.key_at(model, path)),
             origin=loaded.origin_of(path),
         )
-        for path, value in _leaves(written, ())
+        for path, value in _leaves(model, written, ())
     )
 
 
@@ -77,11 +78,16 @@ class _AsWritten(GenerateJsonSchema):
         return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
 
 
-def _leaves(values: dict[str, Any], above: keys.KeyPath) -> Iterator[tuple[keys.KeyPath, object]]:
+def _leaves(
+    model: type[BaseModel], values: dict[str, Any], above: keys.KeyPath
+) -> Iterator[tuple[keys.KeyPath, object]]:
     for name, value in values.items():
         path = (*above, name)
         if isinstance(value, dict) and value:
-            yield from _leaves(cast("dict[str, Any]", value), path)
+            yield from _leaves(model, cast("dict[str, Any]", value), path)
+        elif value is None and keys.shape_at(model, path) == "section":
+            # A section that nobody wrote has no values, not even defaults: none of its keys counts.
+            yield from ((key, None) for key in keys.paths_below(model, path))
         else:
             yield path, value
 

@@ -40,6 +40,24 @@ def test_show_lists_every_value_with_its_origin(
     assert fixed <= {row[0] for row in rows}
 
 
+def test_show_lists_the_keys_of_sections_that_nobody_wrote_as_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scaling = "{objectives: {high: {within: 5s}}}"
+    Path("octoqueue.yaml").write_text(
+        f"fleets:\n  a:\n    queues: [a]\n    modules: [m]\n    scaling: {scaling}\n"
+    )
+    assert main(["config", "show"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    of_a = "fleets.a.scaling.objectives"
+    assert [f"{of_a}.high.percentile", "0.95", "default"] in rows
+    assert [f"{of_a}.low.percentile", "none", "default"] in rows
+    shown = {row[0] for row in rows if row}
+    known = [k for k in keys.keys_of(Settings) if k.path[:3] == ("fleets", "<name>", "scaling")]
+    wanted = {keys.dotted(("fleets", "a", *k.path[2:])) for k in known if "schedule" not in k.path}
+    assert wanted <= shown
+
+
 def test_show_folds_nothing_in_a_pipe(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
