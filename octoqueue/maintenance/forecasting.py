@@ -16,7 +16,7 @@ import asyncio
 import logging
 import math
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from octoqueue.errors import ForecastStateUnreadable, StoreError
@@ -38,6 +38,8 @@ _SAVED_EVERY_MINUTES: Final = 10
 _READ_AT_ONCE: Final = 2_000
 _MOST_A_ROUND: Final = 60_000
 """Minutes learnt in one round, about ten seconds of work; the next round goes on."""
+_ALWAYS_LEARNT_MINUTES: Final = 60
+"""Who is no more behind than this catches up, however much the others have to learn."""
 _MINUTE_MS: Final = 60_000
 _BEYOND_LEAD_MINUTES: Final = 5
 _LEAST_INTERVAL: Final = 0.5
@@ -46,7 +48,11 @@ _LEAST_INTERVAL: Final = 0.5
 @dataclass(slots=True, kw_only=True)
 class _Learner:
     forecaster: ArrivalForecaster
-    saved_minute: int
+    saved_minute: int = -1
+    saved_at: datetime | None = None
+    """When what this one goes on from was saved, by whomever; None: it began with nothing."""
+    is_behind: bool = False
+    """Whether there are minutes that it could not learn yet."""
 
 
 class Forecasting:
@@ -104,7 +110,7 @@ class Forecasting:
     async def _forecast(self, policy: ScalingPolicy) -> ArrivalForecast | None:
         remembered = await self._memory.recall(policy.fleet)
         learner = await self._learn(policy, remembered.now_ms)
-        if self._room <= 0:
+        if learner.is_behind:
             return None
         lead_seconds = remembered.lead_seconds
         if lead_seconds is None:
@@ -127,51 +133,55 @@ class Forecasting:
         if learner is None or await self._is_outdated(policy, learner):
             learner = self._learners[policy.fleet] = await self._opened(policy)
         forecaster = learner.forecaster
-        until_ms = now_ms // _MINUTE_MS * _MINUTE_MS
-        earliest = (now_ms - LEARNT_FROM // timedelta(milliseconds=1)) // _MINUTE_MS
-        if forecaster.last_minute * _MINUTE_MS > now_ms:
+        end = now_ms // _MINUTE_MS
+        first = end - LEARNT_FROM // timedelta(minutes=1)
+        if forecaster.last_minute > end:
             # A clock was ahead: what is true is read again from when it is now.
-            earliest = max(earliest, now_ms // _MINUTE_MS - _SAVED_EVERY_MINUTES)
+            first = max(first, end - _SAVED_EVERY_MINUTES)
         else:
-            earliest = max(earliest, forecaster.last_minute + 1)
-        while self._room > 0:
+            first = max(first, forecaster.last_minute + 1)
+        while first < end and (self._room > 0 or end - first <= _ALWAYS_LEARNT_MINUTES):
+            until = min(end, first + _READ_AT_ONCE)
             found = await self._minutes.arrivals(
-                policy.queues,
-                since_ms=earliest * _MINUTE_MS,
-                until_ms=until_ms,
-                limit=_READ_AT_ONCE,
+                policy.queues, since_ms=first * _MINUTE_MS, until_ms=until * _MINUTE_MS
             )
             await asyncio.to_thread(_observe, forecaster, found)
-            if len(found) < _READ_AT_ONCE:
-                break
             self._room -= len(found)
-            earliest = found[-1].starts_at_ms // _MINUTE_MS + 1
+            first = until
+        learner.is_behind = first < end
         await self._save(policy, learner)
         return learner
 
     async def _is_outdated(self, policy: ScalingPolicy, learner: _Learner) -> bool:
-        """Return whether what was learnt was removed, as who imports history does."""
-        if learner.saved_minute < 0:
-            return False
-        return not await self._minutes.has_forecast(policy.fleet, policy.queues)
+        """Return whether somebody has saved more, or removed it, as who imports history does."""
+        return not await self._minutes.is_kept(
+            policy.fleet, policy.queues, saved_at=learner.saved_at
+        )
 
     async def _opened(self, policy: ScalingPolicy) -> _Learner:
         # numpy is loaded by those who learn, not by those who import this module.
         from octoqueue.scaling.forecast.forecaster import ArrivalForecaster  # noqa: PLC0415
         from octoqueue.scaling.forecast.state import forecaster_from  # noqa: PLC0415
 
-        state = await self._minutes.load_forecast(policy.fleet, policy.queues)
-        if state is not None:
+        kept = await self._minutes.load_forecast(policy.fleet, policy.queues)
+        if kept is not None:
             try:
-                forecaster = await asyncio.to_thread(forecaster_from, state)
+                forecaster = await asyncio.to_thread(forecaster_from, kept.state)
             except ForecastStateUnreadable as error:
                 log.warning(
                     "forecast_learnt_anew", extra={"fleet": policy.fleet, "why": str(error)}
                 )
             else:
                 if forecaster.zone.name == self._zone:
-                    return _Learner(forecaster=forecaster, saved_minute=forecaster.last_minute)
-        return _Learner(forecaster=ArrivalForecaster(zone=self._zone), saved_minute=-1)
+                    return _Learner(
+                        forecaster=forecaster,
+                        saved_minute=forecaster.last_minute,
+                        saved_at=kept.saved_at,
+                    )
+        return _Learner(
+            forecaster=ArrivalForecaster(zone=self._zone),
+            saved_at=None if kept is None else kept.saved_at,
+        )
 
     async def _save(self, policy: ScalingPolicy, learner: _Learner) -> None:
         from octoqueue.scaling.forecast.state import state_of  # noqa: PLC0415 - as above
@@ -180,10 +190,15 @@ class Forecasting:
         if 0 <= newest - learner.saved_minute < _SAVED_EVERY_MINUTES or newest < 0:
             return
         state = await asyncio.to_thread(state_of, learner.forecaster)
-        await self._minutes.save_forecast(
-            policy.fleet, policy.queues, newest_ms=newest * _MINUTE_MS, state=state
+        saved_at = await self._minutes.save_forecast(
+            policy.fleet,
+            policy.queues,
+            newest_ms=newest * _MINUTE_MS,
+            state=state,
+            after=learner.saved_at,
         )
-        learner.saved_minute = newest
+        if saved_at is not None:
+            learner.saved_minute, learner.saved_at = newest, saved_at
 
 
 def interval_for(use: ForecastUse) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from octoqueue.postgres.statements import load_statements
@@ -26,6 +26,13 @@ class MinuteArrivals(NamedTuple):
     arrivals: int
 
 
+class KeptForecast(NamedTuple):
+    """What a forecast had learnt."""
+
+    state: bytes
+    saved_at: datetime
+
+
 class Minutes:
     """The minutes of one database.
 
@@ -43,7 +50,7 @@ class Minutes:
             await self._pool.fetch(self._sql["add_minutes"], *map(list, columns))
 
     async def arrivals(
-        self, queues: Sequence[str], *, since_ms: int, until_ms: int, limit: int
+        self, queues: Sequence[str], *, since_ms: int, until_ms: int
     ) -> list[MinuteArrivals]:
         """Return the arrivals of some queues, added up, oldest minute first.
 
@@ -52,7 +59,7 @@ class Minutes:
         A minute that is not known of every one of them is left out.
         """
         rows = await self._pool.fetch(
-            self._sql["read_arrivals"], sorted(set(queues)), since_ms, until_ms, limit
+            self._sql["read_arrivals"], sorted(set(queues)), since_ms, until_ms
         )
         return [MinuteArrivals(row["minute_ms"], row["arrivals"]) for row in rows]
 
@@ -71,22 +78,45 @@ class Minutes:
         (row,) = await self._pool.fetch(self._sql["prune_minutes"], kept_for, _MOST_PRUNED)
         return int(row["pruned"])
 
-    async def load_forecast(self, fleet: str, queues: Sequence[str]) -> bytes | None:
+    async def load_forecast(self, fleet: str, queues: Sequence[str]) -> KeptForecast | None:
         """Return what the forecast of a fleet had learnt from these queues, None if nothing."""
         rows = await self._pool.fetch(self._sql["load_forecast"], fleet, sorted(set(queues)))
-        return rows[0]["state"] if rows else None
+        return KeptForecast(rows[0]["state"], rows[0]["saved_at"]) if rows else None
 
-    async def has_forecast(self, fleet: str, queues: Sequence[str]) -> bool:
-        """Return whether anything is kept that a forecast had learnt from these queues."""
-        return bool(await self._pool.fetch(self._sql["find_forecast"], fleet, sorted(set(queues))))
+    async def is_kept(
+        self, fleet: str, queues: Sequence[str], *, saved_at: datetime | None
+    ) -> bool:
+        """Return whether what is kept of a fleet's forecast is what was saved then, None: nothing.
+
+        What is kept of other queues, as by somebody with another configuration, says nothing.
+        """
+        rows = await self._pool.fetch(self._sql["find_forecast"], fleet, sorted(set(queues)))
+        if not rows:
+            return saved_at is None
+        return rows[0]["saved_at"] in {saved_at, None}
 
     async def save_forecast(
-        self, fleet: str, queues: Sequence[str], *, newest_ms: int, state: bytes
-    ) -> None:
-        """Keep what a forecast has learnt, unless a newer state is kept."""
-        await self._pool.fetch(
-            self._sql["save_forecast"], fleet, sorted(set(queues)), newest_ms, state
-        )
+        self,
+        fleet: str,
+        queues: Sequence[str],
+        *,
+        newest_ms: int,
+        state: bytes,
+        after: datetime | None,
+    ) -> datetime | None:
+        """Keep what a forecast has learnt beyond what was saved at `after`; return when.
+
+        None, and nothing is kept, when something else is kept by now or that was removed.
+        """
+        if after is None:
+            rows = await self._pool.fetch(
+                self._sql["begin_forecast"], fleet, sorted(set(queues)), newest_ms, state
+            )
+        else:
+            rows = await self._pool.fetch(
+                self._sql["continue_forecast"], fleet, after, newest_ms, state
+            )
+        return rows[0]["saved_at"] if rows else None
 
     async def forget_forecasts(self, queue: str) -> list[str]:
         """Remove what forecasts had learnt from a queue; return the fleets they were for."""

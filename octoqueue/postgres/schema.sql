@@ -681,7 +681,6 @@ create table queue_minutes (
     ) >= 0
   )
 );
-create index queue_minutes_age on queue_minutes using brin (minute) with (pages_per_range = 16);
 create table forecast_states (
   fleet text primary key,
   queues text[] not null,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -53,7 +54,7 @@ class World:
         )
 
     async def arrivals(self, *queues: str) -> list[MinuteArrivals]:
-        return await self.minutes.arrivals(queues, since_ms=0, until_ms=FOREVER, limit=100_000)
+        return await self.minutes.arrivals(queues, since_ms=0, until_ms=FOREVER)
 
 
 def wave(minute: int) -> int:
@@ -151,6 +152,18 @@ async def test_what_is_older_than_it_is_kept_for_goes(world: World) -> None:
     assert await world.arrivals("executor") == [MinuteArrivals(NOW, 7)]
 
 
+async def test_what_is_old_goes_of_queues_that_nobody_serves_too_and_not_all_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.minutes.add([
+        minute_of(queue, at * MINUTE, 1) for queue in ("a", "b", "gone") for at in range(4)
+    ])  # fmt: skip
+    await world.minutes.add([minute_of("b", NOW, 7)])
+    monkeypatch.setattr("octoqueue.postgres.minutes._MOST_PRUNED", 5)
+    assert [await world.minutes.prune() for _ in range(4)] == [5, 5, 2, 0]
+    assert await world.arrivals("b") == [MinuteArrivals(NOW, 7)]
+
+
 async def test_an_import_leaves_what_was_measured_alone(world: World) -> None:
     await world.minutes.add([minute_of("executor", NOW, 7)])
     added = await world.minutes.import_arrivals(
@@ -224,10 +237,90 @@ async def test_who_dies_before_the_state_is_saved_loses_only_time(world: World) 
 async def test_a_state_that_cannot_be_read_is_learnt_anew(world: World) -> None:
     await world.history(DAY)
     expected = await world.forecasting().round()
-    await world.minutes.save_forecast(
-        "executor", ["executor"], newest_ms=NOW + DAY * MINUTE, state=b"of another time"
+    kept = await world.minutes.load_forecast("executor", ["executor"])
+    assert kept is not None
+    assert await world.minutes.save_forecast(
+        "executor", ["executor"], newest_ms=NOW, state=b"of another time", after=kept.saved_at
     )
     assert await world.forecasting().round() == expected
+
+
+async def test_what_one_of_two_has_learnt_anew_the_other_learns_too(world: World) -> None:
+    await world.history(DAY)
+    one, other = world.forecasting(), world.forecasting()
+    assert await one.round() == await other.round()
+    await world.history(3 * DAY)
+    await world.minutes.forget_forecasts("executor")
+    made = await one.round()
+    assert made["executor"].scored_minutes > 2 * DAY
+    assert await other.round() == made
+
+
+async def test_what_was_learnt_before_an_import_is_not_saved_after_it(world: World) -> None:
+    await world.history(DAY)
+    await world.forecasting().round()
+    before = await world.minutes.load_forecast("executor", ["executor"])
+    assert before is not None
+    await world.minutes.forget_forecasts("executor")
+    assert not await world.minutes.save_forecast(
+        "executor", ["executor"], newest_ms=NOW, state=before.state, after=before.saved_at
+    )
+    assert await world.minutes.load_forecast("executor", ["executor"]) is None
+
+
+async def test_of_two_that_learn_at_once_one_saves_and_the_other_goes_on_from_there(
+    world: World,
+) -> None:
+    await world.history(DAY)
+    one, other = world.forecasting(), world.forecasting()
+    both = await asyncio.gather(one.round(), other.round())
+    assert both[0] == both[1]
+    await world.history(12, until=NOW + 12 * MINUTE)
+    world.clock.advance(12 * MINUTE)
+    made = await one.round()
+    assert await other.round() == made
+    assert await world.forecasting().round() == made
+
+
+async def test_two_configurations_of_a_fleet_do_not_learn_anew_in_turns(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.history(DAY)
+    await world.history(DAY, queue="coder")
+    wider = replace(POLICY, queues=("executor", "coder"))
+    old, new = world.forecasting(), world.forecasting(wider)
+    await old.round()
+    await new.round()
+    read: list[int] = []
+    arrivals = Minutes.arrivals
+
+    async def counted(
+        self: Minutes, queues: Sequence[str], *, since_ms: int, until_ms: int
+    ) -> list[MinuteArrivals]:
+        found = await arrivals(self, queues, since_ms=since_ms, until_ms=until_ms)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(Minutes, "arrivals", counted)
+    for each in (old, new, old, new):
+        assert await each.round()
+    assert sum(read) == 0
+
+
+async def test_who_has_much_to_learn_does_not_keep_the_others_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.history(DAY)
+    late, ready = replace(POLICY, fleet="late"), replace(POLICY, fleet="ready")
+    forecasting = world.forecasting(late, ready)
+    await forecasting.round()
+    await world.history(1, until=NOW + MINUTE)
+    world.clock.advance(MINUTE)
+    async with world.pool.transaction(purpose="test") as connection:
+        await connection.execute("delete from forecast_states where fleet = 'late'")
+    monkeypatch.setattr("octoqueue.maintenance.forecasting._READ_AT_ONCE", 500)
+    monkeypatch.setattr("octoqueue.maintenance.forecasting._MOST_A_ROUND", 700)
+    assert set(await forecasting.round()) == {"ready"}
 
 
 async def test_other_queues_are_something_else_to_learn(world: World) -> None:

@@ -29,9 +29,6 @@ create table queue_minutes (
   )
 );
 
--- For the pruner: rows are written about in the order of time, so a few pages of index do.
-create index queue_minutes_age on queue_minutes using brin (minute) with (pages_per_range = 16);
-
 -- What the forecast of a fleet has learnt, so that a restart does not forget it.
 create table forecast_states (
   fleet text primary key,

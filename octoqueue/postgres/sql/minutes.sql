@@ -77,30 +77,43 @@ returning (extract(epoch from minute) * 1000)::int8 as minute_ms;
 -- $1 text[]: the queues, each once
 -- $2 int8: from when on, in ms since the epoch
 -- $3 int8: until when, exclusive
--- $4 int4: how many minutes at most
 -- returns a row for each minute, oldest first
 select
   (extract(epoch from minute) * 1000)::int8 as minute_ms,
-  sum(arrivals_high + arrivals_normal + arrivals_low)::int8 as arrivals
+  sum(arrivals_high::int8 + arrivals_normal + arrivals_low)::int8 as arrivals
 from queue_minutes
 where queue = any($1::text[]) and minute >= to_timestamp($2::int8 / 1000.0)
   and minute < to_timestamp($3::int8 / 1000.0)
 group by minute
 having count(*) = cardinality($1::text[])
-order by minute
-limit $4;
+order by minute;
 
 -- name: prune_minutes
+-- Goes from queue to queue in the primary key, also to those that nobody serves any more. An index
+-- on time alone would have to be read whole, once the space of old minutes is used by new ones.
 -- $1 interval: those that began longer ago go
 -- $2 int4: how many at most
 -- returns how many went
-with gone as (
+with recursive names as (
+  (select queue from queue_minutes order by queue limit 1)
+  union all
+  select (
+    select later.queue from queue_minutes as later
+    where later.queue > names.queue order by later.queue limit 1
+  )
+  from names where names.queue is not null
+), gone as (
   delete from queue_minutes
   where (queue, minute) in (
-    select queue, minute from queue_minutes
-    where minute < now() - $1::interval
+    select old.queue, old.minute
+    from names cross join lateral (
+      select q.queue, q.minute from queue_minutes as q
+      where q.queue = names.queue and q.minute < now() - $1::interval
+      order by q.minute
+      limit $2
+      for update skip locked
+    ) as old
     limit $2
-    for update skip locked
   )
   returning 1
 )
@@ -109,23 +122,23 @@ select count(*) as pruned from gone;
 -- name: load_forecast
 -- $1 text: the fleet
 -- $2 text[]: the queues whose arrivals it was learnt from, sorted
--- returns no row, or what the forecast had learnt
-select state from forecast_states where fleet = $1 and queues = $2::text[];
+-- returns no row, or what the forecast had learnt and when that was saved
+select state, saved_at from forecast_states where fleet = $1 and queues = $2::text[];
 
 -- name: find_forecast
 -- $1 text: the fleet
 -- $2 text[]: the queues, sorted
--- returns no row, or the newest minute that what is kept has seen, in ms since the epoch
-select (extract(epoch from minute) * 1000)::int8 as minute_ms
-from forecast_states where fleet = $1 and queues = $2::text[];
+-- returns no row, or when what is kept was saved; null when it is of other queues
+select case when queues = $2::text[] then saved_at end as saved_at
+from forecast_states where fleet = $1;
 
--- name: save_forecast
--- Keeps what a forecast has learnt, unless somebody who has seen more has kept it already.
+-- name: begin_forecast
+-- Keeps what a forecast has learnt from nothing, unless somebody has kept his already.
 -- $1 text: the fleet
 -- $2 text[]: the queues, sorted
 -- $3 int8: the newest minute it has seen, in ms since the epoch
 -- $4 bytea: what it has learnt
--- returns nothing
+-- returns when it was saved, no row when it was not
 insert into forecast_states as f (fleet, queues, minute, state)
 values ($1, $2::text[], to_timestamp($3::int8 / 1000.0), $4)
 on conflict (fleet) do update set
@@ -133,9 +146,23 @@ on conflict (fleet) do update set
   minute = excluded.minute,
   state = excluded.state,
   saved_at = clock_timestamp()
--- one from the future was kept while a clock was ahead
-where f.queues <> excluded.queues or f.minute < excluded.minute
-  or f.minute > clock_timestamp() + interval '10 minutes';
+where f.queues <> excluded.queues
+returning saved_at;
+
+-- name: continue_forecast
+-- Keeps what a forecast has learnt beyond what is kept, unless that is another one by now: saved by
+-- somebody else, or removed, as who imports history does.
+-- $1 text: the fleet
+-- $2 timestamptz: when that was saved
+-- $3 int8: the newest minute it has seen, in ms since the epoch
+-- $4 bytea: what it has learnt
+-- returns when it was saved, no row when it was not
+update forecast_states set
+  minute = to_timestamp($3::int8 / 1000.0),
+  state = $4,
+  saved_at = greatest(clock_timestamp(), saved_at + interval '1 microsecond')
+where fleet = $1 and saved_at = $2
+returning saved_at;
 
 -- name: forget_forecasts
 -- $1 text: a queue
