@@ -17,6 +17,7 @@ import orjson
 
 from bench.scaling.sections import (
     TARGETS,
+    TUNED_FOR_START_UP,
     azure_section,
     heavy_section,
     tuned_price,
@@ -79,7 +80,7 @@ def _compared(
             section = world_cup_section(pool, start_up_seconds=start_up_seconds, price=price)
             _show(section, verdicts(section), found)
             sections.append(section)
-        if "heavy" in parts:
+        if "heavy" in parts and start_up_seconds == TUNED_FOR_START_UP:
             section = heavy_section(pool, start_up_seconds=start_up_seconds, price=price)
             _show(section, [], found)
             sections.append(section)

@@ -28,16 +28,16 @@ TUNED_FOR_START_UP: Final = 60.0
 AFFORDABLE: Final = 1.05
 """Hours of the first half, in those of perfect knowledge: half of what may be spent above them."""
 TARGETS: Final = {60.0: 0.998, 180.0: 0.995}
-_DEPTHS: Final = (0.7, 0.9, 1.1, 1.5)
-_CPU: Final = (0.6, 0.75, 0.9, 0.97)
+_DEPTHS: Final = (0.7, 0.8, 0.9, 1.0)
+_CPU: Final = (0.6, 0.75, 0.85, 0.9)
 _HEAVY_MAXIMA: Final = tuple(
     (minutes, headroom, spare)
-    for minutes in (5, 15, 40)
-    for headroom in (1.1, 1.25, 1.4)
-    for spare in (2.0, 4.0, 7.0)
+    for minutes in (5, 15)
+    for headroom in (1.1, 1.25)
+    for spare in (1.0, 2.0, 4.0)
 )
-_HEAVY_DEPTHS: Final = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-_HEAVY_PRICES: Final = (10.0, 50.0, 250.0)
+_HEAVY_DEPTHS: Final = (0.5, 0.6, 0.7, 0.8, 0.9)
+_HEAVY_PRICES: Final = (10.0,)
 _AZURE_STATIC: Final = (10, 15, 20, 25, 30, 40, 50, 60, 80)
 _AZURE_MAXIMA: Final = tuple(
     (minutes, headroom, spare)
@@ -45,7 +45,7 @@ _AZURE_MAXIMA: Final = tuple(
     for headroom in (0.5, 0.7, 0.85, 1.0, 1.2)
     for spare in (0.0, 2.0, 5.0)
 )
-_AZURE_PRICES: Final = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
+_AZURE_PRICES: Final = (5.0, 20.0, 100.0, 300.0, 1000.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +140,7 @@ def heavy_section(pool: Executor, *, start_up_seconds: float, price: float) -> S
     prices = dict.fromkeys((price, *_HEAVY_PRICES))
     tasks = [
         *_ours("heavy", start_up_seconds, tuple(prices)),
-        Task(scenario="heavy", start_up_seconds=start_up_seconds, kind="policy"),
+        Task(scenario="heavy", start_up_seconds=start_up_seconds, kind="policy", loop="agent"),
         *(
             Task(
                 scenario="heavy",
@@ -168,7 +168,7 @@ def azure_section(pool: Executor, *, start_up_seconds: float, price: float) -> S
     prices = dict.fromkeys((price, *_AZURE_PRICES))
     tasks = [
         *_ours("azure", start_up_seconds, tuple(prices)),
-        Task(scenario="azure", start_up_seconds=start_up_seconds, kind="policy"),
+        Task(scenario="azure", start_up_seconds=start_up_seconds, kind="policy", loop="agent"),
         *_swept("azure", start_up_seconds, "static", tuple(map(float, _AZURE_STATIC))),
         *(
             Task(
@@ -199,6 +199,7 @@ def _ours(scenario: Scenario, start_up_seconds: float, prices: Sequence[float]) 
             start_up_seconds=start_up_seconds,
             kind="policy and forecast",
             parameters=(price,),
+            loop="direct" if scenario == "fluid" else "agent",
         )
         for price in prices
     ]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MOST_HOURS: Final = 1.10
 LEAST_SAVING: Final = 0.03
 MOST_TURNS: Final = 6.0
+_MOST_ROWS: Final = 5
 _HEAD: Final = (
     "| rule | minutes met | hours / clairvoyant | violations | P99 wait | turns an hour "
     "| first half | second half |\n|---|---:|---:|---:|---:|---:|---:|---:|"
@@ -50,7 +51,10 @@ def _shown(section: Section, rule: str) -> list[Row]:
     for row in rows:
         if not best or row.attainment > best[-1].attainment:
             best.append(row)
-    return best
+    if len(best) <= _MOST_ROWS:
+        return best
+    step = (len(best) - 1) / (_MOST_ROWS - 1)
+    return [best[round(step * i)] for i in range(_MOST_ROWS)]
 
 
 def _seconds(seconds: float) -> str:

@@ -8,6 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from octoqueue.scaling.behavior import (
+    KUBERNETES_DEFAULT,
+    KUBERNETES_DOWN,
+    KUBERNETES_UP,
+    RatePolicy,
+)
 from octoqueue.scaling.forecast.forecaster import ArrivalForecaster
 from octoqueue.scaling.policy import ForecastUse, Objective, ScalingPolicy
 from octoqueue.scaling.simulator.fleets import Durations, FleetModel, Workload
@@ -30,6 +36,14 @@ _DRAIN_SECONDS = 20.0
 _LEAST_SKILL = -0.1
 """What a forecast says of the worst is of use when its middle is little worse than "as now"."""
 _MOST_WORKERS = 5_000
+_SLOW_DOWN = replace(
+    KUBERNETES_DEFAULT,
+    up=replace(
+        KUBERNETES_UP, policies=(RatePolicy(kind="Percent", value=1_000, period_seconds=15),)
+    ),
+    down=replace(KUBERNETES_DOWN, stabilization_window_seconds=600),
+)
+"""Of our rule where traffic comes and goes within a minute: up at once, down after ten minutes."""
 _DAY_SECONDS = 86_400
 _MINUTE_MS = 60_000
 HEAVY_SECONDS, HEAVY_VARIATION = 30.0, 4.0
@@ -78,6 +92,7 @@ def run(task: Task) -> Row:
         start_up=Durations(mean_seconds=task.start_up_seconds),
         max_workers=_MOST_WORKERS,
         loop=task.loop,
+        behavior=_SLOW_DOWN if task.loop == "agent" else KUBERNETES_DEFAULT,
     )
     rule = _rule(task, workload.service.mean_seconds)
     report = simulate(trace, workload, fleet, rule, objective_seconds=WAIT_SECONDS)
@@ -161,7 +176,13 @@ def policy_of(task: Task, service_seconds: float) -> ScalingPolicy:
         max_workers=_MOST_WORKERS,
         start_up_seconds=task.start_up_seconds,
         service_seconds=service_seconds,
-        objectives=(Objective(seconds=WAIT_SECONDS, drain_seconds=_DRAIN_SECONDS),),
+        objectives=(
+            Objective(
+                seconds=WAIT_SECONDS,
+                percentile=0.99 if task.scenario == "heavy" else 0.95,
+                drain_seconds=200.0 if task.scenario == "azure" else _DRAIN_SECONDS,
+            ),
+        ),
         forecast=forecast,
     )
 
