@@ -22,14 +22,13 @@ from octoqueue.cli.reading import with_redis
 from octoqueue.cli.scale_views import Explained, document, show
 from octoqueue.errors import ConfigError
 from octoqueue.fleet.opening import Deciding, opened_decider
-from octoqueue.scaling.override import Override
+from octoqueue.scaling.override import LONGEST, MOST_WORKERS, SHORTEST, Override
 from octoqueue.scaling.policy import ScalingPolicy
 from octoqueue.settings.quantities import parse_duration
 from octoqueue.settings.root import Settings
 
 app = typer.Typer(add_completion=False)
 
-_LONGEST: Final = timedelta(days=90)
 _HELP: Final = """
 Say by hand how many workers a fleet has for a while, or ask why it has as many as it has.
 
@@ -52,7 +51,9 @@ def scale(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Argument(metavar="WORKERS", min=0, help="Workers it has.", show_default=False),
+        typer.Argument(
+            metavar="WORKERS", min=0, max=MOST_WORKERS, help="Workers it has.", show_default=False
+        ),
     ] = None,
     *,
     lasting: Annotated[
@@ -109,8 +110,8 @@ def _duration(text: str) -> timedelta:
         span = parse_duration(text)
     except ValueError as error:
         raise typer.BadParameter(f"--for: {error}") from None
-    if not timedelta(0) < span <= _LONGEST:
-        raise typer.BadParameter("--for: must be above 0 and at most 90d")
+    if not SHORTEST <= span <= LONGEST:
+        raise typer.BadParameter("--for: must be at least 1ms and at most 90d")
     return span
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from octoqueue.metrics.scaling_memory import Kept, Remembered, mark_of
+from octoqueue.metrics.scaling_memory import Kept, Remembered, checked_ms, mark_of
 from octoqueue.metrics.scaling_records import (
     decision_from,
     forecast_from,
@@ -16,7 +16,6 @@ from octoqueue.metrics.scaling_records import (
     record_of,
 )
 from octoqueue.redis.calls.scaling import (
-    KEPT_MS,
     WISH,
     Fate,
     lead_call,
@@ -156,17 +155,3 @@ class RedisScalingMemory:
             now_ms=self._now(),
         )
         return bool(await self._client.call(call))
-
-
-def checked_ms(workers: int, lasting: timedelta) -> int:
-    """Return how long an override lasts.
-
-    Raises:
-        ValueError: it cannot be; names the argument.
-    """
-    for_ms = lasting // timedelta(milliseconds=1)
-    if workers < 0:
-        raise ValueError(f"workers: {workers} must not be negative")
-    if not 0 < for_ms <= KEPT_MS:
-        raise ValueError(f"lasting: {lasting} must be above 0 and at most 90 days")
-    return for_ms

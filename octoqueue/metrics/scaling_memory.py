@@ -18,13 +18,14 @@ Of concurrent writers
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from octoqueue.scaling.override import LONGEST, MOST_WORKERS, SHORTEST
 from octoqueue.scaling.wishes import WishChanges, lead_seconds, longest_open_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import timedelta
 
     from octoqueue.primitives.signals import ArrivalForecast
     from octoqueue.scaling.decision import Decision
@@ -114,7 +115,8 @@ class ScalingMemory(Protocol):
         """Let `workers` stand in for a fleet's demand; replaces the override there is.
 
         Raises:
-            ValueError: `workers` is negative, or `lasting` not above 0 and at most 90 days.
+            ValueError: `workers` is negative or above a million, or `lasting` not from a
+                millisecond to 90 days.
         """
         ...
 
@@ -139,3 +141,16 @@ def mark_of(decision: Decision) -> str:
     """Return what tells a decision from the one before: not its reason, whose numbers change."""
     decisive: Sequence[str] = [step.rule for step in decision.steps if step.is_decisive]
     return f"{decision.workers} {int(decision.is_active)} {' '.join(decisive)}"
+
+
+def checked_ms(workers: int, lasting: timedelta) -> int:
+    """Return how long an override lasts.
+
+    Raises:
+        ValueError: it cannot be; names the argument.
+    """
+    if not 0 <= workers <= MOST_WORKERS:
+        raise ValueError(f"workers: {workers} must be from 0 to {MOST_WORKERS}")
+    if not SHORTEST <= lasting <= LONGEST:
+        raise ValueError(f"lasting: {lasting} must be from 1 ms to 90 days")
+    return lasting // timedelta(milliseconds=1)

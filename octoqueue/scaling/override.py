@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+SHORTEST: Final = timedelta(milliseconds=1)
+LONGEST: Final = timedelta(days=90)
+MOST_WORKERS: Final = 1_000_000
+"""More is a mistake, and beyond 64 bits nobody could be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +25,8 @@ class Override:
     """Who said so, for whoever reads the decision."""
 
     def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise ValueError(f"workers: {self.workers} must not be negative")
+        if not 0 <= self.workers <= MOST_WORKERS:
+            raise ValueError(f"workers: {self.workers} must be from 0 to {MOST_WORKERS}")
 
     def holds_at(self, now_ms: int) -> bool:
         """Return whether it has not ended."""

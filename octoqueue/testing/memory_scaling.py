@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from octoqueue.metrics.scaling_memory import Kept, Remembered, mark_of
+from octoqueue.metrics.scaling_memory import Kept, Remembered, checked_ms, mark_of
 from octoqueue.primitives.clock import Clock, SystemClock
 from octoqueue.scaling.override import Override
 from octoqueue.scaling.wishes import MOST_LEADS, Lead, Wish, WishChanges
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from octoqueue.scaling.decision import Decision
 
 _DECISIONS_KEPT = 50
-_LONGEST = timedelta(days=90)
 _NOTHING = WishChanges()
 
 
@@ -98,11 +97,10 @@ class MemoryScalingMemory:
         beyond_max: bool = False,
     ) -> Override:
         """Let `workers` stand in for a fleet's demand; replaces the override there is."""
-        if not timedelta(0) < lasting <= _LONGEST:
-            raise ValueError(f"lasting: {lasting} must be above 0 and at most 90 days")
+        for_ms = checked_ms(workers, lasting)
         override = Override(
             workers=workers,
-            until_ms=self._clock.now_ms() + lasting // timedelta(milliseconds=1),
+            until_ms=self._clock.now_ms() + for_ms,
             said_by=said_by,
             beyond_max=beyond_max,
         )

@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from octoqueue.errors import ConfigError
+from octoqueue.scaling.override import MOST_WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +37,8 @@ KEDAS_KEYS: Final = frozenset(
 """What KEDA reads itself; each also as `…FromEnv`."""
 OUR_KEYS: Final = ("fleet", "minWorkers", "maxWorkers")
 _FROM_ENV: Final = "FromEnv"
-_MOST_WORKERS: Final = 1_000_000
+_MOST_DIGITS: Final = len(str(MOST_WORKERS))
+_MOST_SHOWN: Final = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +103,10 @@ def _count(given: Mapping[str, str], key: str) -> int | None:
     text = _value(given, key)
     if not text:
         return None
-    if not (text.isascii() and text.isdigit()) or int(text) > _MOST_WORKERS:
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    if not is_number or int(text) > MOST_WORKERS:
+        shown = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
         raise ConfigError(
-            f"{key}: {text!r} must be a whole number from 0 to {_MOST_WORKERS}", key=key
+            f"{key}: {shown!r} must be a whole number from 0 to {MOST_WORKERS}", key=key
         )
     return int(text)

@@ -205,7 +205,15 @@ class Overriding:
 
     @pytest.mark.parametrize(
         ("workers", "lasting"),
-        [(-1, HOUR), (1, timedelta(0)), (1, -HOUR), (1, timedelta(days=91))],
+        [
+            (-1, HOUR),
+            (10**6 + 1, HOUR),
+            (10**30, HOUR),
+            (1, timedelta(0)),
+            (1, timedelta(microseconds=100)),
+            (1, -HOUR),
+            (1, timedelta(days=91)),
+        ],
     )
     async def test_an_override_that_cannot_be_is_refused(
         self, world: MemoryWorld, workers: int, lasting: timedelta

@@ -39,6 +39,8 @@ def test_a_value_may_come_from_an_environment() -> None:
         ({"fleet": "a", "maxWorkers": "1.5"}, "maxWorkers: '1.5' must be a whole number"),
         ({"fleet": "a", "maxWorkers": "٣"}, "must be a whole number"),
         ({"fleet": "a", "maxWorkers": "9" * 30}, "from 0 to 1000000"),
+        ({"fleet": "a", "maxWorkers": "9" * 5_000}, "from 0 to 1000000"),
+        ({"fleet": "a", "maxWorkersFromEnv": "many"}, "maxWorkers: 'many' must be a whole number"),
         ({"fleet": "a", "maxWorkers": "0"}, "maxWorkers: 0 must be at least 1"),
         ({"fleet": "a", "minWorkers": "5", "maxWorkers": "4"}, "at least 5 (minWorkers)"),
     ],
