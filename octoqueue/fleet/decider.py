@@ -19,7 +19,7 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from octoqueue.errors import FleetUnknown, SignalsUnreadable, StoreError
 from octoqueue.fleet.holding import LastGood
@@ -233,23 +233,25 @@ class FleetDecider:
         """
         fleet = policy.fleet
         recalling = asyncio.create_task(self._memory.recall(fleet))
-        if fleet not in self._leads:  # how far to look ahead is in there
-            await asyncio.wait([recalling], timeout=_left(deadline))
-            if recalling.done() and not recalling.exception():
-                self._leads[fleet] = _ahead_seconds(policy, recalling.result())
-        ahead = timedelta(seconds=self._leads.get(fleet, policy.start_up_seconds))
-        reading = asyncio.create_task(
-            self._store.read_signals(policy.queues, due_within=ahead, fleet=fleet)
-        )
+        begun: list[asyncio.Task[Any]] = [recalling]
         try:
-            await asyncio.wait([recalling, reading], timeout=_left(deadline))
+            if fleet not in self._leads:  # how far to look ahead is in there
+                await asyncio.wait([recalling], timeout=_left(deadline))
+                if recalling.done() and not recalling.exception():
+                    self._leads[fleet] = _ahead_seconds(policy, recalling.result())
+            ahead = timedelta(seconds=self._leads.get(fleet, policy.start_up_seconds))
+            reading = asyncio.create_task(
+                self._store.read_signals(policy.queues, due_within=ahead, fleet=fleet)
+            )
+            begun.append(reading)
+            await asyncio.wait(begun, timeout=_left(deadline))
             remembered = self._told(policy, recalling, "what scaling remembers")
             self._learn(remembered)
             return remembered, self._told(policy, reading, "the store")
         finally:
-            for task in (recalling, reading):
+            for task in begun:
                 task.cancel()
-            await asyncio.gather(recalling, reading, return_exceptions=True)
+            await asyncio.gather(*begun, return_exceptions=True)
 
     def _told(self, policy: ScalingPolicy, task: asyncio.Task[T], what: str) -> T:
         """Return what a task returned; raises SignalsUnreadable when there is nothing."""
@@ -322,9 +324,8 @@ class FleetDecider:
         if last is None or mark_of(last) != mark_of(decision):
             return True
         age = (decision.at_ms - last.at_ms) / 1000
-        often = min(
-            _REMEMBERED_EVERY_SECONDS, self._good.hold_seconds / 4, policy.active_for_seconds / 4
-        )
+        spans = (self._good.hold_seconds / 4, policy.active_for_seconds / 4)
+        often = min((_REMEMBERED_EVERY_SECONDS, *(span for span in spans if span > 0)))
         return not 0 <= age < often
 
 

@@ -31,10 +31,14 @@ class LastGood:
         self._good: dict[str, tuple[Decision, float]] = {}
 
     def learn(self, decision: Decision, *, now: float, age_seconds: float = 0.0) -> None:
-        """Remember a decision that is `age_seconds` old, unless a younger one is known."""
+        """Remember a decision that is `age_seconds` old, unless a younger one is known.
+
+        The same decision grows no younger by being read again: after the store's clock was set
+        back its age is 0 for as long as that.
+        """
         made = now - max(0.0, age_seconds)
         known = self._good.get(decision.fleet)
-        if known is None or known[1] <= made:
+        if known is None or (known[1] <= made and known[0] != decision):
             self._good[decision.fleet] = (decision, made)
 
     def spent(self, fleet: str) -> float:

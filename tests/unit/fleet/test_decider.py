@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -111,8 +112,13 @@ class Forgetful(MemoryScalingMemory):
         super().__init__(clock=clock)
         self.is_gone = False
         self.writes = 0
+        self.asked = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def recall(self, fleet: str) -> Remembered:
+        self.asked.set()
+        await self.answers.wait()
         if self.is_gone:
             raise StoreUnavailable("Redis", reason="gone")
         return await super().recall(fleet)
@@ -123,19 +129,25 @@ class Forgetful(MemoryScalingMemory):
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(
+        self, *, active_for_seconds: float = 300.0, hold: timedelta = timedelta(minutes=2)
+    ) -> None:
         self.clock = FakeClock()
         self.signals = Signals(self.clock)
         self.memory = Forgetful(self.clock)
         self.watch = Watching()
+        executor = replace(POLICY, active_for_seconds=active_for_seconds)
+        self.policies = {**POLICIES, "executor": executor}
+        self.hold = hold
         self.decider = self.another()
 
     def another(self) -> FleetDecider:
         return FleetDecider(
             self.signals,
             self.memory,
-            POLICIES,
+            self.policies,
             budget=timedelta(milliseconds=80),
+            hold=self.hold,
             watch=self.watch,
             clock=self.clock,
         )
@@ -287,6 +299,31 @@ class TestWhatCannotBeRead:
         world.signals.waiting["executor"] = 30
         assert await world.workers(other) == 3
 
+    async def test_a_clock_that_was_set_back_lets_no_decision_be_held_for_longer(
+        self, world: World
+    ) -> None:
+        """What is remembered is of the future then, and as old as 0 s whenever it is read."""
+        await world.workers()
+        world.signals.error = StoreUnavailable("Redis", reason="gone")
+        world.clock._now_ms -= 3_600_000
+        for _ in range(10):
+            world.clock.advance(9_000)
+            assert await world.workers() == 1
+        world.clock.advance(9_000)
+        with pytest.raises(SignalsUnreadable, match="held for 120 s already"):
+            await world.workers()
+
+    async def test_closing_in_the_middle_of_a_first_look_leaves_nothing_behind(
+        self, world: World
+    ) -> None:
+        world.memory.answers.clear()
+        asking = asyncio.create_task(world.decider.decide("executor"))
+        await world.memory.asked.wait()
+        await world.decider.aclose()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
 
 class TestWhatIsRemembered:
     async def test_a_decision_that_says_nothing_new_is_not_written_again(
@@ -299,6 +336,17 @@ class TestWhatIsRemembered:
         world.clock.advance(8_000)
         await world.workers()
         assert world.memory.writes == 2
+
+    @pytest.mark.parametrize("active_for", [0.0, 300.0])
+    async def test_who_holds_nothing_does_not_write_at_every_look_for_that(
+        self, active_for: float
+    ) -> None:
+        world = World(active_for_seconds=active_for, hold=timedelta(0))
+        world.signals.add_worker("one")
+        for _ in range(4):
+            await world.workers()
+        assert world.memory.writes == 1
+        await world.decider.aclose()
 
     async def test_the_last_activity_is_that_of_whichever_replica_saw_it(
         self, world: World
