@@ -299,20 +299,6 @@ class TestWhatCannotBeRead:
         world.signals.waiting["executor"] = 30
         assert await world.workers(other) == 3
 
-    async def test_a_clock_that_was_set_back_lets_no_decision_be_held_for_longer(
-        self, world: World
-    ) -> None:
-        """What is remembered is of the future then, and as old as 0 s whenever it is read."""
-        await world.workers()
-        world.signals.error = StoreUnavailable("Redis", reason="gone")
-        world.clock._now_ms -= 3_600_000
-        for _ in range(10):
-            world.clock.advance(9_000)
-            assert await world.workers() == 1
-        world.clock.advance(9_000)
-        with pytest.raises(SignalsUnreadable, match="held for 120 s already"):
-            await world.workers()
-
     async def test_closing_in_the_middle_of_a_first_look_leaves_nothing_behind(
         self, world: World
     ) -> None:
