@@ -13,6 +13,7 @@ from octoqueue.cli.output import (
     ConfigOption,
     JsonOption,
     answers,
+    end_without_numpy,
     failures,
     print_json,
     print_table,
@@ -50,10 +51,10 @@ Let forecasts learn from a file what usually arrives in a queue.
     octoqueue forecast import requests.csv --queue executor
     octoqueue forecast import last_year.csv --queue executor --recent
 
-The file has the columns period,count (UTC, a minute a line), or is any other trace that \
-'octoqueue simulate' takes. Minutes that were measured stay as they are; those older than 90 days \
-are left out, as history keeps no more. Forecasts of the fleets that serve the queue learn anew \
-within minutes.
+The file has the columns period,count (UTC, a minute a line; minutes left out had none), or is any \
+other trace that 'octoqueue simulate' takes; count a large file of single requests by the minute \
+first. Minutes that were measured stay as they are; those older than 90 days and those to come are \
+left out. Forecasts of the fleets that serve the queue learn anew within minutes.
 """
 
 
@@ -100,8 +101,10 @@ def import_(
     config: ConfigOption = None,
 ) -> None:
     """Let forecasts learn from a file."""
-    from octoqueue.cli.forecast_import import import_arrivals  # noqa: PLC0415 - numpy
-
+    try:
+        from octoqueue.cli.forecast_import import import_arrivals  # noqa: PLC0415 - numpy
+    except ModuleNotFoundError as error:
+        end_without_numpy(error, what="importing", as_json=as_json)
     with failures(as_json=as_json):
         settings = Settings.load(config)
         imported = run_async(import_arrivals(settings, file, queue=queue, recent=recent))

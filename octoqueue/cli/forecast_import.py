@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from octoqueue.errors import TraceInvalid
+from octoqueue.errors import ConfigError, TraceInvalid
+from octoqueue.fleet.opening import policies_of
 from octoqueue.postgres.minutes import KEPT_FOR, MinuteArrivals, Minutes
 from octoqueue.primitives.clock import SystemClock
 from octoqueue.scaling.simulator.reading import read_trace
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _MINUTE_MS: Final = 60_000
 _WEEK_MS: Final = 7 * 1440 * _MINUTE_MS
 _AT_ONCE: Final = 5_000
+_MOST_A_MINUTE: Final = 2**31 - 1
+"""The column is an integer of four bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +51,14 @@ async def import_arrivals(settings: Settings, path: Path, *, queue: str, recent:
         recent: move them by whole weeks, so that they end within the last week.
 
     Raises:
+        ConfigError: no fleet serves the queue, so nobody would learn from it.
         TraceInvalid: it is no trace, or all of it is older than history is kept, or from the
-            future.
+            future, or a minute has more than history can count.
     """
+    served = {name for policy in policies_of(settings).values() for name in policy.queues}
+    if queue not in served:
+        listed = ", ".join(sorted(served)) or "none"
+        raise ConfigError(f"--queue: no fleet serves {queue!r} (served are: {listed})")
     now_ms = SystemClock().now_ms() // _MINUTE_MS * _MINUTE_MS
     minutes = minutes_of(_trace_from(path))
     moved = weeks_between(minutes, now_ms) if recent else 0
@@ -66,12 +74,21 @@ async def import_arrivals(settings: Settings, path: Path, *, queue: str, recent:
             f"none of its minutes is of the last {KEPT_FOR.days} days, and history keeps no "
             "others; --recent moves them by whole weeks",
         )
+    most = max(wanted, key=lambda minute: minute.arrivals)
+    if most.arrivals > _MOST_A_MINUTE:
+        raise TraceInvalid(
+            str(path),
+            f"{most.arrivals:,} messages in one minute are more than the {_MOST_A_MINUTE:,} that "
+            "history can count",
+            field="count",
+        )
     async with opened_database(settings, application_name="octoqueue forecast") as pool:
         history = Minutes(pool)
         added = 0
         for first in range(0, len(wanted), _AT_ONCE):
             added += await history.import_arrivals(queue, wanted[first : first + _AT_ONCE])
-        fleets = await history.forget_forecasts(queue) if added else []
+        # Also when nothing was added: who did it before may have died here.
+        fleets = await history.forget_forecasts(queue)
     return Imported(minutes=len(minutes), added=added, moved_weeks=moved, fleets=tuple(fleets))
 
 

@@ -20,7 +20,7 @@ import json
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
 import orjson
 import typer
@@ -137,6 +137,18 @@ def _advice(error: OctoqueueError) -> str:
     if isinstance(error, StoreUnavailable) and "octoqueue " not in str(error):
         return "; 'octoqueue config show' says which server is meant"
     return ""
+
+
+def end_without_numpy(error: ModuleNotFoundError, *, what: str, as_json: bool) -> NoReturn:
+    """End a command that needs numpy, if that is what is missing."""
+    if error.name != "numpy":
+        raise error
+    sentence = f"{what} needs numpy: pip install 'octoqueue[forecast]'"
+    if as_json:
+        complain_as_json("ModuleUnusable", sentence)
+    else:
+        complain(sentence)
+    raise typer.Exit(REFUSED)
 
 
 def complain(sentence: str) -> None:

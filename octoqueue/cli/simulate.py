@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
 import typer
 
-from octoqueue.cli.output import REFUSED, JsonOption, complain, complain_as_json, failures
+from octoqueue.cli.output import JsonOption, end_without_numpy, failures
 from octoqueue.cli.simulate_choices import Choices
 from octoqueue.settings.quantities import parse_duration
 
@@ -174,7 +174,7 @@ def simulate(
     try:
         from octoqueue.cli.simulate_run import run  # noqa: PLC0415 - stands on numpy
     except ModuleNotFoundError as error:
-        _lack(error, as_json=as_json)
+        end_without_numpy(error, what="simulating", as_json=as_json)
     choices = Choices(
         trace=trace,
         rules=(policy, *(against or ())),
@@ -206,14 +206,3 @@ def simulate(
         code = run(choices)
     if code:
         raise typer.Exit(code)
-
-
-def _lack(error: ModuleNotFoundError, *, as_json: bool) -> NoReturn:
-    if error.name != "numpy":
-        raise error
-    sentence = "simulating needs numpy: pip install 'octoqueue[forecast]'"
-    if as_json:
-        complain_as_json("ModuleUnusable", sentence)
-    else:
-        complain(sentence)
-    raise typer.Exit(REFUSED)

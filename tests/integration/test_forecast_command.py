@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +120,7 @@ def test_what_was_imported_is_learnt_within_a_minute_and_shown(
     assert "expected" in out
 
 
-def test_importing_again_adds_nothing_and_more_makes_forecasts_learn_anew(
+def test_importing_again_adds_nothing_and_forecasts_learn_anew(
     shell: Shell, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)
@@ -127,7 +128,8 @@ def test_importing_again_adds_nothing_and_more_makes_forecasts_learn_anew(
     shell.answer("import", str(path), "--queue", "executor")
     shell.minute_passes()
     again = shell.answer("import", str(path), "--queue", "executor")
-    assert (again["added"], again["fleets"]) == (0, [])
+    assert (again["added"], again["fleets"]) == (0, ["executor"])  # the first may have died
+    shell.minute_passes()
     older = csv(tmp_path, days=2, ends=now)
     more = shell.answer("import", str(older), "--queue", "executor")
     assert (more["added"], more["fleets"]) == (1440, ["executor"])
@@ -155,6 +157,10 @@ def test_why_there_is_no_forecast_is_said(shell: Shell) -> None:
     [
         (("show", "nobody"), "no fleet 'nobody' is configured"),
         (("import", "/nowhere.csv", "--queue", "executor"), "cannot be read"),
+        (
+            ("import", "/nowhere.csv", "--queue", "executer"),
+            "no fleet serves 'executer' (served are: executor, quiet)",
+        ),
     ],
 )
 def test_what_is_not_there_is_named(shell: Shell, words: tuple[str, ...], complaint: str) -> None:
@@ -163,9 +169,30 @@ def test_what_is_not_there_is_named(shell: Shell, words: tuple[str, ...], compla
     assert complaint in err
 
 
-def test_a_damaged_file_is_refused_with_its_line(shell: Shell, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ("period,count\n{minute},many\n", "line 2, count: 'many' is no number"),
+        ("period,count\n{minute},1e300\n", "more than the 2,147,483,647 that history can count"),
+        ("when,what\n{minute},1\n", "a trace begins with 'period,count'"),
+    ],
+)
+def test_a_damaged_file_is_refused_with_what_is_wrong(
+    shell: Shell, tmp_path: Path, lines: str, complaint: str
+) -> None:
     path = tmp_path / "requests.csv"
-    path.write_text("period,count\n2026-01-01 00:00:00,many\n")
+    minute = datetime.now(UTC) - timedelta(hours=1)
+    path.write_text(lines.format(minute=f"{minute:%Y-%m-%d %H:%M}:00"))
     code, _, err = shell.run("import", str(path), "--queue", "executor")
     assert code == 2
-    assert "many" in err
+    assert complaint in err
+
+
+def test_importing_without_numpy_says_what_to_install(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "octoqueue.cli.forecast_import", raising=False)
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    code, _, err = shell.run("import", "requests.csv", "--queue", "executor")
+    assert code == 2
+    assert err == "octoqueue: importing needs numpy: pip install 'octoqueue[forecast]'\n"

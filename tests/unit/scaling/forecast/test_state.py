@@ -51,6 +51,18 @@ def test_what_is_no_state_is_refused(state: bytes) -> None:
         forecaster_from(state)
 
 
+def test_a_damaged_byte_is_refused_or_does_no_harm() -> None:
+    state, refused = state_of(told(50)), 0
+    for place in range(0, len(state), len(state) // 100):
+        damaged = bytearray(state)
+        damaged[place] ^= 0x5A
+        try:
+            forecaster_from(bytes(damaged))
+        except ForecastStateUnreadable:
+            refused += 1
+    assert refused > 50
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
