@@ -32,6 +32,7 @@ class Certificates:
         self._client_ca = client_ca
         self._taken: _Stamp | None = None
         self._refused: _Stamp | None = None
+        self._complaint = ""
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return what a server listens with.
@@ -56,21 +57,28 @@ class Certificates:
 
     def changed(self) -> grpc.ServerCertificateConfiguration | None:
         """Return what is in the files when they have changed; never raises."""
+        stamp: _Stamp | None = None
         try:
             stamp = self._stamp()
             if stamp in {self._taken, self._refused}:
                 return None
             configuration = self._read()
+            if self._stamp() != stamp:
+                return None  # changed while it was read: what was read may not fit each other
         except (OSError, ssl.SSLError) as error:
-            self._refused = None
-            log.warning(
-                "certificate_not_taken",
-                extra={"file": str(self._certificate), "reason": str(error)},
-            )
+            self._refused = stamp
+            self._complain(str(error))
             return None
-        self._taken = stamp
+        self._taken, self._refused, self._complaint = stamp, None, ""
         log.info("certificate_taken", extra={"file": str(self._certificate)})
         return configuration
+
+    def _complain(self, reason: str) -> None:
+        """Say what is wrong, once: it would be said again at each connection."""
+        if reason != self._complaint:
+            self._complaint = reason
+            extra = {"file": str(self._certificate), "reason": reason}
+            log.warning("certificate_not_taken", extra=extra)
 
     def _stamp(self) -> _Stamp:
         files = (self._certificate, self._key, *((self._client_ca,) if self._client_ca else ()))
@@ -79,7 +87,7 @@ class Certificates:
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
         trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        trial.load_cert_chain(self._certificate, self._key)
+        trial.load_cert_chain(self._certificate, self._key, password=b"")  # else it would ask
         authorities = None
         if self._client_ca is not None:
             trial.load_verify_locations(self._client_ca)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import ssl
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import pytest
 
 from octoqueue.errors import ConfigError, ConfigRefused
 from octoqueue.settings.root import Settings
+from scalers.keda.certificates import Certificates
 from tests.scalers.keda import Polled, scaled_object
 
 if TYPE_CHECKING:
@@ -122,6 +124,57 @@ async def test_in_the_middle_of_a_rotation_the_old_one_is_shown(
     assert await shown_on(port) == pem("server-1").decode().strip()
     place(mounted, "server-2")
     assert await shown_on(port) == pem("server-2").decode().strip()
+
+
+async def test_half_a_rotation_is_told_once_however_many_connect(
+    world: World, mounted: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As probes do, every few seconds, for as long as nobody mends it."""
+    port = await scaler_in(world, mounted)
+    shutil.copy(FILES / "server-2.pem", mounted / "tls.crt")
+    for _ in range(3):
+        assert await shown_on(port) == pem("server-1").decode().strip()
+    (mounted / "tls.key").unlink()
+    for _ in range(3):
+        assert await shown_on(port) == pem("server-1").decode().strip()
+    told = [record for record in caplog.records if record.msg == "certificate_not_taken"]
+    assert len(told) == 2
+    place(mounted, "server-2")
+    assert await shown_on(port) == pem("server-2").decode().strip()
+
+
+def test_files_that_change_while_they_are_read_are_read_again(
+    mounted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The certificate of one pair with the key of the other would break every handshake."""
+    certificates = Certificates(certificate=mounted / "tls.crt", key=mounted / "tls.key")
+    certificates.credentials()
+    place(mounted, "server-2")
+    read = Certificates._read
+
+    def slowly(self: Certificates) -> grpc.ServerCertificateConfiguration:
+        found = read(self)
+        place(mounted, "server-1")
+        return found
+
+    monkeypatch.setattr(Certificates, "_read", slowly)
+    assert certificates.changed() is None
+    monkeypatch.undo()
+    assert certificates.changed() is not None
+    assert certificates.changed() is None
+
+
+def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(
+    tmp_path: Path, mounted: Path
+) -> None:
+    locked = tmp_path / "locked.pem"
+    openssl = ["openssl", "pkey", "-in", str(FILES / "server-1-key.pem"), "-aes256"]
+    try:
+        subprocess.run([*openssl, "-passout", "pass:four", "-out", str(locked)], check=True)
+    except FileNotFoundError:
+        pytest.skip("no openssl on this machine")
+    with pytest.raises(ConfigError, match=r"scaler\.certificate"):
+        Certificates(certificate=mounted / "tls.crt", key=locked).credentials()
 
 
 async def test_an_authority_that_is_rotated_lets_others_in(world: World, mounted: Path) -> None:
