@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from queue import Queue
 from shutil import rmtree
+from tempfile import mkdtemp
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,8 @@ class Pods:
         self.stage = folder / "stage"
         self.stage.mkdir()
         self.file = folder / "octoqueue.yaml"
+        # Not below the folder: the path of a socket has at most 103 bytes.
+        self.temporary = Path(mkdtemp(dir="/tmp"))
         self._redis_url = redis_url
         self._capsys = capsys
         fleet = {
@@ -90,8 +93,7 @@ class Pods:
             process.wait()
 
     def _environ(self, pod: str) -> dict[str, str]:
-        # Short: the path of a socket has at most 103 bytes.
-        temporary = Path("/tmp") / f"{self.settings.namespace}-{pod}"
+        temporary = self.temporary / pod
         temporary.mkdir(mode=0o700, exist_ok=True)
         return os.environ | {"STAGE": str(self.stage), "TMPDIR": str(temporary)}
 
@@ -162,8 +164,7 @@ class Pods:
 def pods(redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Pods]:
     found = Pods(redis_url, tmp_path, capsys)
     yield found
-    for directory in Path("/tmp").glob(f"{found.settings.namespace}-*"):
-        rmtree(directory)
+    rmtree(found.temporary)
 
 
 def test_a_long_message_is_told_as_work_at_risk_until_its_checkpoint(pods: Pods) -> None:
