@@ -54,6 +54,7 @@ def queue(
     name: str = "coder",
     *,
     waiting: Mapping[Lane, int] | None = None,
+    held_back: Mapping[Lane, int] | None = None,
     per_second: Mapping[Lane, float] | None = None,
     arrivals: Mapping[Lane, Counts] | None = None,
     waited: Waits | None = None,
@@ -74,6 +75,7 @@ def queue(
             lane: LaneSignals(
                 lane=lane,
                 waiting=(waiting or {}).get(lane, 0),
+                held_back=(held_back or {}).get(lane, 0),
                 oldest_age_seconds=oldest_seconds,
                 arrivals=arrived.get(lane, Counts()),
                 waits=waited if waited and lane == Lane.NORMAL else Waits(window_seconds=60),

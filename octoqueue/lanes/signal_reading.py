@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_OLDEST, _DELAYED, _DUE, _TALLIES, _COUNTERS = 3, 6, 7, 8, 9
+_OLDEST, _HELD_BACK, _DELAYED, _DUE, _TALLIES, _COUNTERS = 3, 6, 9, 10, 11, 12
 _SAID_AT = struct.Struct(">Q")
 
 Answer = list[Any]
@@ -63,6 +63,7 @@ def _queue(
         queue,
         tallies,
         waiting=[sum(part[lane] for part in parts) for lane in LANES],
+        held_back=[sum(part[_HELD_BACK + lane] for part in parts) for lane in LANES],
         oldest_ms=[max(part[_OLDEST + lane] for part in parts) for lane in LANES],
         delayed=sum(part[_DELAYED] for part in parts),
         due_soon=sum(part[_DUE] for part in parts),
@@ -78,6 +79,7 @@ def queue_signals(
     tallies: Sequence[Tally],
     *,
     waiting: Sequence[int],
+    held_back: Sequence[int],
     oldest_ms: Sequence[int],
     delayed: int,
     due_soon: int,
@@ -91,6 +93,7 @@ def queue_signals(
         lane: LaneSignals(
             lane=lane,
             waiting=waiting[lane],
+            held_back=min(held_back[lane], waiting[lane]),
             oldest_age_seconds=max(0, oldest_ms[lane]) / 1000,
             arrivals=counts_of([tally.lanes[lane].arrivals for tally in tallies]),
             starts=counts_of([tally.lanes[lane].starts for tally in tallies]),

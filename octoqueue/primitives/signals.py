@@ -69,6 +69,9 @@ class LaneSignals:
 
     lane: Lane
     waiting: int = 0
+    held_back: int = 0
+    """Of those waiting: what a tenant's share, a cap, a rate limit or the concurrency of the queue
+    keeps from running, now and within `due_within_seconds`. More workers would not start them."""
     oldest_age_seconds: float = 0.0
     """0 when none waits."""
     arrivals: Counts = Counts()

@@ -26,13 +26,19 @@ def demand_by_depth(load: Load, target: DepthTarget) -> Demand:
         rule="depth",
         workers=whole_workers(load.in_system / target.messages_per_worker),
         reason=f"{several(load.in_system, 'message')} ({', '.join(parts)}) at "
-        f"{number(target.messages_per_worker)} a worker{paused_words(load)}",
+        f"{number(target.messages_per_worker)} a worker{left_out_words(load)}",
     )
 
 
-def paused_words(load: Load) -> str:
-    """Return what to add to a reason when queues are paused."""
-    if not load.paused:
-        return ""
-    names = ", ".join(load.paused)
-    return f"; {number(load.paused_waiting)} that wait in {names} (paused) demand nothing"
+def left_out_words(load: Load) -> str:
+    """Return what to add to a reason when there is more that waits than counts."""
+    words = ""
+    if load.paused:
+        names = ", ".join(load.paused)
+        words += f"; {number(load.paused_waiting)} that wait in {names} (paused) demand nothing"
+    if load.held_back:
+        words += (
+            f"; {number(load.held_back)} that wait for a tenant's turn, a cap or a limit demand "
+            f"nothing"
+        )
+    return words

@@ -4,7 +4,8 @@
 
 a is what arrivals keep busy (arrivals a second times mean service seconds s), `late` the messages
 to be caught up on within the target: those that wait, or those that by Little's law waited too
-long, arrivals times (observed - target), whichever are more.
+long, arrivals times (observed - target), whichever are more. While a gate holds messages
+back only those that wait for a worker count: how long others waited says nothing of workers.
 
 That stands on arrivals and work, not on how many workers there are: an observed percentile stays
 high until long after help has come, and a plain ratio of it would multiply the fleet at each look.
@@ -16,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from octoqueue.scaling.demand import Demand, number, several, whole_workers
-from octoqueue.scaling.depth import paused_words
+from octoqueue.scaling.depth import left_out_words
 
 if TYPE_CHECKING:
     from octoqueue.scaling.load import Load
@@ -39,11 +40,13 @@ def demand_by_latency(load: Load, target: LatencyTarget, policy: ScalingPolicy) 
             rule="latency",
             workers=max(workers, 1 if load.in_system > 0 else 0),
             reason=f"{said}; service time unknown, so a breach asks for one worker more than the "
-            f"{load.ready_workers} that are ready{paused_words(load)}",
+            f"{load.ready_workers} that are ready{left_out_words(load)}",
         )
     mean = load.service.mean_seconds
     arriving = load.arrivals_per_second
-    late = max(waiting, arriving * max(observed - target.seconds, 0.0))
+    late = waiting
+    if not load.held_back:  # else waits tell how long gates were closed
+        late = max(late, arriving * max(observed - target.seconds, 0.0))
     slots = max(arriving * mean + late * mean / target.seconds, load.in_flight)
     # Whatever is late, each message takes one slot at most.
     slots = min(slots, max(load.in_flight, arriving * mean) + late)
@@ -52,5 +55,5 @@ def demand_by_latency(load: Load, target: LatencyTarget, policy: ScalingPolicy) 
         rule="latency",
         workers=max(workers, 1 if load.in_system > 0 else 0),
         reason=f"{said}; {number(arriving)} messages a second of {number(mean)} s and "
-        f"{number(late)} to catch up on take {several(slots, 'slot')}{paused_words(load)}",
+        f"{number(late)} to catch up on take {several(slots, 'slot')}{left_out_words(load)}",
     )

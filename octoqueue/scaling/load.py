@@ -4,7 +4,7 @@ The rules do arithmetic on a load, not on a snapshot, so that the same arithmeti
 is there now and for what a forecast expects.
 
 A paused queue's waiting and delayed messages and its arrivals are left out: nobody can claim them.
-What already runs of it counts.
+What already runs of it counts. So is what waits at a closed gate: more workers would not start it.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ class Load:
     """Queues whose waiting messages are left out."""
     paused_waiting: int = 0
     """How many those are."""
+    held_back: int = 0
+    """Waiting messages of other queues that are left out, as tenants, caps and limits hold them."""
     arrived_lately: float = 0.0
     """Messages that arrived within `LATELY_SECONDS`."""
     coming_slot_seconds: float = 0.0
@@ -119,6 +121,7 @@ def load_of(snapshot: FleetSnapshot, policy: ScalingPolicy) -> Load:
         oldest_seconds=max((lane.oldest_age_seconds for lane in open_lanes), default=0.0),
         paused=tuple(queue.queue for queue in paused),
         paused_waiting=sum(queue.waiting for queue in paused),
+        held_back=sum(lane.held_back for lane in open_lanes),
         arrived_lately=float(sum(_arrived_lately(queue) for queue in open_ones)),
         coming_slot_seconds=policy.slots_per_worker
         * _coming_worker_seconds(snapshot, ready=len(ready), lead_seconds=lead),
@@ -133,7 +136,7 @@ def _added(histograms: list[tuple[int, ...]]) -> tuple[int, ...]:
 
 def _waiting(queue: QueueSignals, lane: int) -> int:
     signals = queue.lanes.get(LANES[lane])
-    return max(signals.waiting, 0) if signals else 0
+    return max(signals.waiting - signals.held_back, 0) if signals else 0
 
 
 def _coming_worker_seconds(snapshot: FleetSnapshot, *, ready: int, lead_seconds: float) -> float:

@@ -19,7 +19,7 @@ from octoqueue.primitives.lane import LANES
 from octoqueue.scaling.backlog import KEPT_SECONDS, drain_of, drain_seconds, kept_slots
 from octoqueue.scaling.caps import caps_of
 from octoqueue.scaling.demand import Demand, number, several, whole_workers
-from octoqueue.scaling.depth import paused_words
+from octoqueue.scaling.depth import left_out_words
 from octoqueue.scaling.erlang import Line, WaitGoal, Work, least_slots, tail_of
 from octoqueue.scaling.finishing import running_quantile, wait_bound
 
@@ -57,7 +57,7 @@ def demand_by_objectives(load: Load, policy: ScalingPolicy) -> Demand:
     return Demand(
         rule="objective",
         workers=workers,
-        reason=reason + paused_words(load),
+        reason=reason + left_out_words(load),
         warnings=_impossible(policy, load, goals, work, steady),
     )
 
@@ -95,7 +95,7 @@ def _demand_without_service(load: Load, policy: ScalingPolicy) -> Demand:
         rule="objective",
         workers=whole_workers(load.in_system / policy.slots_per_worker),
         reason=f"service time unknown: a slot for each of {several(load.in_system, 'message')}"
-        f"{paused_words(load)}",
+        f"{left_out_words(load)}",
         warnings=warnings if load.in_system or load.arrivals_per_second else (),
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from octoqueue.scaling.demand import Demand, number, whole_workers
-from octoqueue.scaling.depth import paused_words
+from octoqueue.scaling.depth import left_out_words
 
 if TYPE_CHECKING:
     from octoqueue.scaling.load import Load
@@ -29,5 +29,5 @@ def demand_by_rate(load: Load, target: RateTarget, policy: ScalingPolicy) -> Dem
         rule="rate",
         workers=max(workers, floor),
         reason=f"{number(rate)} a second at {number(target.per_second_and_worker)} a worker"
-        f"{running}{paused_words(load)}",
+        f"{running}{left_out_words(load)}",
     )

@@ -90,6 +90,32 @@ class MemoryGates:
             return 0.0
         return opens_at_ms(limit, self._limits[use.name, use.key].arrival_ms, use.units)
 
+    def startable(
+        self,
+        queue: str,
+        extension: Extension,
+        count: int,
+        *,
+        now_ms: float,
+        until_ms: float,
+        granted: Counter[str | LimitKey],
+    ) -> int:
+        """Return how many of `count` messages could start by a moment, and grant it to them."""
+        held = self._held[queue]
+        for name, slots in self._caps(extension):
+            if slots is not None:
+                count = min(count, max(slots - held[name] - granted[name], 0))
+        for use in extension.limits:
+            limit = self.defined.limits.get(use.name)
+            if limit is not None:
+                key = use.name, use.key
+                begins = max(now_ms, self._limits[key].arrival_ms)
+                units = (until_ms - begins) / limit.unit_ms + max(limit.burst, use.units)
+                count = min(count, max(int((units - granted[key]) // use.units), 0))
+        granted.update({name: count for name, _ in self._caps(extension)})
+        granted.update({(use.name, use.key): count * use.units for use in extension.limits})
+        return count
+
     def take(self, queue: str, extension: Extension, token: LeaseToken, now_ms: float) -> None:
         """Take what a message needs, in the name of its lease."""
         self._held[queue].update(name for name, _ in self._caps(extension))

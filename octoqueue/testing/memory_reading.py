@@ -22,6 +22,7 @@ from octoqueue.primitives.signals import SignalReading
 from octoqueue.routing.partitions import PartitionMap
 from octoqueue.testing.memory_events import MemoryEvents
 from octoqueue.testing.memory_gates import MemoryGates
+from octoqueue.testing.memory_held_back import held_back
 from octoqueue.testing.memory_history import MemoryHistory
 from octoqueue.testing.memory_once import MemoryOnce
 from octoqueue.testing.memory_queue import MemoryQueue, ready_at_of
@@ -109,6 +110,7 @@ class MemoryReading:
             queue.name,
             [queue.tallies.tally(now)],
             waiting=[queue.depth(lane) for lane in Lane],
+            held_back=held_back(queue, self._gates, now_ms=now, until_ms=now + within_ms),
             oldest_ms=ages,
             delayed=len(queue.delayed),
             due_soon=sum(due <= now + within_ms for due in queue.delayed.values()),

@@ -16,6 +16,7 @@ from tests.contract.enqueuing import Bounding, Enqueuing, GroupingOverPartitions
 from tests.contract.enqueuing_once import EnqueuingOnce
 from tests.contract.events import Emitting, Ending, Keeps
 from tests.contract.gating import Capping, CappingQueues, GrowingOld, Limiting, TakingTurns
+from tests.contract.held_back import HoldingBack
 from tests.contract.history import Remembering
 from tests.contract.life import Pausing, Snoozing
 from tests.contract.reading import Flushing, Reading
@@ -66,6 +67,7 @@ class LaneStoreContract(
     CappingQueues,
     Limiting,
     GrowingOld,
+    HoldingBack,
     Results,
     Announcing,
     Emitting,

@@ -131,8 +131,8 @@ ALL = {
     "retire": {"HDEL", "ZADD", "ZREM", "ZSCORE"},
     "minutes": {"GET", "HGETALL"},
     "signals": {
-        "GET", "HGETALL", "HMGET", "LINDEX", "LLEN", "ZCARD", "ZCOUNT", "ZRANGEBYLEX",
-        "ZRANGEBYSCORE",
+        "GET", "HEXISTS", "HGET", "HGETALL", "HMGET", "LINDEX", "LLEN", "ZCARD", "ZCOUNT",
+        "ZLEXCOUNT", "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZSCORE",
     },
     "stats": {"EXISTS", "HGETALL", "LINDEX", "LLEN", "ZCARD", "ZCOUNT", "ZRANGEBYLEX"},
 }  # fmt: skip

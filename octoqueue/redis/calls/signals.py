@@ -25,7 +25,7 @@ def signals_call(
     now_ms: int = 0,
 ) -> ScriptCall:
     """Return the call of `signals.lua`; of presences it tells those that hold one of `texts`."""
-    keys = [scope.workers(), scope.presences()]
+    keys = [scope.workers(), scope.presences(), *scope.gate_keys()]
     for queue in queues:
         keys += (scope.stats(queue), scope.tallies(queue))
         for partition in scope.partitions:

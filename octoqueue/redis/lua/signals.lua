@@ -1,26 +1,32 @@
 -- Purpose    Read the scaling signals of some queues, and who works for them. Writes nothing.
--- KEYS       [1] workers zset   [2] presences hash, then for each queue: [3] stats hash, [4] tallies,
---            [5] for each partition high, normal and low list and delayed zset, [6] the 12 line keys
+-- KEYS       [1] workers zset   [2] presences hash   [3] gates hash   [4] tats zset   [5] shifts hash
+--            [6] reserved hash, then for each queue: [7] stats hash, [8] tallies,
+--            [9] for each partition high, normal and low list and delayed zset, [10] the 12 line keys
 -- ARGV       [1] now in ms, or 0   [2] partitions   [3] queues   [4] delayed messages that are due
 --            within so many ms are due soon   [5] how many presences at most
 --            [6] number of texts one of which a presence holds, then each
 -- Returns    [1] now in ms
 --            [2] for each queue: waiting in each of the 3 lanes, age of the oldest in each in ms,
---            delayed, due soon, tallies, counters (field, value, …)
+--            how many of each no worker could start by then, delayed, due soon, tallies, counters
+--            (field, value, …)
 --            [3] for each live session with such a presence: session, presence (flat)
--- Bound      the oldest is looked for in the first 200 lines of a lane; [5] sessions are looked at
+-- Bound      200 lines of a lane are looked at for the oldest and for gates; [5] sessions are
 --#include now
 --#include header
 --#include extension
 --#include place
 --#include lines
+--#include gates
+--#include held_back
+--#include queue_room
 
 local now, partitions, queues = now_ms(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local soon, LANES, LINES = now + tonumber(ARGV[4]), 3, 12
+local soon, LANES, LINES, FIRST = now + tonumber(ARGV[4]), 3, 12, 7
 
 local function signals_of(at)
   local stats, tallies, first_line = KEYS[at], KEYS[at + 1], at + 2 + partitions * (LANES + 1)
   local waiting, oldest, delayed, due = { 0, 0, 0 }, { now, now, now }, 0, 0
+  local held, granted, room = { 0, 0, 0 }, {}, queue_room(stats)
   for first = at + 2, first_line - 1, LANES + 1 do
     for lane = 1, LANES do
       local list = KEYS[first + lane - 1]
@@ -31,22 +37,27 @@ local function signals_of(at)
     delayed = delayed + redis.call('ZCARD', KEYS[first + LANES])
     due = due + redis.call('ZCOUNT', KEYS[first + LANES], '-inf', soon)
   end
-  local lines = lines_at(KEYS, first_line, 1)
+  local lines = lines_at(KEYS, first_line, 3)
+  -- A paused queue has no room for anything, which it says itself.
+  if redis.call('HEXISTS', stats, 'paused') == 1 then room = math.huge end
   for lane = 1, LANES do
     local count = redis.call('ZCARD', lines.gated[lane])
     if count > 0 then
       waiting[lane] = waiting[lane] + count
-      oldest[lane] = math.min(oldest[lane], oldest_in_lines(lines, lane, '', 200) or oldest[lane])
+      oldest[lane] = math.min(oldest[lane], oldest_in_lines(lines, lane, '', MOST_LINES) or oldest[lane])
+      held[lane] = held_in_lines(lines, lane, clock_of_limits(lines, now), soon - now, granted)
     end
+    local startable = math.min(waiting[lane] - held[lane], room)
+    held[lane], room = waiting[lane] - startable, room - startable
   end
   return {
     waiting[1], waiting[2], waiting[3], now - oldest[1], now - oldest[2], now - oldest[3],
-    delayed, due, redis.call('GET', tallies) or '', redis.call('HGETALL', stats),
+    held[1], held[2], held[3], delayed, due, redis.call('GET', tallies) or '', redis.call('HGETALL', stats),
   }
 end
 
 local found, width = {}, 2 + partitions * (LANES + 1) + LINES
-for queue = 0, queues - 1 do found[queue + 1] = signals_of(3 + queue * width) end
+for queue = 0, queues - 1 do found[queue + 1] = signals_of(FIRST + queue * width) end
 
 -- What is no presence at all is told, too, so that somebody hears of it.
 local function is_wanted(presence)

@@ -33,7 +33,7 @@ from tests.fleet_snapshots import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from octoqueue.primitives.signals import Presence, QueueSignals
+    from octoqueue.primitives.signals import Presence, QueueSignals, ServiceTime
     from octoqueue.scaling.demand import Demand
 
 DEPTH = DepthTarget(messages_per_worker=8)
@@ -350,3 +350,38 @@ def test_several_queues_mix_their_service_times() -> None:
 
 def test_steady_counts_are_their_rate() -> None:
     assert steady(2.0).per_second(60) == 2.0
+
+
+# ── what gates hold back ─────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("rules", "ran"),
+    [
+        (policy(depth=DEPTH), None),
+        (policy(latency=LATENCY), service(4.0)),
+        (policy(Objective(seconds=5.0)), service(4.0)),
+        (policy(Objective(seconds=5.0)), None),
+    ],
+    ids=["depth", "latency", "objective", "objective without service time"],
+)
+def test_what_waits_at_a_closed_gate_demands_no_worker(
+    rules: ScalingPolicy, ran: ServiceTime | None
+) -> None:
+    """500 wait for a limit that lets none start: as many workers as without them, and a word."""
+    waited = waits(*[400.0] * 100)
+    slow = {Lane.NORMAL: 0.2}
+    held = queue(
+        waiting={Lane.NORMAL: 503},
+        held_back={Lane.NORMAL: 500},
+        per_second=slow,
+        waited=waited,
+        oldest_seconds=2_000.0,
+        in_flight=2,
+        ran=ran,
+    )
+    free = queue(waiting={Lane.NORMAL: 3}, per_second=slow, in_flight=2, ran=ran)
+    (found,) = demands_of(load_of(snapshot(held, live=workers(4)), rules), rules)
+    (without,) = demands_of(load_of(snapshot(free, live=workers(4)), rules), rules)
+    assert found.workers == without.workers
+    assert "500 that wait for a tenant's turn, a cap or a limit demand nothing" in found.reason
