@@ -1,15 +1,16 @@
 """`ScalerServicer`: KEDA's calls, answered with the fleets' decisions. It decides nothing itself.
 
-GetMetricSpec   what is configured; needs no store, so that an outage shows in GetMetrics only,
-                which is where KEDA counts failures for its fallback
+GetMetricSpec   needs no store and no configuration, only the metadata, so that what is wrong shows
+                in GetMetrics only, which is where KEDA counts failures for its fallback; an error
+                here would make the other triggers of the ScaledObject fail as well
 GetMetrics      wanted workers, against a target of 1
 IsActive        whether the fleet may not shrink to none
 Stream…         the same, pushed; they end with OK when the server stops
 
 what is wrong                       status               what KEDA does
 signals unreadable, or too late     UNAVAILABLE          keeps the replicas, counts for fallback
-no such fleet                       NOT_FOUND            the same; the ScaledObject says why
-metadata or metric name wrong       INVALID_ARGUMENT     the same; the ScaledObject says why
+no such fleet                       NOT_FOUND            the same; its events say why
+metadata or metric name wrong       INVALID_ARGUMENT     keeps the replicas; its events say why
 """
 
 from __future__ import annotations
@@ -112,7 +113,12 @@ class ScalerServicer:
         self, ref: pb.ScaledObjectRef, context: Context
     ) -> AsyncGenerator[pb.IsActiveResponse]:
         """Yield the state there is, then true each time the fleet becomes active."""
-        trigger = await self._answered("StreamIsActive", ref, context, _itself)
+
+        async def answer(trigger: TriggerMetadata) -> TriggerMetadata:
+            self._decider.policy_of(trigger.fleet)
+            return trigger
+
+        trigger = await self._answered("StreamIsActive", ref, context, answer)
         async for is_active in self._pulse.listen(trigger.fleet):
             yield pb.IsActiveResponse(result=is_active)
 
@@ -138,7 +144,7 @@ class ScalerServicer:
         context: Context,
         answer: Callable[[TriggerMetadata], Awaitable[T]],
     ) -> T:
-        began, code = self._meter.began(ref.namespace, ref.name), grpc.StatusCode.CANCELLED
+        began, code = self._meter.began(ref.namespace, ref.name), grpc.StatusCode.UNKNOWN
         try:
             try:
                 response = await answer(self._trigger_of(ref))
@@ -146,25 +152,23 @@ class ScalerServicer:
                 code = _code_of(error)
                 log.debug("call_refused", extra={"method": method, "reason": str(error)})
                 await context.abort(code, str(error))
+            except asyncio.CancelledError:
+                code = grpc.StatusCode.CANCELLED
+                raise
             code = grpc.StatusCode.OK
             return response
         finally:
             self._meter.ended(method, code.name, began)
 
     def _trigger_of(self, ref: pb.ScaledObjectRef) -> TriggerMetadata:
-        """Return what a trigger wants; refuse what is not understood, and fleets nobody has."""
+        """Return what a trigger wants; refuse what is not understood."""
         given = tuple(sorted(ref.scalerMetadata.items()))
         trigger = self._known.get(given)
         if trigger is None:
             trigger = metadata_from(dict(given))
-            self._decider.policy_of(trigger.fleet)
             if len(self._known) < _MOST_TRIGGERS:
                 self._known[given] = trigger
         return trigger
-
-
-async def _itself(trigger: TriggerMetadata) -> TriggerMetadata:
-    return trigger
 
 
 def _require_name(name: str, trigger: TriggerMetadata) -> None:

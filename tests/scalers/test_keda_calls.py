@@ -131,6 +131,24 @@ class TestWhatIsRefused:
             "did you mean 'executor'?"
         )
 
+    async def test_the_spec_of_a_fleet_this_replica_does_not_know_yet_is_told(
+        self, world: World
+    ) -> None:
+        """As while a new fleet is rolled out: an error would cost KEDA's other triggers and its
+        fallback, and a new ScaledObject its autoscaler for up to 16 minutes."""
+        keda = await world.keda(await world.scaler())
+        (spec,) = (await keda.metric_spec(scaled_object("newcomer"))).metricSpecs
+        assert spec.metricName == "octoqueue-newcomer-workers"
+        assert await keda.stream_metric_spec(scaled_object("newcomer")).read()
+        for ask in (
+            keda.is_active(scaled_object("newcomer")),
+            keda.poll(scaled_object("newcomer")),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await ask
+            assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+        assert (await keda.poll(scaled_object("judge"))).value == 2
+
     async def test_a_metric_of_another_fleet_is_refused(self, world: World) -> None:
         keda = await world.keda(await world.scaler())
         asked = pb.GetMetricsRequest(

@@ -5,16 +5,19 @@ from __future__ import annotations
 import urllib.request
 from typing import TYPE_CHECKING, Any, cast
 
+import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from octoqueue.errors import PortTaken
+from octoqueue.fleet.decider import FleetDecider
 from scalers.keda.main import running
 from tests.scalers.keda import SERVICE, scaled_object
 
 if TYPE_CHECKING:
+    from octoqueue.scaling.decision import Decision
     from tests.scalers.conftest import World
     from tests.scalers.keda import Keda
 
@@ -86,6 +89,22 @@ class TestMetrics:
         assert found["octollm_scaling_reading_total", ("executor", "unreadable")] >= 1
         wanted = found["octollm_scaling_wanted_workers", ("executor",)]
         assert wanted != wanted  # noqa: PLR0124 - only what is no number differs from itself
+
+    async def test_a_defect_is_not_counted_as_a_caller_who_went_away(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with running(world.settings(metrics_port=0)) as where:
+            keda = await world.keda(where.port)
+
+            async def broken(decider: FleetDecider, fleet: str) -> Decision:
+                raise ZeroDivisionError
+
+            monkeypatch.setattr(FleetDecider, "decide", broken)
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await keda.is_active(scaled_object())
+            found = self.scraped(where.metrics_port)
+        assert failed.value.code() is grpc.StatusCode.UNKNOWN
+        assert found["octollm_scaler_call_total", ("UNKNOWN", "IsActive")] == 1
 
 
 async def test_ports_that_are_taken_are_named_with_the_key_that_chooses_another(
