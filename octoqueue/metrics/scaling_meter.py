@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -79,10 +80,13 @@ class ScalingMeter:
         own = sum(worker.fleet in {decision.fleet, ""} for worker in snapshot.workers)
         self._replicas.labels(decision.fleet).set(own)
         forecast = snapshot.forecast
-        if forecast is not None:
-            age_ms = max(0, decision.at_ms - forecast.made_at_ms)
-            self._forecast_age.labels(decision.fleet).set(age_ms / 1000)
-            self._skill.labels(decision.fleet, "now").set(forecast.skill_against_now)
+        if forecast is None:
+            self._tell_no_forecast(decision.fleet)
+            return
+        age_ms = max(0, decision.at_ms - forecast.made_at_ms)
+        self._forecast_age.labels(decision.fleet).set(age_ms / 1000)
+        self._skill.labels(decision.fleet, "now").set(forecast.skill_against_now)
+        if forecast.scored_beside_week:
             self._skill.labels(decision.fleet, "week").set(forecast.skill_against_last_week)
 
     def held(self, decision: Decision) -> None:
@@ -94,7 +98,15 @@ class ScalingMeter:
         self._readings.labels(fleet, "unreadable").inc()
         for gauge in (self._wanted, self._replicas):
             gauge.labels(fleet).set(float("nan"))
+        self._tell_no_forecast(fleet)
 
     def came_true(self, fleet: str, lead: Lead) -> None:
         """Count how long a wish for more workers took."""
         self._lag.labels(fleet).observe(lead.seconds)
+
+    def _tell_no_forecast(self, fleet: str) -> None:
+        with suppress(KeyError):
+            self._forecast_age.remove(fleet)
+        for plain in ("now", "week"):
+            with suppress(KeyError):
+                self._skill.remove(fleet, plain)
