@@ -128,7 +128,8 @@ class ScalingMemory(Protocol):
         """Return which agent leads a fleet from now on: `agent`, if no other does.
 
         Who leads is the only one that changes the fleet's size, until `lasting` is over; asking
-        again makes it last. 0 gives it up, and "" is returned when nobody leads.
+        again makes it last. 0 gives it up, and "" is returned when nobody leads. When the clock
+        was set back by more than `lasting` nobody leads: who did may be gone since.
         """
         ...
 

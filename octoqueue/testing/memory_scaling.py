@@ -23,7 +23,7 @@ _NOTHING = WishChanges()
 @dataclass(slots=True)
 class _Fleet:
     override: Override | None = None
-    leader: tuple[str, int] = ("", 0)
+    leader: tuple[str, int, int] = ("", 0, 0)
     decision: Decision | None = None
     active_at_ms: int | None = None
     forecast: ArrivalForecast | None = None
@@ -116,11 +116,11 @@ class MemoryScalingMemory:
     async def lead(self, fleet: str, agent: str, *, lasting: timedelta) -> str:
         """Return which agent leads a fleet: `agent`, if no other does."""
         found, now = self._fleet(fleet), self._clock.now_ms()
-        leader, until_ms = found.leader
-        if leader != agent and until_ms > now:
+        leader, until_ms, asked_ms = found.leader
+        if leader != agent and 0 < until_ms - now <= 2 * asked_ms:
             return leader
         for_ms = lasting // timedelta(milliseconds=1)
-        found.leader = (agent, now + for_ms) if for_ms else ("", 0)
+        found.leader = (agent, now + for_ms, for_ms) if for_ms else ("", 0, 0)
         return found.leader[0]
 
     async def publish(self, fleet: str, forecast: ArrivalForecast) -> bool:

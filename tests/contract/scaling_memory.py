@@ -195,6 +195,17 @@ class Overriding:
         world.clock.advance(minute)
         assert await lead(FLEET, "b", lasting=minute) == "b"
 
+    async def test_a_clock_that_was_set_back_keeps_nobody_who_is_gone_in_the_lead(
+        self, world: MemoryWorld
+    ) -> None:
+        lead, minute = world.memory.lead, timedelta(minutes=1)
+        await lead(FLEET, "a", lasting=minute)
+        world.clock.advance(timedelta(seconds=-5))
+        assert await lead(FLEET, "b", lasting=minute) == "a"
+        world.clock.advance(timedelta(hours=-1))
+        assert await lead(FLEET, "b", lasting=minute) == "b"
+        assert await lead(FLEET, "a", lasting=minute) == "b"
+
     async def test_a_lead_that_is_given_up_is_there_to_be_taken(self, world: MemoryWorld) -> None:
         lead = world.memory.lead
         await lead(FLEET, "a", lasting=HOUR)

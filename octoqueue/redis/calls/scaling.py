@@ -4,6 +4,7 @@ The hash of a fleet's memory:
 
     override, override_until   what a person wants of it, and until when it counts
     leader, leader_until       which agent changes its size, and until when
+    leader_for                 for how long it asked to
     decision, decided_at, mark the last decision, when it was made, what tells it from others
     active_at                  when it last had something to do
     wish:N                     since when N workers have been wanted that are not there
