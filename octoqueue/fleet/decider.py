@@ -27,6 +27,7 @@ from octoqueue.metrics.scaling_memory import mark_of
 from octoqueue.metrics.signals import snapshot_from
 from octoqueue.primitives.clock import Clock, SystemClock
 from octoqueue.scaling.deciding import decide
+from octoqueue.scaling.load import lead_of
 from octoqueue.scaling.wishes import wish_changes
 
 if TYPE_CHECKING:
@@ -331,8 +332,7 @@ class FleetDecider:
 
 def _ahead_seconds(policy: ScalingPolicy, remembered: Remembered) -> float:
     """Return within what time delayed messages count: until a new worker would be ready."""
-    measured = remembered.lead_seconds
-    return policy.start_up_seconds if measured is None else measured
+    return lead_of(policy, remembered.lead_seconds)
 
 
 def _hopeful(policy: ScalingPolicy, remembered: Remembered) -> tuple[Wish, ...]:

@@ -54,7 +54,14 @@ def override_from(record: bytes, until_ms: int) -> Override:
 
 def lead_from(record: bytes) -> Lead:
     """Return a lead time."""
-    return _understood("a lead time", record, lambda found: Lead(*found[:3]))
+    return _understood("a lead time", record, _lead)
+
+
+def _lead(found: list[Any]) -> Lead:
+    lead = Lead(*found[:3])
+    if not all(isinstance(value, int | float) for value in lead):
+        raise TypeError(f"no numbers: {lead}")
+    return lead
 
 
 @lru_cache(maxsize=1_024)

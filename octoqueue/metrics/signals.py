@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from octoqueue.primitives.queue_names import LETTERS_PREFIX
 from octoqueue.primitives.signals import FleetSnapshot
+from octoqueue.scaling.load import lead_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,7 @@ async def read_snapshot(
         StoreUnavailable: the store cannot be reached.
         StoreProtocolError: a number cannot be read; it is never taken for 0.
     """
-    ahead_seconds = policy.start_up_seconds if lead_seconds is None else lead_seconds
+    ahead_seconds = lead_of(policy, lead_seconds)
     reading = await store.read_signals(
         policy.queues, due_within=timedelta(seconds=ahead_seconds), fleet=policy.fleet
     )
@@ -68,12 +69,16 @@ def snapshot_from(
     forecast: ArrivalForecast | None = None,
     lead_seconds: float | None = None,
 ) -> FleetSnapshot:
-    """Return the snapshot of a fleet that a reading makes. Pure."""
+    """Return the snapshot of a fleet that a reading makes. Pure.
+
+    Its workers are those that say so, and those that say no fleet but serve its queues. Those of
+    another fleet that serves the same queues are not this one's to keep, to protect or to count.
+    """
     return FleetSnapshot(
         fleet=fleet,
         taken_at_ms=reading.taken_at_ms,
         queues=reading.queues,
-        workers=reading.workers,
+        workers=tuple(worker for worker in reading.workers if worker.fleet in {fleet, ""}),
         forecast=forecast,
         lead_seconds=lead_seconds,
     )

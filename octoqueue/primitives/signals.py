@@ -272,7 +272,7 @@ class FleetSnapshot:
     taken_at_ms: int
     queues: tuple[QueueSignals, ...]
     workers: tuple[Presence, ...] = ()
-    """Those that are alive, draining ones included."""
+    """Of the fleet, or of no fleet, and alive; draining ones included."""
     forecast: ArrivalForecast | None = None
     """None when there is none, or none that was read."""
     lead_seconds: float | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import zip_longest
-from math import sqrt
+from math import isnan, sqrt
 from typing import TYPE_CHECKING
 
 from octoqueue.primitives.histogram import percentile_ms
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _SURE_DEVIATIONS = 3.0
 _MINUTE, _TEN_SECONDS = 60, 10
 LATELY_SECONDS = _TEN_SECONDS
+_LONGEST_LEAD_SECONDS, _LONGEST_LEAD_START_UPS = 600.0, 10.0
+"""A measured lead time counts up to the longer of both, the second in `start_up_seconds`."""
 _ASSUMED_ATTEMPTS = 10
 """Attempts of an exponential distribution that are mixed into the variance that was measured."""
 
@@ -93,6 +95,18 @@ class Load:
         return self.oldest_seconds if observed is None else observed / 1000
 
 
+def lead_of(policy: ScalingPolicy, measured: float | None) -> float:
+    """Return how far to look ahead, in seconds: until a worker asked for now would be ready.
+
+    Very long ones were measured where there was no room for a worker, not of one that started. To
+    believe them would make a fleet wait for what its ready workers do in hours, and never grow.
+    """
+    if measured is None or isnan(measured):
+        return policy.start_up_seconds
+    longest = max(_LONGEST_LEAD_SECONDS, _LONGEST_LEAD_START_UPS * policy.start_up_seconds)
+    return min(max(measured, 0.0), longest)
+
+
 def load_of(snapshot: FleetSnapshot, policy: ScalingPolicy) -> Load:
     """Return what the policy's queues and the fleet's workers give a fleet to do."""
     served = [queue for queue in snapshot.queues if queue.queue in policy.queues]
@@ -101,7 +115,7 @@ def load_of(snapshot: FleetSnapshot, policy: ScalingPolicy) -> Load:
     open_lanes = [lane for queue in open_ones for lane in queue.lanes.values()]
     ready = [worker for worker in snapshot.workers if worker.is_ready]
     measured = snapshot.lead_seconds
-    lead = policy.start_up_seconds if measured is None else max(measured, 0.0)
+    lead = lead_of(policy, measured)
     return Load(
         waiting=tuple(
             float(sum(_waiting(queue, lane) for queue in open_ones)) for lane in range(len(LANES))

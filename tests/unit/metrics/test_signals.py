@@ -62,6 +62,17 @@ async def test_a_snapshot_has_the_queues_of_the_policy_and_the_workers_of_its_fl
     assert snapshot.age_seconds(snapshot.taken_at_ms + 1_500) == 1.5
 
 
+async def test_workers_of_another_fleet_that_shares_a_queue_are_not_counted() -> None:
+    """Else they would be protected, and kept for a long backlog, by both fleets."""
+    store = MemoryLaneStore(clock=FakeClock())
+    await store.extend(SESSION, presence())
+    await store.extend(SessionId("other"), presence(fleet="big", at_risk_seconds=9_999))
+    await store.extend(SessionId("by hand"), presence(fleet=""))
+    snapshot = await read_snapshot(store, POLICY)
+    assert [worker.fleet for worker in snapshot.workers] == ["", "arms"]
+    assert snapshot.ready_slots == 16
+
+
 async def test_a_snapshot_looks_as_far_ahead_as_a_worker_takes_to_be_ready() -> None:
     store = MemoryLaneStore(clock=FakeClock())
     await store.enqueue([[message(delay_ms=20_000)], [message(delay_ms=40_000)]])

@@ -385,3 +385,26 @@ def test_what_waits_at_a_closed_gate_demands_no_worker(
     (without,) = demands_of(load_of(snapshot(free, live=workers(4)), rules), rules)
     assert found.workers == without.workers
     assert "500 that wait for a tenant's turn, a cap or a limit demand nothing" in found.reason
+
+
+# ── lead time ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("measured", "wanted"),
+    [(None, 60.0), (0.0, 0.0), (-5.0, 0.0), (45.0, 45.0), (float("nan"), 60.0), (36_000.0, 600.0)],
+)
+def test_a_lead_time_that_cannot_be_is_not_believed(measured: float | None, wanted: float) -> None:
+    rules = policy(Objective(seconds=5.0))
+    assert load_of(snapshot(lead_seconds=measured), rules).lead_seconds == wanted
+    slow = replace(rules, start_up_seconds=300.0)
+    assert load_of(snapshot(lead_seconds=36_000.0), slow).lead_seconds == 3_000.0
+
+
+def test_a_fleet_grows_even_when_a_lead_time_of_ten_hours_was_measured() -> None:
+    """Two slots do 72,000 messages in ten hours, but 2,000 are not to wait for them."""
+    late = queue(waiting={Lane.NORMAL: 2_000}, in_flight=2, ran=service(1.0))
+    rules = policy(Objective(seconds=5.0))
+    load = load_of(snapshot(late, live=workers(2), lead_seconds=36_000.0), rules)
+    (found,) = demands_of(load, rules)
+    assert found.workers > 100
