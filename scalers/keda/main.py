@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, start_http_server
 
-from octoqueue.errors import PortTaken
 from octoqueue.fleet.opening import opened_decider
 from octoqueue.metrics.scaling_meter import ScalingMeter
 from octoqueue.primitives.clock import SystemClock
 from scalers.keda.certificates import Certificates
 from scalers.keda.meter import CallMeter
 from scalers.keda.pulse import Pulse
+from scalers.keda.refusal import refusal
 from scalers.keda.server import ScalerServer
 from scalers.keda.servicer import ScalerServicer
 
@@ -54,7 +54,8 @@ async def running(settings: Settings) -> AsyncGenerator[Running]:
     """Run a scaler for the time of the block; then let calls under way finish.
 
     Raises:
-        ConfigError: no Redis or no fleet is configured, or the certificate cannot be used.
+        ConfigError: no Redis or no fleet is configured, the certificate cannot be used, or the
+            address is none of this machine.
         PortTaken: another program listens on one of the ports.
     """
     wanted, clock, registry = settings.scaler, SystemClock(), CollectorRegistry()
@@ -113,7 +114,8 @@ def _serve_metrics(
     try:
         server, thread = start_http_server(wanted.metrics_port, addr=wanted.host, registry=registry)
     except OSError as error:
-        raise PortTaken(wanted.host, wanted.metrics_port, key="scaler.metrics_port") from error
+        port = wanted.metrics_port
+        raise refusal(wanted.host, port, key="scaler.metrics_port") from error
 
     def stop() -> None:
         server.shutdown()

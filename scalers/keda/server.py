@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import grpc
 
-from octoqueue.errors import PortTaken
+from scalers.keda.refusal import refusal
 from scalers.keda.servicer import SERVICE, ScalerServicer
 from scalers.keda.standard_services import StandardServices
 
@@ -50,7 +50,7 @@ class ScalerServer:
 
         Raises:
             PortTaken: another program listens there.
-            ConfigError: the certificate cannot be used.
+            ConfigError: the certificate cannot be used, or the address is none of this machine.
         """
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
@@ -59,7 +59,7 @@ class ScalerServer:
             else:
                 port = self._server.add_secure_port(address, self._certificates.credentials())
         except RuntimeError as error:
-            raise PortTaken(host, port, key="scaler.port") from error
+            raise refusal(host, port, key="scaler.port") from error
         await self._server.start()
         await self._standard.serve()
         return port

@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
-from octoqueue.errors import PortTaken
+from octoqueue.errors import ConfigError, PortTaken
 from octoqueue.fleet.decider import FleetDecider
 from scalers.keda.main import running
 from tests.scalers.keda import SERVICE, scaled_object
@@ -115,3 +115,13 @@ async def test_ports_that_are_taken_are_named_with_the_key_that_chooses_another(
             await world.scaler(metrics_port=where.metrics_port)
         with pytest.raises(PortTaken, match=r"scaler\.port"):
             await world.scaler(port=where.port)
+
+
+@pytest.mark.parametrize("metrics_port", [None, 0])
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+async def test_an_address_of_another_machine_is_not_a_port_that_is_taken(
+    world: World, host: str, metrics_port: int | None
+) -> None:
+    with pytest.raises(ConfigError, match=r"scaler\.host") as refused:
+        await world.scaler(host=host, metrics_port=metrics_port)
+    assert refused.value.key == "scaler.host"
