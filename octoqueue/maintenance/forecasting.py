@@ -42,6 +42,8 @@ _ALWAYS_LEARNT_MINUTES: Final = 60
 """Who is no more behind than this catches up, however much the others have to learn."""
 _MINUTE_MS: Final = 60_000
 _BEYOND_LEAD_MINUTES: Final = 5
+_MOST_PUBLISHED_MINUTES: Final = 240
+"""Whoever decides reads them every few seconds; errors are known for an hour ahead."""
 _LEAST_INTERVAL: Final = 0.5
 
 
@@ -120,7 +122,7 @@ class Forecasting:
         used_until = lead_minutes + math.ceil(policy.forecast.stale_after_seconds / 60)
         forecast = learner.forecaster.forecast(
             remembered.now_ms,
-            used_until + _BEYOND_LEAD_MINUTES,
+            min(used_until + _BEYOND_LEAD_MINUTES, _MOST_PUBLISHED_MINUTES),
             interval=interval_for(policy.forecast),
             lead_minutes=lead_minutes,
         )

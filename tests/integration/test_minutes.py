@@ -185,6 +185,15 @@ async def test_a_forecast_is_learnt_from_history_and_published(world: World) -> 
     assert published.scored_minutes > 2 * DAY
 
 
+async def test_a_forecast_that_may_be_followed_for_a_week_is_not_one_of_a_week(
+    world: World,
+) -> None:
+    await world.history(100)
+    use = ForecastUse(stale_after_seconds=7 * 86_400)
+    made = await world.forecasting(replace(POLICY, forecast=use)).round()
+    assert len(made["executor"].minutes) == 240
+
+
 async def test_long_history_is_learnt_in_several_rounds(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

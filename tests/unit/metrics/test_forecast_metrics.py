@@ -8,7 +8,6 @@ from octoqueue.metrics.scaling_meter import ScalingMeter
 from octoqueue.primitives.signals import ArrivalForecast, FleetSnapshot
 from octoqueue.scaling.decision import Decision
 
-
 SKILL, AGE = "octollm_scaling_forecast_skill", "octollm_scaling_forecast_age_seconds"
 FORECAST = ArrivalForecast(
     made_at_ms=60_000,
