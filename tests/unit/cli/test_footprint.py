@@ -49,6 +49,20 @@ print(*(name for name in sys.modules if name in ("yaml", "octoqueue.embedded.ser
     assert said_by(program, tmp_path) == (["yaml"] if written else [])
 
 
+@pytest.mark.parametrize(
+    "module",
+    ["octoqueue.cli.worker", "octoqueue.cli.up", "octoqueue.fleet.decider", "workers.admin"],
+)
+def test_nobody_loads_what_learns_or_draws_before_there_is_something_to_learn_or_draw(
+    module: str, tmp_path: Path
+) -> None:
+    program = f"""
+import sys, octoqueue, {module}
+print(*({{"numpy", "matplotlib"}} & {{*sys.modules}}))
+"""
+    assert said_by(program, tmp_path) == []
+
+
 def test_loading_a_command_collects_at_most_once_and_leaves_the_collector_as_it_was(
     tmp_path: Path,
 ) -> None:
