@@ -4,8 +4,9 @@ Workers outlive the agent, and a pipe does not: so their output goes to files in
 directory, beside which stands how far they have been read. The agent that takes over goes on there.
 A file that was read to its end is emptied when its process starts again, or has become large.
 
-The weaknesses: files are looked at every tenth of a second; what is written in the instant in which
-a large file is emptied is lost; and a line that was half there when the agent died is cut in two.
+The weaknesses: files are looked at every tenth of a second, a mebibyte of each; of a process that
+writes faster for long some is skipped, and that is said; what is written in the instant in which a
+large file is emptied is lost; and a line that was half there when the agent died is cut in two.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_SECONDS: Final = 0.1
 _CHUNK_BYTES: Final = 64 * 1024
+_LOOK_BYTES: Final = 1 << 20
 _EMPTY_ABOVE_BYTES: Final = 8 << 20
+_SKIP_ABOVE_BYTES: Final = 64 << 20
 _WIDTH: Final = 20
 
 
@@ -54,26 +57,37 @@ class Tail:
 
     def begin(self) -> None:
         """Begin with an empty file: a new process is going to write, and no other does."""
-        self.read()
-        self._write(self._splitter.finish())
-        self._splitter = LineSplitter()
+        self.finish()
         self.last_line = ""
         self._empty()
 
     def read(self) -> None:
-        """Pass on what is there."""
-        began_at = self._at
-        while data := os.pread(self._file, _CHUNK_BYTES, self._at):
+        """Pass on what is there, as much as can be done at once."""
+        self._read(at_most=_LOOK_BYTES)
+
+    def _read(self, *, at_most: int) -> None:
+        began_at, size = self._at, self._size()
+        if size > _SKIP_ABOVE_BYTES:
+            self._skip(size - began_at)
+            return
+        end = min(size, began_at + at_most)
+        while data := os.pread(self._file, min(_CHUNK_BYTES, end - self._at), self._at):
             self._at += len(data)
             self._write(self._splitter.feed(data))
         if self._at != began_at:
             self._note()
-            if self._at > _EMPTY_ABOVE_BYTES:
+            if self._at > _EMPTY_ABOVE_BYTES and self._at >= self._size():
                 self._empty()
+
+    def _skip(self, count: int) -> None:
+        self._empty()
+        self._splitter = LineSplitter()
+        told = f"({count} bytes that it wrote were skipped: too much at once)"
+        self._sink.line(self._name, told, stream=self._stream)
 
     def finish(self) -> None:
         """Pass on what is there, whole line or not: the process has ended."""
-        self.read()
+        self._read(at_most=_SKIP_ABOVE_BYTES)
         self._write(self._splitter.finish())
         self._splitter = LineSplitter()
 
@@ -91,7 +105,9 @@ class Tail:
         self._note()
 
     def _note(self) -> None:
-        os.pwrite(self._mark, b"%*d" % (_WIDTH, self._at), 0)
+        # On a full disk the one that follows reads some lines again.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._mark, b"%*d" % (_WIDTH, self._at), 0)
 
     def _write(self, lines: list[str]) -> None:
         for line in lines:

@@ -73,7 +73,8 @@ def test_a_file_that_has_become_large_is_emptied_once_it_is_read(tmp_path: Path)
     line = b"x" * 1023 + b"\n"
     for _ in range(9 * 1024):
         os.write(tail.child, line)
-    tail.read()
+    for _ in range(9):
+        tail.read()
     assert len(said.lines) == 9 * 1024
     assert (tmp_path / "coder.1.stderr").stat().st_size == 0
     os.write(tail.child, b"more\n")
@@ -89,4 +90,39 @@ def test_a_mark_that_makes_no_sense_is_taken_for_none(tmp_path: Path) -> None:
     tail = opened(tmp_path, said)
     tail.read()
     assert said.lines == ["one"]
+    tail.close()
+
+
+def test_a_process_that_writes_faster_than_is_read_does_not_hold_the_reader(tmp_path: Path) -> None:
+    class Endless(Said):
+        def line(self, name: str, text: str, *, stream: Stream) -> None:
+            super().line(name, text, stream=stream)
+            assert len(self.lines) < 10_000, "it reads for ever"
+            os.write(
+                tail.child, b"x" * 1023 + b"\n"
+            )  # for each line that is read there is one more
+
+    tail = opened(tmp_path, said := Endless())
+    os.write(tail.child, b"begin\n" * 100)
+    for _ in range(3):
+        tail.read()
+    tail.finish()
+    assert len(said.lines) >= 100
+    tail.close()
+
+
+def test_of_a_file_that_grows_faster_than_is_read_some_is_skipped_and_that_is_said(
+    tmp_path: Path,
+) -> None:
+    tail = opened(tmp_path, said := Said())
+    os.write(tail.child, b"one\n")
+    tail.read()
+    os.ftruncate(tail.child, 65 << 20)  # as if as much had been written
+    tail.read()
+    assert (tmp_path / "coder.1.stderr").stat().st_size == 0
+    assert said.lines == ["one", "(68157436 bytes that it wrote were skipped: too much at once)"]
+    assert tail.last_line == "one"
+    os.write(tail.child, b"two\n")
+    tail.read()
+    assert said.lines[-1] == "two"
     tail.close()
