@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import orjson
 
 from octoqueue.embedded.state_dir import default_state_dir, make_private
 from octoqueue.settings.root import Settings
+
+log = logging.getLogger(__name__)
 
 
 def state_dir_of(settings: Settings) -> Path:
@@ -57,5 +60,10 @@ class ServerNote:
             return {}
 
     def write(self, pids: dict[str, int]) -> None:
-        """Replace it."""
-        self._path.write_bytes(orjson.dumps(pids))
+        """Replace it; where that cannot be, who follows leaves them running."""
+        fresh = self._path.with_suffix(".new")
+        try:
+            fresh.write_bytes(orjson.dumps(pids))
+            fresh.replace(self._path)
+        except OSError as error:
+            log.warning("servers_not_noted", extra={"reason": str(error)})
