@@ -64,6 +64,8 @@ class Fleet:
 
     def number_of(self, name: str) -> int | None:
         """Return which process has the name, None when none of this fleet does."""
+        if name == self.name_of(1):  # which may itself end in a number
+            return 1
         last = name.rpartition(".")[2]
         number = int(last) if last.isdecimal() else 1
         return number if number and self.name_of(number) == name else None

@@ -142,3 +142,9 @@ def test_workers_by_hand_can_count_to_a_fleet() -> None:
     crew = Fleet(name="worker", modules=("app",), concurrency=5)
     (spec,) = worker_specs(crew, PROGRAM, counted_to="coder")
     assert "--fleet=coder" in spec.command
+
+
+def test_a_fleet_whose_name_ends_in_a_number_knows_its_own_processes() -> None:
+    fleet = Fleet(name="model.2", modules=("a",), concurrency=1)
+    assert [fleet.number_of(fleet.name_of(number)) for number in (1, 2, 3)] == [1, 2, 3]
+    assert fleet.number_of("model") is None
