@@ -1,7 +1,7 @@
 """A worker of a fleet agent that only says who it is: small, so that many start quickly.
 
 Its module is a word that says how it behaves: `calm`, `deaf` to signals, one that `breaks` at once,
-or `fails` as soon as the file named by FAIL_FILE is there.
+or `fails` or `hangs` as soon as the file named by FAIL_FILE is there.
 """
 
 from __future__ import annotations
@@ -38,13 +38,15 @@ async def main(mood: str) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
     link.watch(stop)
     print(f"pid {os.getpid()}", flush=True)
-    link.say_ready()
+    if not (MOOD == "hangs" and IS_TO_FAIL):
+        link.say_ready()
     await end.wait()
     print("bye", flush=True)
 
 
 MOOD, FAIL_FILE = sys.argv[2], os.environ.get("FAIL_FILE", "")
-if MOOD == "breaks" or (MOOD == "fails" and FAIL_FILE and Path(FAIL_FILE).exists()):
+IS_TO_FAIL = bool(FAIL_FILE) and Path(FAIL_FILE).exists()
+if MOOD == "breaks" or (MOOD == "fails" and IS_TO_FAIL):
     sys.stderr.write("it cannot be\n")
     sys.exit(3)
 asyncio.run(main(MOOD))

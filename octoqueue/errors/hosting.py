@@ -24,6 +24,7 @@ class ProcessGivenUp(ProcessError):
         told = f": {last_words.removeprefix('octoqueue: ')}" if last_words else ""
         super().__init__(f"{name} {reason}{told}")
         self.name = name
+        self.reason = reason
 
 
 class PortTaken(ProcessError):

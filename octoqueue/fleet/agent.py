@@ -106,11 +106,7 @@ class FleetAgent:
         self._errands: set[asyncio.Task[None]] = set()
         self._leavers: list[AdoptedProcess] = []
         self._policy = policy or RestartPolicy()
-        care = Care(
-            patience=options.patience,
-            policy=self._policy,
-            on_change=self._note,
-        )
+        care = Care(patience=options.patience, policy=self._policy, on_change=self._note)
         self._crews = {fleet.name: self._crew_of(fleet, care) for fleet in fleets}
         self.resizer = Resizer(
             self._crews,
@@ -139,6 +135,8 @@ class FleetAgent:
         self._adopt(left)
         for crew in self._crews.values():
             crew.grow_to(crew.fleet.processes)
+            if crew.fleet.elastic is None:  # a rolling restart that was cut off has left one more
+                crew.shrink_to(crew.fleet.processes)
         self._note()
         self._task = asyncio.create_task(self._work())
 
@@ -149,7 +147,7 @@ class FleetAgent:
             ProcessGivenUp: one of them never will.
         """
         members = [member for crew in self._crews.values() for member in crew.staying]
-        ready = asyncio.gather(*(member.ready.wait() for member in members))
+        ready = asyncio.gather(*(member.settled() for member in members))
         failing = asyncio.ensure_future(self.wait_for_failure())
         try:
             await asyncio.wait((ready, failing), return_when=asyncio.FIRST_COMPLETED)
@@ -182,7 +180,7 @@ class FleetAgent:
             self.kill()
             await self._switchboard.stop()
             await self._tails.stop()
-            self._roster.write(())
+            self._write_down(())
             if self._failure is not None and not self._failure.done():
                 self._failure.set_result(None)
 
@@ -202,10 +200,12 @@ class FleetAgent:
 
     # ── as a switchboard's desk ──────────────────────────────────────────────────────────────────
 
-    def greet(self, hello: Hello) -> bool:
-        """Return whether the worker is one of ours and may stay."""
-        member = self._member_of(hello)
-        if member is None:
+    def greet(self, hello: Hello) -> bool | None:
+        """Return whether the worker is one of ours and may stay; None: it is to ask again."""
+        member = self._named(hello)
+        if member is not None and member.pid is None:
+            return None  # its place is between two processes: whose it is will be known
+        if member is None or member.pid != hello.pid:
             log.warning("worker_unknown", extra={"child": hello.name, "pid": hello.pid})
             return False
         if hello.is_leaving and not member.is_leaving:
@@ -216,8 +216,8 @@ class FleetAgent:
 
     def heard_ready(self, hello: Hello) -> None:
         """Take note that a worker has become ready."""
-        member = self._member_of(hello)
-        if member is not None:
+        member = self._named(hello)
+        if member is not None and member.pid == hello.pid:
             self._crews[hello.fleet].heard_ready(member)
             self._note()
 
@@ -337,15 +337,17 @@ class FleetAgent:
             for member in crew.members
             if member.pid
         ]
+        self._write_down(entries)
+
+    def _write_down(self, entries: Sequence[Entry]) -> None:
         try:
             self._roster.write(entries)
         except OSError as error:
             log.warning("roster_not_written", extra={"reason": str(error)})
 
-    def _member_of(self, hello: Hello) -> Member | None:
+    def _named(self, hello: Hello) -> Member | None:
         crew = self._crews.get(hello.fleet)
-        member = crew.named(hello.name) if crew is not None else None
-        return member if member is not None and member.pid in {None, hello.pid} else None
+        return crew.named(hello.name) if crew is not None else None
 
     def _crew_of(self, fleet: Fleet, care: Care) -> Crew:
         return Crew(

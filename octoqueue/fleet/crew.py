@@ -17,7 +17,7 @@ from octoqueue.fleet.member import Care, Member
 from octoqueue.primitives.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
     from octoqueue.fleet.living import LivingProcess
     from octoqueue.fleet.plan import Fleet
@@ -94,8 +94,13 @@ class Crew:
 
     def grow_to(self, size: int) -> None:
         """Start members until so many stay."""
-        while self.size < size:
-            self._add()
+        try:
+            while self.size < size:
+                self._add()
+        except ProcessGivenUp as error:  # the machine may be short of something for now
+            if not self.was_healthy:
+                self._on_failure(error)
+            log.warning("worker_not_started", extra={"reason": str(error)})
 
     def shrink_to(self, size: int, presences: Iterable[Presence] = ()) -> tuple[str, ...]:
         """Drain the idlest until only so many stay; return their names."""
@@ -126,7 +131,7 @@ class Crew:
         self.was_healthy = True
         member.heard_ready()
 
-    async def restart(self, members: Sequence[Member] | None = None) -> AsyncIterator[str]:
+    async def restart(self, members: Sequence[Member] | None = None) -> AsyncGenerator[str]:
         """Replace members one by one; each new one is ready before the old one drains.
 
         Args:
@@ -148,8 +153,8 @@ class Crew:
                     fresh.leave()
                     reason = "did not get ready; the others stay as they are"
                     raise ProcessGivenUp(fresh.name, reason)
+                old.leave()  # first: whoever listens may go
                 yield f"{fresh.name} is ready, {old.name} drains"
-                old.leave()
                 await self._gone(old)
                 yield f"{old.name} has ended"
         finally:
@@ -178,7 +183,11 @@ class Crew:
         if number is None:
             number = next(n for n in range(1, len(self._members) + 2) if n not in self._members)
         spec = self._spec_of(number)
-        member = Member(spec, output=self._tails.of(spec.name), care=self._care, clock=self._clock)
+        try:
+            output = self._tails.of(spec.name)
+        except OSError as error:
+            raise ProcessGivenUp(spec.name, f"cannot be started: {error.strerror}") from error
+        member = Member(spec, output=output, care=self._care, clock=self._clock)
         self._members[number] = member
         self._tasks[number] = asyncio.create_task(self._look_after(number, member, adopted))
         return member
@@ -193,11 +202,14 @@ class Crew:
             self._care.on_change()
 
     async def _gets_ready(self, member: Member) -> bool:
-        """Return whether a member gets ready before it has died too often."""
+        """Return whether a member gets ready in time, and before it has died too often."""
+        latest = self._clock.monotonic() + self._care.policy.beginning.total_seconds()
         getting = asyncio.create_task(member.ready.wait())
         task = self._task_of(member)
         try:
             while not (getting.done() or member.is_failing or task is None or task.done()):
+                if self._clock.monotonic() >= latest:
+                    break
                 await asyncio.wait((getting, task), timeout=_LOOK_AGAIN_SECONDS)
             return getting.done()
         finally:

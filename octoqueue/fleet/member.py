@@ -87,6 +87,16 @@ class Member:
             return "ready"
         return "failing" if self.is_failing else "starting"
 
+    async def settled(self) -> None:
+        """Return when its process is ready, or is to end before it ever is."""
+        waiting = [asyncio.create_task(event.wait()) for event in (self.ready, self._stopping)]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waiting:
+                each.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
     def heard_ready(self) -> None:
         """Take note that its process works; what it has said until now is passed on first."""
         self._output.read()
@@ -104,7 +114,13 @@ class Member:
         record = Record(was_ever_ready=adopted is not None)
         try:
             while not self._stopping.is_set() or adopted is not None:
-                life = await self._live(adopted)
+                try:
+                    life = await self._live(adopted)
+                except ProcessGivenUp as error:  # the machine may be short of something for now
+                    if not self._care.was_healthy():
+                        raise
+                    await self._wait_long(error.reason)
+                    continue
                 adopted = None
                 if self._stopping.is_set():
                     return
@@ -140,20 +156,20 @@ class Member:
         if delay is None:
             if not self._care.was_healthy():
                 raise ProcessGivenUp(self.name, life.end, last_words=self._output.err.last_line)
-            delay = self._care.policy.longest_delay
-            if not self.is_failing:
-                self.is_failing = True
-                log.error(
-                    "fleet_degraded",
-                    extra={
-                        "child": self.name,
-                        "end": life.end,
-                        "last_words": self._output.err.last_line,
-                    },
-                )
+            await self._wait_long(life.end, last_words=self._output.err.last_line)
+        else:
+            await self._wait(delay, life.end)
+
+    async def _wait_long(self, end: str, *, last_words: str = "") -> None:
+        if not self.is_failing:
+            self.is_failing = True
+            extra = {"child": self.name, "end": end, "last_words": last_words}
+            log.error("fleet_degraded", extra=extra)
+        await self._wait(self._care.policy.longest_delay, end)
+
+    async def _wait(self, delay: timedelta, end: str) -> None:
         log.warning(
-            "process_died",
-            extra={"child": self.name, "end": life.end, "starts_again_in": delay},
+            "process_died", extra={"child": self.name, "end": end, "starts_again_in": delay}
         )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay.total_seconds()):
@@ -161,8 +177,6 @@ class Member:
 
     async def _live(self, adopted: LivingProcess | None) -> Life:
         began = self._clock.monotonic()
-        if adopted is None:
-            self._output.begin()
         process = adopted or await self._start()
         self._process, self.filled_at = process, began
         self._care.on_change()
@@ -201,6 +215,7 @@ class Member:
 
     async def _start(self) -> LivingProcess:
         try:
+            self._output.begin()
             process = await asyncio.create_subprocess_exec(
                 *self.spec.command,
                 stdin=asyncio.subprocess.DEVNULL,

@@ -49,6 +49,8 @@ class RestartPolicy:
     """Deaths in a row, each after a short life, that are too many."""
     good_life: timedelta = timedelta(seconds=30)
     """A life of this length clears the record."""
+    beginning: timedelta = timedelta(minutes=10)
+    """How long a rolling restart waits for a new process to get ready."""
 
     def entered(self, record: Record, life: Life) -> Record:
         """Return the record with one more life in it."""

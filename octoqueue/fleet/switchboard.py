@@ -46,8 +46,8 @@ class Hello:
 class Desk(Protocol):
     """Who answers."""
 
-    def greet(self, hello: Hello) -> bool:
-        """Return whether the worker is one of ours and may stay."""
+    def greet(self, hello: Hello) -> bool | None:
+        """Return whether the worker is one of ours and may stay; None: it is to ask again."""
         ...
 
     def heard_ready(self, hello: Hello) -> None:
@@ -105,7 +105,10 @@ class Switchboard:
     async def _serve(
         self, hello: Hello, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        writer.write(WELCOME if self._desk.greet(hello) else LEAVE)
+        may_stay = self._desk.greet(hello)
+        if may_stay is None:
+            return
+        writer.write(WELCOME if may_stay else LEAVE)
         while line := await reader.readline():
             if line == READY:
                 self._desk.heard_ready(hello)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,7 @@ from octoqueue.fleet.plan import Elastic, Fleet, Program
 from octoqueue.fleet.resizing import MachineBounds
 from octoqueue.fleet.restarts import RestartPolicy
 from octoqueue.fleet.sizing import Sizing
+from octoqueue.fleet.switchboard import Hello
 from octoqueue.primitives.signals import Presence
 from octoqueue.scaling.behavior import Behavior, DirectionRules, RatePolicy
 from octoqueue.scaling.decision import Decision
@@ -42,6 +45,7 @@ QUICK = RestartPolicy(
     longest_delay=timedelta(milliseconds=20),
     tries=3,
     good_life=timedelta(milliseconds=400),
+    beginning=timedelta(seconds=8),
 )
 AT_ONCE = DirectionRules(
     stabilization_window_seconds=0,
@@ -384,6 +388,127 @@ async def test_a_fleet_of_a_fixed_size_is_filled_up(tmp_path: Path) -> None:
         await agent.resizer.resize()
         await all_ready(agent, 2)
         assert not agent.resizer.resizes
+
+
+async def test_one_too_many_of_a_fixed_size_that_was_left_in_a_rolling_restart_leaves(
+    tmp_path: Path,
+) -> None:
+    def fixed(processes: int) -> Fleet:
+        return replace(fleet(processes=processes), elastic=None)
+
+    made = agent_of(tmp_path, fixed(2))
+    async with dead_agent(tmp_path, fixed(3)) as left, running(made) as agent:
+        await until(lambda: len(agent.crews["coder"].members) == 2)
+        assert set(pids_of(agent.crews["coder"])) < set(left)
+
+
+async def test_a_restart_whose_operator_has_gone_leaves_no_worker_too_many(tmp_path: Path) -> None:
+    async with running(agent_of(tmp_path, fleet(processes=2))) as agent:
+        crew = agent.crews["coder"]
+        restart = crew.restart()
+        await anext(restart)
+        await restart.aclose()
+        await until(lambda: len(crew.members) == 2)
+        assert not crew.is_restarting
+
+
+async def test_a_restart_whose_new_one_hangs_ends_and_leaves_the_old_ones(tmp_path: Path) -> None:
+    flag = tmp_path / "hang"
+    made = agent_of(tmp_path, fleet(mood="hangs"), environment={"FAIL_FILE": str(flag)})
+    async with running(made) as agent:
+        crew = agent.crews["coder"]
+        before = pids_of(crew)
+        flag.touch()
+        with pytest.raises(ProcessGivenUp, match="did not get ready"):
+            async for _ in crew.restart():
+                pass
+        await until(lambda: [m.pid for m in crew.members] == before)
+        assert not crew.is_restarting
+
+
+async def test_a_worker_that_cannot_be_started_for_now_does_not_end_those_that_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = Wanted(coder=2)
+    async with running(agent_of(tmp_path, fleet(), wanted=wanted)) as agent:
+        failing = asyncio.create_task(agent.wait_for_failure())
+
+        async def refuses(*_: object, **__: object) -> None:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+        with monkeypatch.context() as short:
+            short.setattr(asyncio, "create_subprocess_exec", refuses)
+            await agent.resizer.resize()
+            await until(lambda: any(r.message == "fleet_degraded" for r in caplog.records))
+            assert not failing.done()
+        await all_ready(agent, 2)
+        assert not failing.done()
+        failing.cancel()
+
+
+async def test_a_worker_whose_output_has_no_place_for_now_does_not_end_those_that_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = Wanted(coder=2)
+    async with running(agent_of(tmp_path, fleet(), wanted=wanted)) as agent:
+
+        def refuses(_: str) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        with monkeypatch.context() as short:
+            short.setattr(agent._tails, "of", refuses)
+            await agent.resizer.resize()
+            restarted = [part async for part in agent.answer({"ask": "restart", "fleet": "coder"})]
+            assert restarted == [{"error": "coder.2 cannot be started: Too many open files"}]
+        assert agent.crews["coder"].size == 1
+        await agent.resizer.resize()
+        await all_ready(agent, 2)
+
+
+async def test_who_is_to_leave_before_it_is_ready_is_not_waited_for(tmp_path: Path) -> None:
+    flag = tmp_path / "hang"
+    flag.touch()
+    agent = agent_of(tmp_path, fleet(mood="hangs"), environment={"FAIL_FILE": str(flag)})
+    await agent.start()
+    try:
+        ready = asyncio.create_task(agent.wait_until_ready())
+        await until(lambda: bool(pids_of(agent.crews["coder"])))
+        assert not ready.done()
+        agent.crews["coder"].shrink_to(0)
+        async with asyncio.timeout(10):
+            await ready
+    finally:
+        await agent.stop()
+
+
+async def test_a_stranger_that_comes_while_a_worker_is_being_started_does_not_take_its_place(
+    tmp_path: Path,
+) -> None:
+    async with running(agent_of(tmp_path, fleet())) as agent:
+        member = agent.crews["coder"].members[0]
+        process, member._process = member._process, None  # as between two lives
+        stranger = Hello(
+            name="coder", fleet="coder", digest="", pid=1, is_ready=True, is_leaving=False
+        )
+        member.ready.clear()
+        assert agent.greet(stranger) is None  # let it ask again
+        assert not member.ready.is_set()
+        member._process = process
+        assert agent.greet(stranger) is False
+
+
+async def test_an_agent_ends_in_order_on_a_disk_that_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with running(agent_of(tmp_path, fleet())) as agent:
+        failing = asyncio.create_task(agent.wait_for_failure())
+        await asyncio.sleep(0)
+        monkeypatch.setattr(agent._roster, "write", full)
+    await failing
+    assert any(record.message == "roster_not_written" for record in caplog.records)
 
 
 async def test_what_was_written_down_as_draining_is_seen_off(tmp_path: Path) -> None:
