@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from octoqueue.primitives.gates import Gates
-from octoqueue.primitives.messages import Outcome, ResultRecord, Settlement
+from octoqueue.primitives.messages import Outcome, ResultRecord, RunTime, Settlement
 from tests.contract.gated import gated, per_second, uses
 from tests.contract.redis_worlds import redis_worlds
-from tests.contract.world import ONE_PARTITION, message
+from tests.contract.world import ONE_PARTITION, A, message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -63,3 +64,22 @@ async def test_no_use_of_a_limit_gives_back_more_than_was_taken(
     await one.settle(Settlement(lease=lease, outcome=Outcome.ACK, used=used))
     one.clock.advance(999)
     assert await one.claim() == []  # one unit is taken whatever became of the four
+
+
+async def test_no_sum_of_squares_keeps_a_message_from_being_settled(one: World) -> None:
+    day_ms = 86_400_000
+    run = RunTime(count=1_000, total_us=1_000 * day_ms * 1_000, squares_ms2=1_000 * day_ms**2)
+    for _ in range(4):
+        await one.put(message())
+        lease = await one.claim_one()
+        told = Settlement(
+            lease=lease, outcome=Outcome.ACK, result=ResultRecord(body=b"1", ttl_ms=1_000)
+        )
+        refusals = await one.store.commit(A, settlements=[told], run_times={"coder": run})
+        assert not refusals.tokens
+        one.clock.advance(1_000)
+    stats = await one.store.stats("coder")
+    assert (stats.counters["acked"], stats.counters["runs"], stats.dead) == (4, 4_000, 0)
+    (found,) = (await one.store.read_signals(["coder"], due_within=timedelta(0))).queues
+    assert found.service.mean_seconds == pytest.approx(day_ms / 1_000)
+    assert 0 <= found.service.variance_seconds2 < (day_ms / 1_000) ** 2

@@ -58,7 +58,7 @@ local function begin_second(stats_at)
   local tallies = KEYS[stats_at + 1]
   if redis.call('GETRANGE', tallies, '12', '15') == packed_second then return end
   local before = redis.call('HMGET', KEYS[stats_at], 'acked', 'retried', 'dead', 'runs', 'run_us', 'run_ms2')
-  for index = 1, 6 do before[index] = tonumber(before[index] or 0) end
+  for index = 1, 6 do before[index] = math.min(tonumber(before[index] or 0), TALLY_LARGEST) end
   local acked, failed, runs = before[1] % TALLY_MOST, (before[2] + before[3]) % TALLY_MOST, before[4] % TALLY_MOST
   local slot = packed_second .. struct.pack('>I4I4I4i8i8', acked, failed, runs, before[5], before[6])
   begin_slot(tallies, ENDED_AT + second % TALLY_SECONDS * 32, slot)
@@ -97,13 +97,19 @@ for _ = 1, take_number() do
   if acknowledge(leased, stats_at, take_number()) > 0 then ring(bell) end
 end
 
+-- Squares of runs that take a day come to the end of what a counter can hold after a thousand of them:
+-- then it begins anew, as an error here would stop the script before it settles anything.
+local function add_up(stats, field, more)
+  if type(redis.pcall('HINCRBY', stats, field, more)) ~= 'number' then redis.call('HSET', stats, field, more) end
+end
+
 for _ = 1, take_number() do
   local stats_at = take_number()
   local stats = KEYS[stats_at]
   if not begun[stats_at] then begin_second(stats_at) end
   redis.call('HINCRBY', stats, 'runs', take())
-  redis.call('HINCRBY', stats, 'run_us', take())
-  redis.call('HINCRBY', stats, 'run_ms2', take())
+  add_up(stats, 'run_us', take())
+  add_up(stats, 'run_ms2', take())
 end
 
 if ARGV[arg] == '0' and ARGV[arg + 1] == '0' then return { refused_acks, refused } end

@@ -10,6 +10,8 @@
 -- A slot begins with the number of its second, or ten seconds: one of another time counts for
 -- nothing, so that a queue that was idle for hours needs no sweeping.
 local TALLY_SECONDS, TALLY_TENS, TALLY_MOST, TALLY_BYTES = 600, 61, 2 ^ 32, 55904
+-- The largest double below 2^63, which 8 bytes hold no more.
+local TALLY_LARGEST = 2 ^ 63 - 1024
 local ARRIVALS_AT, ENDED_AT, STARTS_AT, WAITS_AT, LAST_ENDED_AT = 16, 14416, 33616, 43216, 12
 
 -- Write a slot; the string gets its size at once, as one that grows is given twice the memory.
