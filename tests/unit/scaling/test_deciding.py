@@ -56,7 +56,7 @@ def test_the_largest_demand_counts_and_the_decision_says_why() -> None:
         snapshot(queue(waiting={Lane.LOW: 42}, per_second={Lane.LOW: 3.0})), policy, now_ms=NOW_MS
     )
     assert found.workers == 5
-    assert [(step.rule, step.workers) for step in found.steps] == [("depth", 5), ("rate", 3)]
+    assert [(step.rule, step.workers) for step in found.steps] == [("depth", 5), ("rate", 4)]
     assert decisive(found) == "depth"
     assert found.reason == (
         "coder wants 5 workers by depth: 42 messages (42 wait, 0 run) at 10 a worker"
@@ -72,7 +72,7 @@ def test_no_more_than_the_most_and_the_reason_tells_what_would_be_wanted() -> No
     found = decide(snapshot(queue(in_flight=1_000)), POLICY, now_ms=NOW_MS)
     assert (found.workers, decisive(found)) == (20, "maximum")
     assert found.reason == (
-        "coder wants 20 workers by maximum: max_workers; 100 workers would be wanted"
+        "coder wants 20 workers by maximum: max_workers is 20; 100 workers would be wanted"
     )
 
 

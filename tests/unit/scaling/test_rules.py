@@ -408,3 +408,12 @@ def test_a_fleet_grows_even_when_a_lead_time_of_ten_hours_was_measured() -> None
     load = load_of(snapshot(late, live=workers(2), lead_seconds=36_000.0), rules)
     (found,) = demands_of(load, rules)
     assert found.workers > 100
+
+
+def test_by_rate_a_backlog_is_caught_up_on_within_a_minute() -> None:
+    """Two workers do the 200 that arrive a second, and would never do the 12,000 of an outage."""
+    rules = policy(rate=RATE)
+    late = queue(waiting={Lane.NORMAL: 12_000}, per_second={Lane.NORMAL: 200.0}, ran=service(0.001))
+    (found,) = demands_of(load_of(snapshot(late, live=workers(2)), rules), rules)
+    assert found.workers == 4
+    assert found.reason == "400 a second at 100 a worker, 12000 that wait counted over a minute"
