@@ -58,10 +58,8 @@ def lead_from(record: bytes) -> Lead:
 
 
 def _lead(found: list[Any]) -> Lead:
-    lead = Lead(*found[:3])
-    if not all(isinstance(value, int | float) for value in lead):
-        raise TypeError(f"no numbers: {lead}")
-    return lead
+    workers, since_ms, seconds = found[:3]
+    return Lead(int(workers), int(since_ms), float(seconds))
 
 
 @lru_cache(maxsize=1_024)

@@ -178,13 +178,15 @@ def _direction(given: DirectionSettings | None, default: DirectionRules) -> Dire
             period_seconds=int(given.percent_period.total_seconds()),
         ),
     )
+    told = tuple(policy for policy in policies if policy)
+    select = default.select if not told else "Max"
     window = _seconds(given.window)
     return DirectionRules(
         stabilization_window_seconds=(
             default.stabilization_window_seconds if window is None else int(window)
         ),
-        policies=tuple(policy for policy in policies if policy) or default.policies,
-        select=_SELECTS[given.select],
+        policies=told or default.policies,
+        select=select if given.select is None else _SELECTS[given.select],
         tolerance=given.tolerance,
     )
 

@@ -230,9 +230,10 @@ class DirectionSettings(Section):
     ] = timedelta(minutes=1)
     """The period that `percent` counts in: whole seconds."""
 
-    select: Literal["max", "min", "disabled"] = "max"
-    """Of `workers` and `percent`, the one that allows most or least; `disabled` allows no
-    change."""
+    select: Literal["max", "min", "disabled"] | None = None
+    """Of `workers` and `percent`, the one that allows most or least; `disabled` allows no change.
+    Without a word, `max` where `workers` or `percent` is given, else what the component's defaults
+    say."""
 
     tolerance: Annotated[float, Field(ge=0, lt=1), Kind("share")] = 0.1
     """Relative change of demand that is ignored."""

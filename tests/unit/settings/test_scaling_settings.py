@@ -120,6 +120,19 @@ def test_everything_that_can_be_said_arrives() -> None:
     assert found.stale_after_seconds == 30.0
 
 
+def test_a_window_that_is_given_leaves_the_rest_of_a_direction_as_the_component_has_it() -> None:
+    """The orchestrator gives up the lesser of 50 % and two a minute: a longer window must not make
+    it give up the larger."""
+    usual = REFERENCE["orchestrator"].behavior.down
+    down = policy("{behavior: {down: {window: 10m}}}", fleet="orchestrator").behavior.down
+    assert (down.stabilization_window_seconds, down.select) == (600, "Min")
+    assert (down.policies, usual.select) == (usual.policies, "Min")
+    own = policy("{behavior: {down: {workers: 3, percent: 10}}}", fleet="orchestrator")
+    assert own.behavior.down.select == "Max"
+    most = policy("{behavior: {down: {select: max}}}", fleet="orchestrator")
+    assert most.behavior.down.select == "Max"
+
+
 def test_a_bound_that_is_given_moves_the_default_of_the_other() -> None:
     assert policy("{max: 1}", fleet="guardian").min_workers == 1
     assert policy("{min: 30}").max_workers == 30
@@ -160,6 +173,52 @@ def test_the_edge_has_a_policy_of_its_own_as_soon_as_there_is_one() -> None:
     found = policy_from(Settings.load(file, environ={}), "reflex")
     assert (found.queues, found.rate) == ((), RateTarget(per_second_and_worker=500))
     assert (found.min_workers, found.max_workers) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "words"),
+    [
+        ("{min: 0}", "min: must be at least 1: where none is, no request can start one"),
+        ("{depth: 5}", "depth: counts messages, and the edge has no queues"),
+        ("{objectives: {all: {within: 1s}}}", "objectives: counts messages"),
+    ],
+)
+def test_what_an_edge_cannot_be_scaled_by_is_refused(scaling: str, words: str) -> None:
+    file = Path("octoqueue.yaml")
+    file.write_text(f"http: {{app: 'my_app:app', scaling: {scaling}}}\n")
+    with pytest.raises(ConfigRefused) as refused:
+        Settings.load(file, environ={})
+    assert str(refused.value).startswith(f"http.scaling: {words}")
+
+
+def test_a_policy_can_be_said_in_the_environment_alone() -> None:
+    below = "OCTOQUEUE_FLEETS__MINE__SCALING"
+    environ = {
+        "OCTOQUEUE_FLEETS__MINE__QUEUES": "one,two",
+        "OCTOQUEUE_FLEETS__MINE__MODULES": "my_app.actors",
+        f"{below}__MAX": "12",
+        f"{below}__OBJECTIVES__HIGH__WITHIN": "5s",
+        f"{below}__OBJECTIVES__HIGH__PERCENTILE": "0.9",
+        f"{below}__SCHEDULE__OFFICE__START": "0 8 * * 1-5",
+        f"{below}__SCHEDULE__OFFICE__END": "0 18 * * 1-5",
+        f"{below}__SCHEDULE__OFFICE__WORKERS": "3",
+        f"{below}__BEHAVIOR__DOWN__WINDOW": "10m",
+        f"{below}__PROTECTION__AT_RISK": "null",
+    }
+    found = policy_from(Settings.load(environ=environ), "mine")
+    assert found.objectives == (Objective(seconds=5.0, percentile=0.9, lane=Lane.HIGH),)
+    assert found.floors == (FloorWindow(start="0 8 * * 1-5", end="0 18 * * 1-5", workers=3),)
+    assert (found.max_workers, found.queues) == (12, ("one", "two"))
+    assert found.protection.at_risk_seconds is None
+    assert found.behavior.down.stabilization_window_seconds == 600
+    for name, value, words in (
+        ("MAX", "0", "must be at least 1"),
+        ("OBJECTIVES__HIGH__PERCENTILE", "95", "must be above 0 and below 1; write 0.95 for 95 %"),
+        ("SCHEDULE__OFFICE__WORKERS", "13", "schedule: office.workers: 13 is above max"),
+    ):
+        with pytest.raises(ConfigRefused, match=words) as refused:
+            Settings.load(environ={**environ, f"{below}__{name}": value})
+        assert str(refused.value).startswith("fleets.mine.scaling.")
 
 
 def test_a_fleet_that_is_not_there_is_refused_with_the_nearest() -> None:
