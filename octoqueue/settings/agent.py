@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field
 
 from octoqueue.settings.quantities import (
+    Count,
     Duration,
     PositiveCount,
     PositiveDuration,
@@ -37,3 +41,10 @@ class AgentSettings(Section):
     orphan_grace: Duration = timedelta(seconds=30)
     """How long workers go on working when the agent has died without ending them. An agent that is
     started within this time takes them over."""
+
+    metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """Address of `/metrics`. `0.0.0.0` lets others in."""
+
+    metrics_port: Annotated[Count, Field(le=65_535)] | None = None
+    """Port of `/metrics`, which tells what is decided for fleets with a section `scaling`; 0 takes
+    a free one, `null` serves none."""

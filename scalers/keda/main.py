@@ -12,14 +12,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
 from octoqueue.fleet.opening import opened_decider
 from octoqueue.metrics.scaling_meter import ScalingMeter
+from octoqueue.metrics.scraping import scraped
 from octoqueue.primitives.clock import SystemClock
 from scalers.keda.certificates import Certificates
 from scalers.keda.meter import CallMeter
@@ -29,7 +30,7 @@ from scalers.keda.server import ScalerServer
 from scalers.keda.servicer import ScalerServicer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
 
     from octoqueue.settings.root import Settings
     from octoqueue.settings.scaler import ScalerSettings
@@ -69,15 +70,13 @@ async def running(settings: Settings) -> AsyncGenerator[Running]:
         pulse = Pulse(deciding.decider, every=wanted.watch_every)
         servicer = ScalerServicer(deciding.decider, pulse, CallMeter(registry, clock=clock))
         server = ScalerServer(servicer, certificates=_certificates(wanted))
-        metrics_port, stop_metrics = _serve_metrics(wanted, registry)
-        try:
+        async with AsyncExitStack() as stack:
+            metrics_port = await _serve_metrics(wanted, registry, stack)
             port = await server.start(wanted.host, wanted.port)
             try:
                 yield Running(port, metrics_port)
             finally:
                 await server.stop(drain=wanted.drain)
-        finally:
-            await asyncio.to_thread(stop_metrics)
 
 
 async def serve(settings: Settings) -> None:
@@ -105,21 +104,14 @@ def _certificates(wanted: ScalerSettings) -> Certificates | None:
     return Certificates(certificate=wanted.certificate, key=wanted.key, client_ca=wanted.client_ca)
 
 
-def _serve_metrics(
-    wanted: ScalerSettings, registry: CollectorRegistry
-) -> tuple[int | None, Callable[[], None]]:
-    """Serve `/metrics` from a thread of its own; return its port, and what ends it."""
-    if wanted.metrics_port is None:
-        return None, lambda: None
+async def _serve_metrics(
+    wanted: ScalerSettings, registry: CollectorRegistry, stack: AsyncExitStack
+) -> int | None:
+    """Serve `/metrics` from a thread of its own until the stack ends; return its port."""
+    host, port = wanted.host, wanted.metrics_port
+    if port is None:
+        return None
     try:
-        server, thread = start_http_server(wanted.metrics_port, addr=wanted.host, registry=registry)
+        return await stack.enter_async_context(scraped(registry, host=host, port=port))
     except OSError as error:
-        port = wanted.metrics_port
-        raise refusal(wanted.host, port, key="scaler.metrics_port") from error
-
-    def stop() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return int(server.server_port), stop
+        raise refusal(host, port, key="scaler.metrics_port") from error
