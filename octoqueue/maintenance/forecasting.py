@@ -35,7 +35,9 @@ log = logging.getLogger(__name__)
 LEARNT_FROM: Final = timedelta(weeks=4)
 """How much history is read when nothing is kept."""
 _SAVED_EVERY_MINUTES: Final = 10
-_READ_AT_ONCE: Final = 2_000
+_MOST_SAVED_A_ROUND: Final = 200
+"""Of thousands of fleets not all are saved in one round, but in turns; each takes some ms."""
+_READ_AT_ONCE: Final = 10_000
 _MOST_A_ROUND: Final = 60_000
 """Minutes learnt in one round, about ten seconds of work; the next round goes on."""
 _ALWAYS_LEARNT_MINUTES: Final = 60
@@ -84,6 +86,7 @@ class Forecasting:
         self._lock = asyncio.Lock()
         self._room = 0
         """Minutes that may still be learnt in this round."""
+        self._saves_left = 0
 
     async def round(self) -> dict[str, ArrivalForecast]:
         """Learn the minutes that are new and publish a forecast for each fleet; return them.
@@ -96,7 +99,7 @@ class Forecasting:
         made: dict[str, ArrivalForecast] = {}
         failure: StoreError | None = None
         async with self._lock:
-            self._room = _MOST_A_ROUND
+            self._room, self._saves_left = _MOST_A_ROUND, _MOST_SAVED_A_ROUND
             for policy in self._policies:
                 try:
                     forecast = await self._forecast(policy)
@@ -191,6 +194,9 @@ class Forecasting:
         newest = learner.forecaster.last_minute
         if 0 <= newest - learner.saved_minute < _SAVED_EVERY_MINUTES or newest < 0:
             return
+        if self._saves_left <= 0:
+            return
+        self._saves_left -= 1
         state = await asyncio.to_thread(state_of, learner.forecaster)
         saved_at = await self._minutes.save_forecast(
             policy.fleet,

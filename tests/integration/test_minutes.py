@@ -332,6 +332,23 @@ async def test_who_has_much_to_learn_does_not_keep_the_others_waiting(
     assert set(await forecasting.round()) == {"ready"}
 
 
+async def test_many_fleets_are_saved_in_turns(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.history(100)
+    policies = [replace(POLICY, fleet=fleet) for fleet in "abc"]
+    monkeypatch.setattr("octoqueue.maintenance.forecasting._MOST_SAVED_A_ROUND", 2)
+    forecasting = world.forecasting(*policies)
+
+    async def saved() -> list[str]:
+        return [fleet for fleet in "abc" if await world.minutes.load_forecast(fleet, ["executor"])]
+
+    assert len(await forecasting.round()) == 3
+    assert await saved() == ["a", "b"]
+    assert len(await forecasting.round()) == 3
+    assert await saved() == ["a", "b", "c"]
+
+
 async def test_other_queues_are_something_else_to_learn(world: World) -> None:
     await world.history(DAY)
     await world.forecasting().round()
