@@ -59,11 +59,8 @@ class Composition:
         if not self._steps:
             self.note(rule="minimum", reason="no rule demands anything")
         decisive = self._decisive or 0
-        steps = tuple(
-            replace(step, is_decisive=True) if index == decisive else step
-            for index, step in enumerate(self._steps)
-        )
-        chosen = steps[decisive]
+        chosen = replace(self._steps[decisive], is_decisive=True)
+        steps = (*self._steps[:decisive], chosen, *self._steps[decisive + 1 :])
         return Decision(
             fleet=fleet,
             at_ms=at_ms,

@@ -14,14 +14,13 @@ not decided here.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from octoqueue.errors import SignalsUnreadable
 from octoqueue.scaling.activation import has_work, idle_words, seconds_left, staying_words
 from octoqueue.scaling.caps import cap_warnings, caps_of
 from octoqueue.scaling.composition import Composition
-from octoqueue.scaling.demand import number, several
+from octoqueue.scaling.demand import Demand, number, several
 from octoqueue.scaling.depth import demand_by_depth
 from octoqueue.scaling.foreseen import expected_rate, load_expected, why_unused
 from octoqueue.scaling.latency import demand_by_latency
@@ -34,7 +33,6 @@ from octoqueue.scaling.schedule import open_floor
 if TYPE_CHECKING:
     from octoqueue.primitives.signals import ArrivalForecast, FleetSnapshot
     from octoqueue.scaling.decision import Decision
-    from octoqueue.scaling.demand import Demand
     from octoqueue.scaling.load import Load
     from octoqueue.scaling.override import Override
     from octoqueue.scaling.policy import FloorWindow, ScalingPolicy
@@ -126,13 +124,13 @@ def _foresee(
     use = policy.forecast
     if use is None:
         return
-    unused = why_unused(forecast, use, load, now_ms=now_ms)
-    if forecast is None or unused:
+    slots = policy.slots_per_worker
+    rate = expected_rate(forecast, use, load, now_ms=now_ms, slots_per_worker=slots)
+    unused = why_unused(forecast, use, load, now_ms=now_ms, rate=rate)
+    if rate is None or unused:
         wanted.note(rule="forecast", reason=f"not followed: {unused}")
         return
     within = load.lead_seconds
-    slots = policy.slots_per_worker
-    rate = expected_rate(forecast, use, load, now_ms=now_ms, slots_per_worker=slots) or 0.0
     if wanted.workers == 0 and rate * within <= max(policy.activation_messages, 1):
         wanted.note(rule="forecast", reason=f"too little is expected within {number(within)} s")
         return
@@ -145,7 +143,7 @@ def _foresee(
         f"{number(rate)} messages a second are expected within {number(within)} s "
         f"(now {number(load.arrivals_per_second)}), by {most.rule}: {most.reason}"
     )
-    wanted.demand(replace(most, rule="forecast", reason=said, warnings=()))
+    wanted.demand(Demand(rule="forecast", workers=most.workers, reason=said))
 
 
 def _require_usable(snapshot: FleetSnapshot, policy: ScalingPolicy, now_ms: int) -> None:
@@ -172,9 +170,13 @@ def _bound(
     for cap in caps_of(policy, load):
         wanted.at_most(cap.workers, rule=cap.rule, reason=cap.reason)
     if override is None:
-        wanted.at_least(policy.min_workers, rule="minimum", reason="min_workers")
+        wanted.at_least(
+            policy.min_workers, rule="minimum", reason=f"min_workers is {policy.min_workers}"
+        )
     if override is None or not override.beyond_max:
-        wanted.at_most(policy.max_workers, rule="maximum", reason="max_workers")
+        wanted.at_most(
+            policy.max_workers, rule="maximum", reason=f"max_workers is {policy.max_workers}"
+        )
 
 
 def _floor_words(floor: FloorWindow) -> str:

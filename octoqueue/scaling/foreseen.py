@@ -31,14 +31,22 @@ _NORMAL = NormalDist()
 
 
 def why_unused(
-    forecast: ArrivalForecast | None, use: ForecastUse, load: Load, *, now_ms: int
+    forecast: ArrivalForecast | None,
+    use: ForecastUse,
+    load: Load,
+    *,
+    now_ms: int,
+    rate: float | None,
 ) -> str:
-    """Return why a forecast must not be followed; "" when it may be."""
+    """Return why a forecast must not be followed; "" when it may be.
+
+    `rate` is what `expected_rate` returns of it.
+    """
     if forecast is None:
         return "there is none yet"
     if load.paused:
         return f"{', '.join(load.paused)} is paused"
-    if expected_rate(forecast, use, load, now_ms=now_ms) is None:
+    if rate is None:
         return f"it says nothing of the coming {number(load.lead_seconds)} s"
     return _why_mistrusted(forecast, use, now_ms)
 
@@ -63,7 +71,7 @@ def _why_mistrusted(forecast: ArrivalForecast, use: ForecastUse, now_ms: int) ->
 
 
 def expected_rate(
-    forecast: ArrivalForecast,
+    forecast: ArrivalForecast | None,
     use: ForecastUse,
     load: Load,
     *,
@@ -71,6 +79,8 @@ def expected_rate(
     slots_per_worker: int = 1,
 ) -> float | None:
     """Return the arrivals a second to be ready for; None when no minute is about that time."""
+    if forecast is None:
+        return None
     until_ms = now_ms + load.lead_seconds * 1000
     if forecast.tail:
         service = load.service

@@ -57,12 +57,12 @@ class Errors:
         self.fast += known * np.maximum(_FAST, young) * (bounded - self.fast)
         self.slow += known * np.maximum(_SLOW, young) * (bounded - self.slow)
 
-    def quantiles(self, q: float) -> Floats:
-        """Return the `q`-quantile for each horizon, in units of `spreads`."""
+    def quantiles(self, *shares: float) -> Floats:
+        """Return the quantiles in units of `spreads`: a row for each share, of all horizons."""
         sums = np.cumsum(self.histogram, axis=1)
-        wanted = q * sums[:, -1]
-        above = np.argmax(sums >= wanted[:, None], axis=1)
-        rows = np.arange(len(above))
+        wanted = np.outer(shares, sums[:, -1])
+        above = np.argmax(sums >= wanted[:, :, None], axis=2)
+        rows = np.arange(len(sums))
         upper = sums[rows, above]
         inside = self.histogram[rows, above]
         share = np.where(inside > 0, 1 - (upper - wanted) / np.maximum(inside, 1e-300), 0.5)

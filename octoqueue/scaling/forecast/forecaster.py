@@ -54,6 +54,8 @@ class ArrivalForecaster:
         self.made = Made(len(NODES), len(PRIOR))
         self.last_minute = -1
         """The newest minute that was observed, in minutes since the epoch; -1 before the first."""
+        self._expected: Floats | None = None
+        """What was expected for each of `NODES` after that minute; None: not asked yet."""
 
     def observe(self, minute_start_ms: int, arrivals: float) -> bool:
         """Learn that so many arrived in the minute that began at `minute_start_ms`.
@@ -106,8 +108,8 @@ class ArrivalForecaster:
         ahead = np.arange(first, first + horizon_minutes) - self.last_minute
         expected = self.expected(ahead)
         tail = (1 - interval) / 2
-        low = np.minimum(expected, self._widened(expected, tail, ahead))
-        high = np.maximum(expected, self._widened(expected, 1 - tail, ahead))
+        lower, upper = self._widened(expected, ahead, tail, 1 - tail)
+        low, high = np.minimum(expected, lower), np.maximum(expected, upper)
         node = int(np.searchsorted(NODES, min(lead_minutes, int(NODES[-1]))))
         after_running = np.maximum(np.arange(horizon_minutes), 1)
         spreads = np.interp(after_running, NODES, self.errors.spreads())
@@ -138,6 +140,9 @@ class ArrivalForecaster:
 
     def expected(self, ahead: Integers) -> Floats:
         """Return the arrivals expected `ahead` minutes (1 or more) after the newest one."""
+        known = self._expected
+        if known is not None and np.array_equal(ahead, NODES[: len(ahead)]):
+            return known[: len(ahead)]
         signs = self._signs(self.last_minute, ahead)
         plain = self._plain(signs, self._interpolation(ahead) @ self.regression.theta)
         corrected = plain * np.interp(ahead, NODES, self.bias.factors())
@@ -145,13 +150,16 @@ class ArrivalForecaster:
 
     def at_quantile(self, q: float, ahead: Integers) -> Floats:
         """Return what the arrivals of a minute stay below with probability `q`."""
-        return self._widened(self.expected(ahead), q, ahead)
+        return self._widened(self.expected(ahead), ahead, q)[0]
 
-    def _widened(self, expected: Floats, q: float, ahead: Integers) -> Floats:
-        widths = self.errors.quantiles(q) * self.errors.spreads()
-        offset = self.level.offset
-        width = np.interp(ahead, NODES, widths)
-        return np.clip(np.exp(width) * (expected + offset) - offset, 0.0, self._most)
+    def _widened(self, expected: Floats, ahead: Integers, *shares: float) -> list[Floats]:
+        widths: list[Floats] = list(self.errors.quantiles(*shares) * self.errors.spreads())
+        offset, most = self.level.offset, self._most
+        above = expected + offset
+        return [
+            np.clip(np.exp(np.interp(ahead, NODES, row)) * above - offset, 0.0, most)
+            for row in widths
+        ]
 
     @property
     def _most(self) -> float:
@@ -238,6 +246,7 @@ class ArrivalForecaster:
         made.signs[row] = signs
         made.plain[row] = plain
         expected = np.minimum(plain * self.bias.factors(), self._most)
+        self._expected = expected
         made.logs[row] = np.log(expected + level.offset)
         made.spreads[row] = self.errors.spreads()
 
