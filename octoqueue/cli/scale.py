@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import socket
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
@@ -11,17 +14,20 @@ import typer
 
 from octoqueue.cli.moments import local, moment
 from octoqueue.cli.output import (
+    REFUSED,
     ConfigOption,
     JsonOption,
     answers,
     failures,
     print_json,
+    report,
     run_async,
 )
 from octoqueue.cli.reading import with_redis
 from octoqueue.cli.scale_views import Explained, document, show
-from octoqueue.errors import ConfigError
+from octoqueue.errors import ConfigError, OctoqueueError, SignalsUnreadable, StoreError
 from octoqueue.fleet.opening import Deciding, opened_decider
+from octoqueue.scaling.decision import Decision
 from octoqueue.scaling.override import LONGEST, MOST_WORKERS, SHORTEST, Override
 from octoqueue.scaling.policy import ScalingPolicy
 from octoqueue.settings.quantities import parse_duration
@@ -42,6 +48,16 @@ Say by hand how many workers a fleet has for a while, or ask why it has as many 
 What is said by hand replaces what is demanded, wherever the fleet runs, until its time is over by \
 the clock of Redis. Workers that would lose much work stay all the same.
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What was said by hand, and what is decided since."""
+
+    policy: ScalingPolicy
+    override: Override
+    decision: Decision | None
+    """None when the signals cannot be read: what was said counts all the same."""
 
 
 @app.command(help=_HELP)
@@ -76,11 +92,15 @@ def scale(
     if explain:
         _refuse(workers is not None or lasting is not None or beyond_max or clear, "--explain")
         with failures(as_json=as_json):
-            explained = run_async(_explained(Settings.load(config), fleet))
+            explained, unread = run_async(_explained(Settings.load(config), fleet))
         if as_json:
             print_json([document(one) for one in explained])
         else:
             show(explained)
+        for error in unread:
+            report(error, as_json=as_json)
+        if unread:
+            raise typer.Exit(REFUSED)
         return
     if fleet is None:
         raise typer.BadParameter("name a fleet, or ask for --explain")
@@ -94,10 +114,10 @@ def scale(
         raise typer.BadParameter(f"say how many and for how long: scale {fleet} 4 --for 1h")
     span = _duration(lasting)
     with failures(as_json=as_json):
-        override, policy = run_async(
+        said = run_async(
             _overridden(Settings.load(config), fleet, workers, span, beyond_max=beyond_max)
         )
-    _tell(fleet, override, policy, as_json=as_json)
+    _tell(said, as_json=as_json)
 
 
 def _refuse(given: bool, option: str) -> None:
@@ -117,13 +137,18 @@ def _duration(text: str) -> timedelta:
 
 async def _overridden(
     settings: Settings, fleet: str, workers: int, span: timedelta, *, beyond_max: bool
-) -> tuple[Override, ScalingPolicy]:
-    async with opened_decider(await with_redis(settings), remembers=False) as deciding:
+) -> _Said:
+    async with opened_decider(
+        await with_redis(settings), hold=timedelta(0), remembers=False
+    ) as deciding:
         policy = deciding.decider.policy_of(fleet)
         override = await deciding.memory.set_override(
             fleet, workers, lasting=span, said_by=_somebody(), beyond_max=beyond_max
         )
-        return override, policy
+        decision = None
+        with suppress(SignalsUnreadable):
+            decision = await deciding.decider.decide(fleet)
+        return _Said(policy=policy, override=override, decision=decision)
 
 
 async def _cleared(settings: Settings, fleet: str) -> bool:
@@ -132,14 +157,25 @@ async def _cleared(settings: Settings, fleet: str) -> bool:
         return await deciding.memory.clear_override(fleet)
 
 
-async def _explained(settings: Settings, fleet: str | None) -> list[Explained]:
+async def _explained(
+    settings: Settings, fleet: str | None
+) -> tuple[list[Explained], list[OctoqueueError]]:
+    """Return what can be explained, and why the rest cannot; raises when nothing can."""
     if fleet is None and not settings.fleets and settings.http.app is None:
         raise ConfigError("fleets: there are none to explain", key="fleets")
     async with opened_decider(
         await with_redis(settings), hold=timedelta(0), remembers=False
     ) as deciding:
         fleets = [fleet] if fleet is not None else sorted(deciding.decider.policies)
-        return [await _explain(deciding, name) for name in fleets]
+        looked = await asyncio.gather(
+            *(_explain(deciding, name) for name in fleets), return_exceptions=True
+        )
+    explained = [one for one in looked if isinstance(one, Explained)]
+    failed = [one for one in looked if isinstance(one, BaseException)]
+    unread = [one for one in failed if isinstance(one, SignalsUnreadable | StoreError)]
+    if failed and (not explained or len(unread) < len(failed)):
+        raise failed[0]
+    return explained, list[OctoqueueError](unread)
 
 
 async def _explain(deciding: Deciding, fleet: str) -> Explained:
@@ -155,7 +191,9 @@ def _somebody() -> str:
         return socket.gethostname()
 
 
-def _tell(fleet: str, override: Override, policy: ScalingPolicy, *, as_json: bool) -> None:
+def _tell(said: _Said, *, as_json: bool) -> None:
+    policy, override, decision = said.policy, said.override, said.decision
+    fleet = policy.fleet
     bounded = override.workers > policy.max_workers and not override.beyond_max
     until = moment(override.until_ms)
     if as_json:
@@ -166,6 +204,7 @@ def _tell(fleet: str, override: Override, policy: ScalingPolicy, *, as_json: boo
             "said_by": override.said_by,
             "beyond_max": override.beyond_max,
             "max_workers": policy.max_workers,
+            "wanted": None if decision is None else decision.workers,
         }
         print_json(told)
         return
@@ -174,6 +213,10 @@ def _tell(fleet: str, override: Override, policy: ScalingPolicy, *, as_json: boo
         if bounded
         else ""
     )
+    expected = policy.max_workers if bounded else override.workers
+    if decision is not None and decision.workers != expected:
+        (why,) = [step.reason for step in decision.steps if step.is_decisive]
+        bound += f" It has {decision.workers} for now: {why}."
     sentence = f"Fleet {fleet} has {_workers(override.workers)} until {local(until)}.{bound}"
     answers().print(sentence, markup=False, soft_wrap=True)
 

@@ -109,7 +109,7 @@ class FleetDecider:
             budget: what reading may take.
             hold: for how long the last good decision is answered while nothing can be read.
             fresh_for: for how long a decision is answered again without reading.
-            remembers: False for who only looks: nothing is written.
+            remembers: False for who only looks: nothing is written, and nothing logged.
             watch: is told of what is decided.
             clock: for tests.
         """
@@ -187,7 +187,7 @@ class FleetDecider:
             outcome = await self._fresh_look(policy, deadline)
         except SignalsUnreadable as error:
             outcome = self._held_look(policy.fleet, error)
-            if policy.fleet not in self._blind:
+            if self._remembers and policy.fleet not in self._blind:
                 self._blind.add(policy.fleet)
                 extra = {"fleet": policy.fleet, "reason": error.reason}
                 log.warning("signals_unreadable", extra=extra)

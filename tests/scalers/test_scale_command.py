@@ -45,6 +45,23 @@ class Desk:
     def tells(self, *arguments: str) -> Any:  # noqa: ANN401 - JSON
         return orjson.loads(self.says(*arguments, "--json"))
 
+    def heard(self) -> tuple[str, str]:
+        """Return what was answered and what was complained of since this was last asked for."""
+        told = self._capsys.readouterr()
+        return told.out, told.err
+
+    def break_signals(self) -> None:
+        """Make the counters of a queue that was used something that cannot be read."""
+
+        async def break_them() -> None:
+            client = RedisClient(self._url)
+            for key in await client.command("KEYS", f"*{self.namespace}:0*executor:stats"):
+                await client.command("DEL", key)
+                await client.command("SET", key, "no hash")
+            await client.aclose()
+
+        asyncio.run(break_them())
+
     def put(self, count: int) -> None:
         async def put() -> None:
             store = RedisLaneStore(RedisClient(self._url), lane_options_from(self.settings))
@@ -88,6 +105,41 @@ def test_more_than_the_maximum_is_bounded_and_said_so(desk: Desk) -> None:
     assert desk.tells("executor", "--explain")[0]["workers"] == 20
     assert "at most" not in desk.says("executor", "40", "--for", "1h", "--beyond-max")
     assert desk.tells("executor", "--explain")[0]["workers"] == 40
+
+
+def test_a_budget_that_bounds_what_is_said_by_hand_is_told(desk: Desk) -> None:
+    told = yaml.safe_load(desk.file.read_text())
+    told["fleets"]["executor"]["scaling"]["caps"] = {
+        "cost_per_worker_hour": 1,
+        "budget_per_hour": 5,
+    }
+    desk.file.write_text(yaml.safe_dump(told))
+    said = desk.says("executor", "40", "--for", "1h", "--beyond-max")
+    assert "It has 5 for now: a budget of 5 an hour" in said
+    assert desk.tells("executor", "4", "--for", "1h")["wanted"] == 4
+    assert "for now" not in desk.says("executor", "4", "--for", "1h")
+
+
+def test_what_is_said_by_hand_is_kept_where_the_signals_cannot_be_read(desk: Desk) -> None:
+    desk.put(1)
+    desk.break_signals()
+    assert desk.says("executor", "4", "--for", "1h").startswith("Fleet executor has 4 workers")
+    override = desk.remembered().override
+    assert override is not None
+    assert override.workers == 4
+
+
+def test_a_fleet_that_cannot_be_read_hides_no_other(desk: Desk) -> None:
+    desk.put(1)
+    desk.break_signals()
+    assert main(["scale", "--explain", "--config", str(desk.file)]) == 2
+    out, err = desk.heard()
+    assert "judge wants 2 workers" in out
+    assert "fleet 'executor' cannot be read" in err
+    assert main(["scale", "--explain", "--json", "--config", str(desk.file)]) == 2
+    out, err = desk.heard()
+    assert [one["fleet"] for one in orjson.loads(out)] == ["judge"]
+    assert "fleet 'executor' cannot be read" in err
 
 
 def test_what_was_said_can_be_ended(desk: Desk) -> None:
@@ -165,4 +217,6 @@ def test_a_redis_that_is_not_there_is_an_error_and_not_no_workers(
     told = yaml.safe_load(desk.file.read_text())
     told["redis"] = {"url": f"unix://{tmp_path}/none.sock"}
     desk.file.write_text(yaml.safe_dump(told))
-    assert "cannot be read" in desk.says("--explain", code=2)
+    said = desk.says("--explain", code=2)
+    assert "cannot be read" in said
+    assert said.count("\n") == 1
