@@ -17,12 +17,12 @@ import logging
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from octoqueue.errors import ForecastStateUnreadable, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from octoqueue.metrics.scaling_memory import ScalingMemory
     from octoqueue.postgres.minutes import MinuteArrivals, Minutes
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from octoqueue.scaling.policy import ForecastUse, ScalingPolicy
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LEARNT_FROM: Final = timedelta(weeks=4)
 """How much history is read when nothing is kept."""
@@ -150,7 +152,7 @@ class Forecasting:
             found = await self._minutes.arrivals(
                 policy.queues, since_ms=first * _MINUTE_MS, until_ms=until * _MINUTE_MS
             )
-            await asyncio.to_thread(_observe, forecaster, found)
+            await _to_the_end(asyncio.to_thread(_observe, forecaster, found))
             self._room -= len(found)
             first = until
         learner.is_behind = first < end
@@ -197,7 +199,7 @@ class Forecasting:
         if self._saves_left <= 0:
             return
         self._saves_left -= 1
-        state = await asyncio.to_thread(state_of, learner.forecaster)
+        state = await _to_the_end(asyncio.to_thread(state_of, learner.forecaster))
         saved_at = await self._minutes.save_forecast(
             policy.fleet,
             policy.queues,
@@ -217,3 +219,13 @@ def interval_for(use: ForecastUse) -> float:
 def _observe(forecaster: ArrivalForecaster, minutes: Sequence[MinuteArrivals]) -> None:
     for minute in minutes:
         forecaster.observe(minute.starts_at_ms, minute.arrivals)
+
+
+async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await what a thread does to a forecaster, also when cancelled: the next round has it then."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

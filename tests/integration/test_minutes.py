@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -347,6 +348,30 @@ async def test_many_fleets_are_saved_in_turns(
     assert await saved() == ["a", "b"]
     assert len(await forecasting.round()) == 3
     assert await saved() == ["a", "b", "c"]
+
+
+async def test_a_round_that_is_cancelled_ends_when_nobody_learns_for_it_any_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.history(10)
+    loop, learning, may_end = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    ended: list[bool] = []
+
+    def observe(*_: object) -> None:
+        loop.call_soon_threadsafe(learning.set)
+        ended.append(may_end.wait(60))
+
+    monkeypatch.setattr("octoqueue.maintenance.forecasting._observe", observe)
+    round_ = asyncio.create_task(world.forecasting().round())
+    await learning.wait()
+    round_.cancel()
+    for _ in range(5):
+        await asyncio.to_thread(int)  # the loop has had time to cancel it
+    assert not round_.done()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await round_
+    assert ended == [True]
 
 
 async def test_other_queues_are_something_else_to_learn(world: World) -> None:
