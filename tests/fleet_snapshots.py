@@ -57,6 +57,7 @@ def queue(
     held_back: Mapping[Lane, int] | None = None,
     per_second: Mapping[Lane, float] | None = None,
     arrivals: Mapping[Lane, Counts] | None = None,
+    started: Mapping[Lane, Counts] | None = None,
     waited: Waits | None = None,
     oldest_seconds: float = 0.0,
     in_flight: int = 0,
@@ -78,6 +79,7 @@ def queue(
                 held_back=(held_back or {}).get(lane, 0),
                 oldest_age_seconds=oldest_seconds,
                 arrivals=arrived.get(lane, Counts()),
+                starts=(started or {}).get(lane, Counts()),
                 waits=waited if waited and lane == Lane.NORMAL else Waits(window_seconds=60),
             )
             for lane in LANES
@@ -96,11 +98,12 @@ def worker(
     running: int = 0,
     is_draining: bool = False,
     at_risk_seconds: float = 0.0,
+    at_risk_longest_seconds: float | None = None,
     at_risk_cost: float = 0.0,
     requests_per_second: float = 0.0,
     fleet: str = FLEET,
 ) -> Presence:
-    """A live worker."""
+    """A live worker; what it would lose is of one message unless it says otherwise."""
     return Presence(
         session=f"s{number}",
         name=f"{fleet}.{number}",
@@ -114,6 +117,9 @@ def worker(
         is_draining=is_draining,
         at_risk_seconds=at_risk_seconds,
         at_risk_cost=at_risk_cost,
+        at_risk_longest_seconds=(
+            at_risk_seconds if at_risk_longest_seconds is None else at_risk_longest_seconds
+        ),
         requests_per_second=requests_per_second,
     )
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 _STORES_OWN = ("session", "said_at_ms")
 _SAID = tuple(field.name for field in fields(Presence) if field.name not in _STORES_OWN)
 _TEXTS = frozenset({"name", "fleet", "host"})
-_REALS = frozenset({"at_risk_seconds", "at_risk_cost", "requests_per_second"})
+_REALS = frozenset(
+    {"at_risk_seconds", "at_risk_cost", "at_risk_longest_seconds", "requests_per_second"}
+)
 
 
 def presence_text(presence: Presence) -> bytes:

@@ -159,6 +159,8 @@ class Presence:
     """Work that would be lost with it: running time since the last checkpoints, added up."""
     at_risk_cost: float = 0.0
     """What that work has cost so far, in the unit of the actors' `spent`."""
+    at_risk_longest_seconds: float = 0.0
+    """Of the running time at risk, that of the one message that would lose most."""
     requests_per_second: float = 0.0
     """Of an HTTP edge: requests it answered; 0 for a worker."""
     host: str = ""

@@ -32,7 +32,7 @@ def at_risk_of(
         now: seconds on the clock that attempts began on.
         call_of: what stands for the call that an attempt shares with others; None: it shares none.
     """
-    seconds = cost = 0.0
+    seconds = cost = longest = 0.0
     shared: dict[object, float] = {}
     for attempt in attempts:
         began = attempt.entered
@@ -41,9 +41,10 @@ def at_risk_of(
         since, spent = ventured_by(attempt.context)
         cost += spent
         lost = max(0.0, now - (began if since is None else max(began, since)))
+        longest = max(longest, lost)
         call = None if attempt.options.batch is None else call_of(attempt)
         if call is None:
             seconds += lost
         else:
             shared[call] = max(lost, shared.get(call, 0.0))
-    return AtRisk(seconds + sum(shared.values()), cost)
+    return AtRisk(seconds + sum(shared.values()), cost, longest)

@@ -117,8 +117,10 @@ class PodCost:
             self._told.clear()
 
     def _wanted(self) -> int:
-        seconds, cost = self._at_risk()
-        return deletion_cost(running=self._running(), at_risk_seconds=seconds, at_risk_cost=cost)
+        risk = self._at_risk()
+        return deletion_cost(
+            running=self._running(), at_risk_seconds=risk.seconds, at_risk_cost=risk.cost
+        )
 
     def _note(self, error: PodNotPatchedError) -> None:
         self._said = None  # it may have been written all the same

@@ -26,6 +26,8 @@ class AtRisk(NamedTuple):
     """Running time since the last checkpoints, added up."""
     cost: float = 0.0
     """What that has cost so far."""
+    longest_seconds: float = 0.0
+    """Running time of the one message that would lose most of it."""
 
 
 class WorkerPresence:
@@ -106,6 +108,7 @@ class WorkerPresence:
             is_draining=self._is_draining,
             at_risk_seconds=max(at_risk.seconds, blocked_seconds),
             at_risk_cost=at_risk.cost,
+            at_risk_longest_seconds=max(at_risk.longest_seconds, blocked_seconds),
             host=self._host,
             pid=self._pid,
         )

@@ -125,9 +125,11 @@ class Protection:
     """Which workers are not given up while they run: those that would lose much."""
 
     at_risk_seconds: float | None = 300.0
-    """Workers that would lose this much running time or more; None: time protects none."""
+    """Workers with a message that would lose this much running time or more; None: time protects
+    none."""
     at_risk_cost: float | None = None
-    """Workers that would lose this much cost or more, in the unit of `spent`."""
+    """Workers that would lose this much cost or more with all their messages, in the unit of
+    `spent`."""
     busy: bool = False
     """Every worker that runs something."""
 

@@ -1,5 +1,7 @@
 """Protection: workers that would lose much are not given up while they run.
 
+Time counts by the message: added up over the slots of a worker, many short messages, which a drain
+lets finish, would look like a long one, and a busy fleet would never shrink. Cost is added up.
 Whoever is draining is given up already and does not count: on Kubernetes a terminating pod is no
 replica any more.
 """
@@ -22,7 +24,7 @@ def is_protected(worker: Presence, protection: Protection) -> bool:
     if protection.busy and worker.running > 0:
         return True
     seconds, cost = protection.at_risk_seconds, protection.at_risk_cost
-    return (seconds is not None and worker.at_risk_seconds >= seconds) or (
+    return (seconds is not None and worker.at_risk_longest_seconds >= seconds) or (
         cost is not None and worker.at_risk_cost >= cost
     )
 

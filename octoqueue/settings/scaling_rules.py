@@ -197,11 +197,12 @@ class ProtectionSettings(Section):
     """Which workers are let finish when the fleet shrinks."""
 
     at_risk: PositiveDuration | None = timedelta(minutes=5)
-    """Workers that would lose this much running time or more, added up over their messages since
-    the last checkpoint of each; `null` for none."""
+    """Workers with a message that would lose this much running time or more, since it began or its
+    last checkpoint; `null` for none."""
 
     at_risk_cost: PositiveNumber | None = None
-    """Workers that would lose this much cost or more, in the unit of `spent`."""
+    """Workers that would lose this much cost or more with all their messages, in the unit of
+    `spent`."""
 
     busy: bool = False
     """Every worker that runs something."""

@@ -255,6 +255,7 @@ def presence(
         is_draining=is_draining,
         at_risk_seconds=1.5,
         at_risk_cost=0.25,
+        at_risk_longest_seconds=1.25,
         requests_per_second=3.5,
         host="höst",
         pid=42,
@@ -271,6 +272,7 @@ class SayingWhoIsThere:
         assert (worker.name, worker.queues, worker.host) == ("arm-1", ("coder", "judge"), "höst")
         assert (worker.slots, worker.running, worker.pid) == (8, 3, 42)
         assert (worker.at_risk_seconds, worker.at_risk_cost) == (1.5, 0.25)
+        assert worker.at_risk_longest_seconds == 1.25
         assert (worker.started_at_ms, worker.ready_at_ms, worker.is_ready) == (5, 7, True)
         assert worker.requests_per_second == 3.5
 

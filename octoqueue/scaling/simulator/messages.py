@@ -280,11 +280,12 @@ class Messages:
         return list(self.hands.ready_since.values())
 
     def at_risk_seconds(self) -> Sequence[float]:
-        """Return what each ready worker would lose, running time added up."""
+        """Return how long each ready worker has run the message that it has run longest."""
         risks = dict.fromkeys(self.hands.running, 0.0)
         for end, worker, message in self._run:
             if worker in risks:
-                risks[worker] += self.now_seconds - end + self._seconds[message]
+                ran = self.now_seconds - end + self._seconds[message]
+                risks[worker] = max(risks[worker], ran)
         return list(risks.values())
 
     def oldest_age_seconds(self, lane: int | None = None) -> float:

@@ -69,7 +69,7 @@ class View(Protocol):
         ...
 
     def at_risk_seconds(self) -> Sequence[float]:
-        """Return what each ready worker would lose, running time added up; empty: nothing."""
+        """Return what each ready worker would lose of one message, at most; empty: nothing."""
         ...
 
     def oldest_age_seconds(self, lane: int | None = None) -> float:

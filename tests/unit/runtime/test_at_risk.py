@@ -13,6 +13,7 @@ import pytest
 import octoqueue
 from octoqueue.errors import InvalidMessage
 from octoqueue.primitives.signals import Presence
+from octoqueue.runtime.presence import AtRisk
 from tests.running import MOMENT, WatchedStore, broker_on, memory_store, running, until
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def store() -> LaneStore:
     return memory_store()
+
+
+NOTHING = AtRisk()
 
 
 class Stage:
@@ -53,16 +57,18 @@ async def test_what_runs_is_at_risk_since_it_began_and_nothing_is_when_it_has_en
         await stage.apause()
 
     async with broker.connected(), running(broker) as worker:
-        assert worker.at_risk() == (0, 0)
+        assert worker.at_risk() == NOTHING
         await work.asend()
         await work.asend()
         await stage.wait()
         await stage.wait()
         await until(lambda: worker.at_risk().seconds > 0.02)
-        assert worker.at_risk().cost == 0
+        risk = worker.at_risk()
+        assert risk.cost == 0
+        assert 0 < risk.longest_seconds < risk.seconds <= 2 * risk.longest_seconds
         stage.go_on.release(2)
         await until(lambda: not worker.running)
-        assert worker.at_risk() == (0, 0)
+        assert worker.at_risk() == NOTHING
 
 
 async def _spends_and_checkpoints(worker: Worker, stage: Stage) -> None:
@@ -175,7 +181,7 @@ async def test_a_message_that_waits_for_a_thread_or_its_batch_has_nothing_to_los
     async with broker.connected(), running(broker, threads=1) as worker:
         await together.asend(1)
         await until(lambda: len(worker.running) == 1)
-        assert worker.at_risk() == (0, 0)
+        assert worker.at_risk() == NOTHING
         await work.asend()
         await stage.wait()
         await work.asend()
@@ -201,7 +207,7 @@ async def test_a_cancelled_message_is_not_at_risk(store: LaneStore) -> None:
         await until(lambda: worker.at_risk().seconds > 0)
         (attempt,) = worker.running
         attempt.cancelled = "no longer wanted"
-        assert worker.at_risk() == (0, 0)
+        assert worker.at_risk() == NOTHING
         stage.go_on.release()
 
 
@@ -250,7 +256,7 @@ async def test_an_actor_that_blocks_the_loop_from_its_first_instruction_is_told_
         await compute.asend()
         await until(lambda: told)
         assert told[0].running == 1
-        assert worker.at_risk() == (0, 0)
+        assert worker.at_risk() == NOTHING
 
 
 # ── quiet ────────────────────────────────────────────────────────────────────────────────────────

@@ -46,12 +46,13 @@ def test_a_worker_says_since_when_it_is_there_what_it_runs_and_what_would_be_los
     presence.ready()
     clock.advance(500)
     presence.ready()
-    work.running, work.at_risk = 3, AtRisk(seconds=12.5, cost=0.5)
+    work.running, work.at_risk = 3, AtRisk(seconds=12.5, cost=0.5, longest_seconds=8.5)
     said = presence.said()
     assert (said.session, said.name, said.fleet) == (SESSION, "arm.2", "arms")
     assert (said.queues, said.slots, said.running) == (("coder",), 8, 3)
     assert (said.started_at_ms, said.ready_at_ms) == (1_000, 1_500)
     assert (said.at_risk_seconds, said.at_risk_cost) == (12.5, 0.5)
+    assert said.at_risk_longest_seconds == 8.5
     assert said.host
     assert said.pid > 0
     assert said.is_ready
