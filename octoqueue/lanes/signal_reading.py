@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from octoqueue.errors import StoreProtocolError
-from octoqueue.lanes.presences import is_wanted, presence_from
+from octoqueue.lanes.presences import is_wanted, presence_from, texts_to_look_for
 from octoqueue.lanes.reading import PAUSED, counters_from, in_flight
 from octoqueue.lanes.tallies import counts_of, service_of, tally_from, waits_of
 from octoqueue.primitives.lane import LANES, Lane
 from octoqueue.primitives.signals import LaneSignals, Presence, QueueSignals, SignalReading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from octoqueue.lanes.tallies import Tally
 
@@ -24,12 +24,30 @@ _OLDEST, _HELD_BACK, _DELAYED, _DUE, _TALLIES, _COUNTERS = 3, 6, 9, 10, 11, 12
 _SAID_AT = struct.Struct(">Q")
 
 Answer = list[Any]
+"""When it was, and each queue."""
+
+
+class Workers(NamedTuple):
+    """What was read of workers: until when sessions live, and what was said in their names."""
+
+    until_ms: Mapping[bytes, float]
+    said: Sequence[tuple[bytes, bytes]]
+
+
+def joined(answers: Sequence[Answer]) -> Answer:
+    """Return the answers of one scope for some queues each as one; the first tells the time."""
+    return [answers[0][0], [queue for answer in answers for queue in answer[1]]]
 
 
 def reading_from(
-    queues: Sequence[str], fleet: str, answers: Sequence[Answer], *, due_within_seconds: int
+    queues: Sequence[str],
+    fleet: str,
+    answers: Sequence[Answer],
+    workers: Workers,
+    *,
+    due_within_seconds: int,
 ) -> SignalReading:
-    """Return the sum of one answer a scope.
+    """Return the sum of one answer a scope, and who is alive by the first.
 
     Raises:
         StoreProtocolError: a number cannot be read.
@@ -42,11 +60,11 @@ def reading_from(
             found.append(_queue(queue, parts, moments, due_within_seconds))
         except (ValueError, TypeError, struct.error) as error:
             raise StoreProtocolError(f"a signal of queue {queue!r} is no number: {error}") from None
-    workers, unreadable = _workers([answer[2] for answer in answers], queues, fleet)
+    present, unreadable = _workers(workers, queues, fleet, now_ms=moments[0])
     return SignalReading(
         taken_at_ms=min(moments),
         queues=tuple(found),
-        workers=tuple(workers),
+        workers=tuple(present),
         unreadable_presences=unreadable,
     )
 
@@ -117,21 +135,29 @@ def queue_signals(
 
 
 def _workers(
-    answers: Sequence[Answer], queues: Sequence[str], fleet: str
+    workers: Workers, queues: Sequence[str], fleet: str, *, now_ms: int
 ) -> tuple[list[Presence], int]:
+    texts = texts_to_look_for(queues, fleet)
     found: list[Presence] = []
     unreadable = 0
-    for answer in answers:
-        for session, text in zip(answer[::2], answer[1::2], strict=True):
-            try:
-                (said_at_ms,) = _SAID_AT.unpack_from(text)
-                presence = presence_from(session.decode(), said_at_ms, text[_SAID_AT.size :])
-            except (ValueError, struct.error) as error:
-                unreadable += 1
-                log.warning(
-                    "presence_unreadable", extra={"session": repr(session), "reason": str(error)}
-                )
-                continue
-            if is_wanted(presence, queues, fleet):
-                found.append(presence)
+    for session, text in workers.said:
+        if workers.until_ms.get(session, 0) <= now_ms or not _may_be_wanted(text, texts):
+            continue
+        try:
+            (said_at_ms,) = _SAID_AT.unpack_from(text)
+            presence = presence_from(session.decode(), said_at_ms, text[_SAID_AT.size :])
+        except (ValueError, struct.error) as error:
+            unreadable += 1
+            log.warning(
+                "presence_unreadable", extra={"session": repr(session), "reason": str(error)}
+            )
+            continue
+        if is_wanted(presence, queues, fleet):
+            found.append(presence)
     return sorted(found, key=lambda worker: (worker.name, worker.session)), unreadable
+
+
+def _may_be_wanted(text: bytes, texts: Sequence[bytes]) -> bool:
+    """Whether it is worth decoding; what is no presence at all is, so that somebody hears of it."""
+    is_one = text[_SAID_AT.size : _SAID_AT.size + 1] == b"{" and text.endswith(b"}")
+    return not is_one or any(each in text for each in texts)

@@ -132,7 +132,7 @@ ALL = {
     "minutes": {"GET", "HGETALL"},
     "signals": {
         "GET", "HEXISTS", "HGET", "HGETALL", "HMGET", "LINDEX", "LLEN", "ZCARD", "ZCOUNT",
-        "ZLEXCOUNT", "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZSCORE",
+        "ZLEXCOUNT", "ZRANGEBYLEX", "ZSCORE",
     },
     "stats": {"EXISTS", "HGETALL", "LINDEX", "LLEN", "ZCARD", "ZCOUNT", "ZRANGEBYLEX"},
 }  # fmt: skip

@@ -10,17 +10,20 @@ import orjson
 import pytest
 
 from octoqueue.errors import StoreProtocolError
+from octoqueue.lanes.options import LaneOptions
 from octoqueue.lanes.redis_store import RedisLaneStore
 from octoqueue.lanes.tallies import TALLY_BYTES
 from octoqueue.primitives.messages import SessionId
-from octoqueue.redis.calls.signals import MOST_PRESENCES, signals_call
+from octoqueue.redis.calls.signals import MOST_KEYS
 from octoqueue.redis.client import RedisClient
 from tests.contract.redis_worlds import redis_worlds
 from tests.contract.signals import presence, read
-from tests.contract.world import LEASE_MS, A, World, message, messages
+from tests.contract.world import LEASE_MS, A, World, fresh_namespace, message, messages
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
+
+    from octoqueue.redis.scripts import ScriptCall
 
 NOW = timedelta(0)
 
@@ -158,19 +161,41 @@ async def test_counters_that_are_gone_alone_give_no_negative_counts(
     assert max(counts) == 1
 
 
-async def test_a_reading_of_several_queues_is_one_call(redis_url: str) -> None:
-    calls = list[str]()
+async def test_a_reading_is_one_round_trip_that_never_holds_the_server_up(
+    redis_url: str,
+) -> None:
+    sizes = list[int]()
 
     class Watched(RedisClient):
-        async def call_each(self, calls_made: object) -> list[object]:
-            calls.extend(call.script.name for call in calls_made)  # type: ignore[attr-defined]
-            return await super().call_each(calls_made)  # type: ignore[arg-type]
+        async def call_each(self, calls: Sequence[ScriptCall]) -> list[object]:
+            assert {call.script.name for call in calls} == {"signals"}
+            sizes.extend(len(call.keys) for call in calls)
+            return await super().call_each(calls)
 
-    store = RedisLaneStore(Watched(redis_url))
+    store = RedisLaneStore(Watched(redis_url), LaneOptions(namespace=fresh_namespace()))
     try:
         await store.read_signals(["coder", "judge", "planner"], due_within=NOW, fleet="arms")
-        assert calls == ["signals"]
-        call = signals_call(store._scopes[0], ["coder"], due_within_ms=0, texts=[])
-        assert MOST_PRESENCES in call.args
+        assert len(sizes) == 1
+        names = [f"queue-{number}" for number in range(100)]
+        await store.enqueue([[message(queue=name)] for name in names])
+        reading = await store.read_signals(names, due_within=NOW)
+        assert [queue.queue for queue in reading.queues] == names
+        assert {queue.waiting for queue in reading.queues} == {1}
+        assert max(sizes) <= MOST_KEYS + 4
+        assert len(sizes) > 2
     finally:
         await store.aclose()
+
+
+async def test_any_number_of_workers_is_told(world: World, redis: RedisClient) -> None:
+    await world.store.extend(A, presence("first", "coder"))
+    text = await redis.command("HGET", key(world, "presences"), A)
+    until_ms, sessions = world.clock.now_ms() + 1, [f"s{number}" for number in range(10_500)]
+    for first in range(0, len(sessions), 500):
+        part = sessions[first : first + 500]
+        fields = [word for session in part for word in (session, text)]
+        await redis.command("HSET", key(world, "presences"), *fields)
+        scores = [word for session in part for word in (until_ms, session)]
+        await redis.command("ZADD", key(world, "workers"), *scores)
+    assert len((await read(world)).workers) == 10_501
+    assert (await read(world, "judge")).workers == ()

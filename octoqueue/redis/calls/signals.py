@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from octoqueue.primitives.lane import LANES
@@ -12,29 +13,32 @@ if TYPE_CHECKING:
 
     from octoqueue.redis.calls.scope import Scope
 
-MOST_PRESENCES = 10_000
-"""Live sessions that one call looks at."""
+MOST_KEYS = 500
+"""A call names no more, when one queue has no more: some 2 ms of the server's time."""
 
 
-def signals_call(
-    scope: Scope,
-    queues: Sequence[str],
-    *,
-    due_within_ms: int,
-    texts: Sequence[bytes],
-    now_ms: int = 0,
-) -> ScriptCall:
-    """Return the call of `signals.lua`; of presences it tells those that hold one of `texts`."""
-    keys = [scope.workers(), scope.presences(), *scope.gate_keys()]
-    for queue in queues:
-        keys += (scope.stats(queue), scope.tallies(queue))
-        for partition in scope.partitions:
-            keys += [scope.keys.lane(partition, queue, lane) for lane in LANES]
-            keys.append(scope.keys.delayed(partition, queue))
-        keys += scope.line_keys(queue)
-    args: list[str | bytes | int] = [now_ms, len(scope.partitions), len(queues), due_within_ms]
-    args += (MOST_PRESENCES, len(texts), *texts)
-    return ScriptCall(script("signals"), keys, args)
+def signals_calls(
+    scope: Scope, queues: Sequence[str], *, due_within_ms: int, now_ms: int = 0
+) -> list[ScriptCall]:
+    """Return the calls of `signals.lua` that together read some queues, at least one."""
+    keys = [_keys_of(scope, queue) for queue in queues]
+    step = max(1, MOST_KEYS // len(keys[0])) if keys else 1
+    return [
+        ScriptCall(
+            script("signals"),
+            [*scope.gate_keys(), *chain.from_iterable(part)],
+            [now_ms, len(scope.partitions), len(part), due_within_ms],
+        )
+        for part in (keys[first : first + step] for first in range(0, len(keys) or 1, step))
+    ]
+
+
+def _keys_of(scope: Scope, queue: str) -> list[str]:
+    keys = [scope.stats(queue), scope.tallies(queue)]
+    for partition in scope.partitions:
+        keys += [scope.keys.lane(partition, queue, lane) for lane in LANES]
+        keys.append(scope.keys.delayed(partition, queue))
+    return [*keys, *scope.line_keys(queue)]
 
 
 def minutes_call(scope: Scope, queues: Sequence[str], *, now_ms: int = 0) -> ScriptCall:

@@ -1,16 +1,15 @@
--- Purpose    Read the scaling signals of some queues, and who works for them. Writes nothing.
--- KEYS       [1] workers zset   [2] presences hash   [3] gates hash   [4] tats zset   [5] shifts hash
---            [6] reserved hash, then for each queue: [7] stats hash, [8] tallies,
---            [9] for each partition high, normal and low list and delayed zset, [10] the 12 line keys
+-- Purpose    Read the scaling signals of some queues. Writes nothing.
+-- KEYS       [1] gates hash   [2] tats zset   [3] shifts hash   [4] reserved hash,
+--            then for each queue: [5] stats hash, [6] tallies,
+--            [7] for each partition high, normal and low list and delayed zset, [8] the 12 line keys
 -- ARGV       [1] now in ms, or 0   [2] partitions   [3] queues   [4] delayed messages that are due
---            within so many ms are due soon   [5] how many presences at most
---            [6] number of texts one of which a presence holds, then each
+--            within so many ms are due soon
 -- Returns    [1] now in ms
 --            [2] for each queue: waiting in each of the 3 lanes, age of the oldest in each in ms,
 --            how many of each no worker could start by then, delayed, due soon, tallies, counters
 --            (field, value, …)
---            [3] for each live session with such a presence: session, presence (flat)
--- Bound      200 lines of a lane are looked at for the oldest and for gates; [5] sessions are
+-- Bound      200 lines of a lane are looked at for the oldest and for gates; callers send no more than
+--            some 500 keys
 --#include now
 --#include header
 --#include extension
@@ -21,7 +20,7 @@
 --#include queue_room
 
 local now, partitions, queues = now_ms(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local soon, LANES, LINES, FIRST = now + tonumber(ARGV[4]), 3, 12, 7
+local soon, LANES, LINES, FIRST = now + tonumber(ARGV[4]), 3, 12, 5
 
 local function signals_of(at)
   local stats, tallies, first_line = KEYS[at], KEYS[at + 1], at + 2 + partitions * (LANES + 1)
@@ -37,7 +36,7 @@ local function signals_of(at)
     delayed = delayed + redis.call('ZCARD', KEYS[first + LANES])
     due = due + redis.call('ZCOUNT', KEYS[first + LANES], '-inf', soon)
   end
-  local lines = lines_at(KEYS, first_line, 3)
+  local lines = lines_at(KEYS, first_line, 1)
   -- A paused queue has no room for anything, which it says itself.
   if redis.call('HEXISTS', stats, 'paused') == 1 then room = math.huge end
   for lane = 1, LANES do
@@ -58,25 +57,4 @@ end
 
 local found, width = {}, 2 + partitions * (LANES + 1) + LINES
 for queue = 0, queues - 1 do found[queue + 1] = signals_of(FIRST + queue * width) end
-
--- What is no presence at all is told, too, so that somebody hears of it.
-local function is_wanted(presence)
-  if presence:sub(9, 9) ~= '{' or presence:sub(-1) ~= '}' then return true end
-  for at = 7, 6 + tonumber(ARGV[6]) do
-    if presence:find(ARGV[at], 1, true) then return true end
-  end
-  return false
-end
-
-local present, SLICE = {}, 1000
-local sessions = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf', 'LIMIT', 0, ARGV[5])
-for first = 1, #sessions, SLICE do
-  local last = math.min(first + SLICE - 1, #sessions)
-  for index, presence in ipairs(redis.call('HMGET', KEYS[2], unpack(sessions, first, last))) do
-    if presence and is_wanted(presence) then
-      present[#present + 1] = sessions[first + index - 1]
-      present[#present + 1] = presence
-    end
-  end
-end
-return { now, found, present }
+return { now, found }
