@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from octoqueue.primitives.histogram import percentile_ms
 from octoqueue.primitives.lane import LANES
+from octoqueue.primitives.signals import KEPT_SECONDS, WINDOWS_SECONDS
 
 if TYPE_CHECKING:
     from octoqueue.primitives.signals import FleetSnapshot, QueueSignals
@@ -26,6 +27,8 @@ _MINUTE, _TEN_SECONDS = 60, 10
 LATELY_SECONDS = _TEN_SECONDS
 _LONGEST_LEAD_SECONDS, _LONGEST_LEAD_START_UPS = 600.0, 10.0
 """A measured lead time counts up to the longer of both, the second in `start_up_seconds`."""
+_LONG_RUN_MEANS = 10
+"""What has run for this many mean running times says that the mean is not of its kind."""
 _ASSUMED_ATTEMPTS = 10
 """Attempts of an exponential distribution that are mixed into the variance that was measured."""
 
@@ -68,6 +71,8 @@ class Load:
     """Queues whose waiting messages are left out."""
     paused_waiting: int = 0
     """How many those are."""
+    long_running: int = 0
+    """Of those in flight: at least so many have run much longer than is measured of what ended."""
     held_back: int = 0
     """Waiting messages of other queues that are left out, as tenants, caps and limits hold them."""
     arrived_lately: float = 0.0
@@ -116,6 +121,7 @@ def load_of(snapshot: FleetSnapshot, policy: ScalingPolicy) -> Load:
     ready = [worker for worker in snapshot.workers if worker.is_ready]
     measured = snapshot.lead_seconds
     lead = lead_of(policy, measured)
+    service = _service(open_ones or served, policy)
     return Load(
         waiting=tuple(
             float(sum(_waiting(queue, lane) for queue in open_ones)) for lane in range(len(LANES))
@@ -126,7 +132,7 @@ def load_of(snapshot: FleetSnapshot, policy: ScalingPolicy) -> Load:
         due_soon=sum(max(queue.due_soon, 0) for queue in open_ones),
         in_flight=sum(max(queue.in_flight, 0) for queue in served),
         requests_per_second=sum(max(worker.requests_per_second, 0.0) for worker in ready),
-        service=_service(open_ones or served, policy),
+        service=service,
         ready_workers=len(ready),
         ready_slots=sum(worker.slots for worker in ready),
         lead_seconds=lead,
@@ -135,6 +141,7 @@ def load_of(snapshot: FleetSnapshot, policy: ScalingPolicy) -> Load:
         oldest_seconds=max((lane.oldest_age_seconds for lane in open_lanes), default=0.0),
         paused=tuple(queue.queue for queue in paused),
         paused_waiting=sum(queue.waiting for queue in paused),
+        long_running=_long_running(served, service),
         held_back=sum(lane.held_back for lane in open_lanes),
         arrived_lately=float(sum(_arrived_lately(queue) for queue in open_ones)),
         coming_slot_seconds=policy.slots_per_worker
@@ -204,3 +211,21 @@ def _service(queues: list[QueueSignals], policy: ScalingPolicy) -> Service | Non
         mean_seconds=mean,
         squared_variation=(count * variation + _ASSUMED_ATTEMPTS) / (count + _ASSUMED_ATTEMPTS),
     )
+
+
+def _long_running(queues: list[QueueSignals], service: Service | None) -> int:
+    """Return how many messages have run for ten times the mean of those that ended, or longer.
+
+    At least: what runs and is not among those that were started lately. A queue that says of no
+    start at all says nothing of this.
+    """
+    if service is None or not service.is_measured:
+        return 0
+    long_seconds = _LONG_RUN_MEANS * service.mean_seconds
+    window = next((seconds for seconds in WINDOWS_SECONDS if seconds >= long_seconds), None)
+    found = 0
+    for queue in queues:
+        starts = [lane.starts for lane in queue.lanes.values()]
+        if window is not None and any(count.within(KEPT_SECONDS) for count in starts):
+            found += max(queue.in_flight - sum(count.within(window) for count in starts), 0)
+    return found

@@ -5,13 +5,17 @@
                more than all lanes together keep busy
       backlog  what starts all that waits within the objective's drain time (`backlog`)
       kept     ready slots that have ten minutes of work or more, promised or not
-    workers = ceil(slots / slots a worker)
+    workers = ceil((slots + slots of long runs) / slots a worker)
+
+Messages that have run for ten times the mean are long runs: they have a slot each, for nobody knows
+how long, and all of the above is about the other slots and messages.
 
 Lanes without an objective are kept up with, but make no fleet grow for what waits in them.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -33,6 +37,7 @@ def demand_by_objectives(load: Load, policy: ScalingPolicy) -> Demand:
     service = load.service
     if service is None:
         return _demand_without_service(load, policy)
+    every, load = load, _beside_long_runs(load)
     work = Work(
         offered=load.arrivals_per_second * service.mean_seconds,
         service_seconds=service.mean_seconds,
@@ -44,8 +49,8 @@ def demand_by_objectives(load: Load, policy: ScalingPolicy) -> Demand:
     drain = max(drains)
     kept = kept_slots(load, service)
     slots = whole_workers(max(float(steady), drain.slots, kept))
-    workers = whole_workers(slots / policy.slots_per_worker)
-    if load.in_system > 0:
+    workers = whole_workers((slots + every.long_running) / policy.slots_per_worker)
+    if every.in_system > 0:
         workers = max(workers, 1)
     if kept > max(drain.slots, steady):
         reason = _kept_words(load, slots)
@@ -57,8 +62,18 @@ def demand_by_objectives(load: Load, policy: ScalingPolicy) -> Demand:
     return Demand(
         rule="objective",
         workers=workers,
-        reason=reason + left_out_words(load),
+        reason=reason + _long_words(every) + left_out_words(load),
         warnings=_impossible(policy, load, goals, work, steady),
+    )
+
+
+def _beside_long_runs(load: Load) -> Load:
+    """Return what there is to do beside long runs, and the slots that they leave."""
+    return replace(
+        load,
+        in_flight=max(load.in_flight - load.long_running, 0.0),
+        ready_slots=max(load.ready_slots - load.long_running, 0),
+        asked_slots=max(load.asked_slots - load.long_running, 0),
     )
 
 
@@ -169,6 +184,12 @@ def _steady_words(
         f" that keep {number(arriving * service.mean_seconds)} busy, "
         f"{number(load.in_flight)} run now"
     )
+
+
+def _long_words(load: Load) -> str:
+    if not load.long_running:
+        return ""
+    return f"; {number(load.long_running)} more have run for long and have a slot each"
 
 
 def _kept_words(load: Load, slots: float) -> str:

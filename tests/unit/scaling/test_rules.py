@@ -417,3 +417,44 @@ def test_by_rate_a_backlog_is_caught_up_on_within_a_minute() -> None:
     (found,) = demands_of(load_of(snapshot(late, live=workers(2)), rules), rules)
     assert found.workers == 4
     assert found.reason == "400 a second at 100 a worker, 12000 that wait counted over a minute"
+
+
+# ── long runs ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_runs_of_hours_keep_their_slots_when_only_short_messages_have_ended_lately() -> None:
+    """Three run for hours; in ten minutes five others failed within a second each."""
+    rules = policy(Objective(seconds=5.0))
+    started = {Lane.NORMAL: Counts(counts=(0, 0, 2, 5))}
+    busy = queue(in_flight=3, started=started, ran=service(1.0, count=5))
+    (found,) = demands_of(load_of(snapshot(busy, live=workers(3)), rules), rules)
+    assert found.workers == 3
+    assert "3 more have run for long and have a slot each" in found.reason
+
+
+def test_what_comes_beside_long_runs_is_started_by_other_slots() -> None:
+    """As many slots as without the three long runs, and three."""
+    rules = policy(Objective(seconds=5.0))
+    started = {Lane.NORMAL: steady(2.0)}
+    rates = {Lane.NORMAL: 2.0}
+    ran = service(1.0)
+    alone = queue(per_second=rates, in_flight=20, started=started, ran=ran)
+    beside = queue(per_second=rates, in_flight=20 + 3, started=started, ran=ran)
+    (without,) = demands_of(load_of(snapshot(alone, live=workers(9)), rules), rules)
+    load = load_of(snapshot(beside, live=workers(9)), rules)
+    (found,) = demands_of(load, rules)
+    assert load.long_running == 3
+    assert found.workers == without.workers + 3
+
+
+@pytest.mark.parametrize("asked", [0, 12])
+def test_long_runs_do_not_make_a_busy_fleet_grow_by_themselves(asked: int) -> None:
+    """A backlog that nobody promised anything about keeps what is ready, and no more."""
+    rules = policy(Objective(seconds=5.0, lane=Lane.HIGH))
+    started = {Lane.LOW: Counts(counts=(9, 60, 300, 600))}
+    busy = queue(waiting={Lane.LOW: 90_000}, in_flight=12, started=started, ran=service(0.9))
+    wished = replace(snapshot(busy, live=workers(12)), wanted_since=((asked, NOW_MS),))
+    load = load_of(wished, rules)
+    assert load.long_running == 3
+    (found,) = demands_of(load, rules)
+    assert found.workers == 12
