@@ -175,7 +175,7 @@ async def test_an_import_leaves_what_was_measured_alone(world: World) -> None:
 
 
 async def test_a_forecast_is_learnt_from_history_and_published(world: World) -> None:
-    await world.history(3 * DAY)
+    await world.history(2 * DAY)
     made = await world.forecasting().round()
     published = (await world.memory.recall("executor")).forecast
     assert published is not None
@@ -183,7 +183,7 @@ async def test_a_forecast_is_learnt_from_history_and_published(world: World) -> 
     first = published.minutes[0]
     assert first.starts_at_ms == NOW
     assert first.per_second == pytest.approx(wave(NOW // MINUTE) / 60, rel=0.1)
-    assert published.scored_minutes > 2 * DAY
+    assert published.scored_minutes > 1.5 * DAY
 
 
 async def test_a_forecast_that_may_be_followed_for_a_week_is_not_one_of_a_week(
@@ -215,10 +215,10 @@ async def test_history_that_is_imported_later_is_learnt_from_its_beginning(world
     await world.history(DAY)
     forecasting = world.forecasting()
     await forecasting.round()
-    await world.history(3 * DAY)
+    await world.history(2 * DAY)
     assert await world.minutes.forget_forecasts("executor") == ["executor"]
     made = await forecasting.round()
-    assert made["executor"].scored_minutes > 2 * DAY
+    assert made["executor"].scored_minutes > 1.5 * DAY
     assert made == await world.forecasting().round()
 
 
@@ -259,10 +259,10 @@ async def test_what_one_of_two_has_learnt_anew_the_other_learns_too(world: World
     await world.history(DAY)
     one, other = world.forecasting(), world.forecasting()
     assert await one.round() == await other.round()
-    await world.history(3 * DAY)
+    await world.history(2 * DAY)
     await world.minutes.forget_forecasts("executor")
     made = await one.round()
-    assert made["executor"].scored_minutes > 2 * DAY
+    assert made["executor"].scored_minutes > 1.5 * DAY
     assert await other.round() == made
 
 
@@ -359,7 +359,7 @@ async def test_a_round_that_is_cancelled_ends_when_nobody_learns_for_it_any_more
 
     def observe(*_: object) -> None:
         loop.call_soon_threadsafe(learning.set)
-        ended.append(may_end.wait(60))
+        ended.append(may_end.wait(10))
 
     monkeypatch.setattr("octoqueue.maintenance.forecasting._observe", observe)
     round_ = asyncio.create_task(world.forecasting().round())

@@ -204,7 +204,7 @@ def test_a_holiday_is_followed_by_level_and_makes_no_other_one_a_week_later() ->
 def test_summer_time_moves_the_shape_of_a_day_with_the_clocks_of_people() -> None:
     change = int(datetime(2026, 10, 25, 1, tzinfo=UTC).timestamp()) // 60
     """Clocks in Berlin are set back then."""
-    first = change - 5 * DAY
+    first = change - 3 * DAY
 
     def arrivals(minute: int) -> float:
         local = (minute + (120 if minute < change else 60)) % DAY
