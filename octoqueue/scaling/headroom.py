@@ -38,7 +38,7 @@ _ROUNDING_WORKERS = 0.1
 """A fleet is whole workers; as if so much were unsure besides."""
 _LEAST_PROBABILITY, _MOST_PROBABILITY = 0.001, 0.5
 _MOST_OF_HIGHEST = 1.3
-"""Of the largest of the last ten minutes, unless more than that is expected: where errors are as
+"""Of the largest of the last ten minutes, unless the forecast expects more: where errors are as
 large as the arrivals, a spread says little."""
 _TINY = 1e-9
 
@@ -80,7 +80,7 @@ def rate_to_be_ready_for(
         expected = (minute.per_second + offset) * exp(step.follows * surprise)
         probability = _probability(use, spread * expected * workers_per_rate)
         ready = expected * exp(_spreads(forecast.tail, probability) * spread)
-        rates.append(min(ready - offset, max(_MOST_OF_HIGHEST * highest, expected - offset)))
+        rates.append(min(ready - offset, max(_MOST_OF_HIGHEST * highest, minute.per_second)))
     return max((rate for rate in rates if isfinite(rate)), default=None)
 
 
