@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, TextIO
 
@@ -77,7 +79,7 @@ def record(
     with failures(as_json=as_json):
         settings = Settings.load(config)
         try:
-            with out.open("x", encoding="utf-8") as file:
+            with _new(out) as file:
                 run_async(
                     _record(
                         settings,
@@ -124,6 +126,17 @@ async def _record(
             seen.misses = 0
             file.write(text)
             file.flush()
+
+
+@contextmanager
+def _new(path: Path) -> Generator[TextIO]:
+    """Open a new file; it is gone again when nothing was written into it."""
+    with path.open("x", encoding="utf-8") as file:
+        try:
+            yield file
+        finally:
+            if not file.tell():
+                path.unlink(missing_ok=True)
 
 
 def _refuse(sentence: str, *, as_json: bool) -> None:

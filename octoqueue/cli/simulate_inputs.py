@@ -38,7 +38,10 @@ from octoqueue.scaling.simulator.views import Rule
 from octoqueue.settings.quantities import parse_duration
 
 _WORD: Final = re.compile(r"(static|depth|cpu|max)=(.*)|(clairvoyant)")
+_RULES: Final = "rules are static=15, depth=10, cpu=70%, max=3,1.1,1 and clairvoyant"
 _DEFAULT_VARIATION: Final = 1.0
+MOST_MESSAGES: Final = 20_000_000
+"""One by one: some minutes of work, and some gigabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +79,7 @@ def trace_from(choices: Choices) -> Trace:
     except OSError as error:
         raise TraceInvalid(str(path), f"cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise TraceInvalid(str(path), "it is not UTF-8 text") from None
+        raise TraceInvalid(str(path), "it is not UTF-8 text; is it packed?") from None
 
 
 def service_of(trace: Trace, first: Candidate, choices: Choices) -> tuple[Trace, Durations]:
@@ -110,10 +113,30 @@ def service_of(trace: Trace, first: Candidate, choices: Choices) -> tuple[Trace,
             "--service", "nothing tells how long a message runs; give this, or --mean-load"
         )
     if load is not None:
-        trace = trace.scaled_to(load, service_seconds=mean)
+        trace = _scaled(trace, load, mean_seconds=mean)
     if told and isinstance(trace, RequestTrace) and trace.service_seconds is not None:
         mean = float(trace.service_seconds.mean())
     return trace, Durations(mean_seconds=mean, squared_variation=_variation(trace, choices))
+
+
+def _scaled(trace: Trace, load: float, *, mean_seconds: float) -> Trace:
+    if isinstance(trace, RequestTrace) and trace.service_seconds is None:
+        require_countable(load * trace.duration_seconds / mean_seconds)
+    return trace.scaled_to(load, service_seconds=mean_seconds)
+
+
+def require_countable(messages: float) -> None:
+    """Refuse more messages than can be simulated one by one.
+
+    Raises:
+        typer.BadParameter: there are.
+    """
+    if messages > MOST_MESSAGES:
+        raise refused(
+            "--model",
+            f"{messages:.0f} messages are too many one by one; give --mean-load and --service, or "
+            "--model fluid with counts a minute",
+        )
 
 
 def _variation(trace: Trace, choices: Choices) -> float:
@@ -133,6 +156,8 @@ def candidate_from(text: str, choices: Choices) -> Candidate:
     """
     match = _WORD.fullmatch(text.strip())
     if match is None:
+        if "=" in text and not Path(text).exists():
+            raise refused("--policy", f"{text!r} is neither a file nor a rule; {_RULES}")
         return _policy(Path(text), choices)
     if match[3]:
         return Candidate(rule=_clairvoyant, is_undamped=True)
@@ -181,6 +206,10 @@ def _plain(word: str, amounts: list[float]) -> Candidate:
         raise ValueError(f"{word} takes {wanted} number{'s' if wanted > 1 else ''}")
     if amounts[0] <= 0 or any(amount < 0 for amount in amounts):
         raise ValueError("numbers must be above 0")
+    if word in {"static", "max"} and amounts[0] != round(amounts[0]):
+        raise ValueError(f"{amounts[0]:g} {'workers' if word == 'static' else 'minutes'}: whole")
+    if word == "cpu" and amounts[0] > 1:
+        raise ValueError("a share is at most 1, or 100%")
     if word == "static":
         workers = round(amounts[0])
         return Candidate(
@@ -193,7 +222,7 @@ def _plain(word: str, amounts: list[float]) -> Candidate:
     minutes, headroom, spare = amounts
     return Candidate(
         rule=_always(
-            TrailingMaximum(minutes=max(1, round(minutes)), headroom=headroom, spare_workers=spare)
+            TrailingMaximum(minutes=round(minutes), headroom=headroom, spare_workers=spare)
         ),
         is_undamped=True,
     )
@@ -218,7 +247,10 @@ def _clairvoyant(trace: Trace, service: Durations, choices: Choices) -> Rule:
 
 def _amount(text: str) -> float:
     text = text.strip()
-    amount = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    try:
+        amount = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no number") from None
     if not math.isfinite(amount):
         raise ValueError(f"{text} is no number to count with")
     return amount

@@ -16,6 +16,7 @@ from octoqueue.cli.simulate_inputs import (
     candidate_from,
     outage_from,
     refused,
+    require_countable,
     service_of,
     trace_from,
 )
@@ -32,8 +33,6 @@ UNMET: Final = 3
 
 _DEFAULT_START_UP_SECONDS: Final = 60.0
 _DEFAULT_MOST_WORKERS: Final = 1_000
-_MOST_MESSAGES: Final = 20_000_000
-"""One by one: some minutes of work, and some gigabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +58,8 @@ def run(choices: Choices) -> int:
     trace = trace_from(choices)
     candidates = [candidate_from(text, choices) for text in choices.rules]
     trace, service = service_of(trace, candidates[0], choices)
-    if is_by_message(trace, choices) and messages_in(trace) > _MOST_MESSAGES:
-        raise refused(
-            "--model",
-            f"{messages_in(trace):.0f} messages are too many one by one; give --mean-load and "
-            "--service, or --model fluid",
-        )
+    if is_by_message(trace, choices):
+        require_countable(messages_in(trace))
     reports = tuple(
         _simulated(trace, service, candidate, candidates[0], choices) for candidate in candidates
     )
@@ -168,8 +163,6 @@ def _thresholds(texts: tuple[str, ...]) -> list[Threshold]:
 
 
 def _tell(outcome: Outcome, trace: Trace, service: Durations, choices: Choices) -> None:
-    if choices.plot is not None:
-        _draw(outcome.reports, choices.plot, starts_at_ms=trace.starts_at_ms)
     if choices.as_json:
         print_json(
             document(
@@ -183,6 +176,8 @@ def _tell(outcome: Outcome, trace: Trace, service: Durations, choices: Choices) 
         print_reports(outcome.reports, service=service, shown=choices.shown_decisions)
     for sentence in outcome.failed:
         complain(sentence)
+    if choices.plot is not None:  # last: what was simulated is told even if it cannot be drawn
+        _draw(outcome.reports, choices.plot, starts_at_ms=trace.starts_at_ms)
 
 
 def _require_drawable(path: Path) -> None:

@@ -18,6 +18,7 @@ from octoqueue.scaling.simulator.traces import RequestTrace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_MOST_ARRIVALS = 50_000_000
 _LONGEST_SECONDS = 2 * 366 * 86_400.0
 
 
@@ -39,6 +40,14 @@ def trace_from_recording(head: str, lines: Iterable[str], *, source: str) -> Req
         raise TraceInvalid(source, "it holds no time: record for longer")
     if end_ms - begin_ms > _LONGEST_SECONDS * 1000:
         raise TraceInvalid(source, "it is longer than two years", field="at_ms")
+    arrivals = sum(sum(each.arrivals) for each in recorded)
+    if arrivals > _MOST_ARRIVALS:
+        raise TraceInvalid(
+            source,
+            f"{arrivals:.3g} messages are more than the {_MOST_ARRIVALS} that are simulated one by "
+            "one",
+            field="arrivals",
+        )
     moments, lanes = _placed(recorded, begin_ms)
     runs = sum(each.runs for each in recorded)
     mean = sum(each.run_seconds for each in recorded) / runs if runs else 0.0

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _MINUTE_COLUMNS = ("period", "count")
 _REQUEST_COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
+MOST_COUNTED = 1e12
+"""In a minute, or tokens in a request; what is more is damage, and arithmetic with it fails."""
 _LONGEST_MINUTES = 2 * 366 * 1440
 _FORMATS = (
     "a trace begins with 'period,count', with 'TIMESTAMP,ContextTokens,GeneratedTokens', or is a "
@@ -59,11 +61,12 @@ def read_trace(
     )
     if not first:
         raise TraceInvalid(source, f"it is empty; {_FORMATS}")
+    first = first.removeprefix("\ufeff")
     if first.lstrip().startswith("{"):
         if f'"{HEADER_KEY}"' not in first:
             raise TraceInvalid(source, f"not the head of a recording; {_FORMATS}", line=head_number)
         return trace_from_recording(first, text, source=source)
-    header = [name.strip() for name in next(csv.reader([first.lstrip("\ufeff")]))]
+    header = [name.strip() for name in next(csv.reader([first]))]
     rows = _rows(text, source=source, head_number=head_number)
     if _same(header, _MINUTE_COLUMNS):
         return _per_minute(rows, source)
@@ -178,4 +181,8 @@ def _count(text: str, *, source: str, line: int, field: str) -> float:
         raise TraceInvalid(source, f"{text!r} is no number", line=line, field=field) from None
     if not (math.isfinite(count) and count >= 0):
         raise TraceInvalid(source, f"{text!r} must be 0 or more", line=line, field=field)
+    if count > MOST_COUNTED:
+        raise TraceInvalid(
+            source, f"{text!r} is more than {MOST_COUNTED:.0f}", line=line, field=field
+        )
     return count

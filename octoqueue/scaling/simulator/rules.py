@@ -90,7 +90,7 @@ class CpuUtilization:
     @property
     def name(self) -> str:
         """What reports call it."""
-        return f"cpu {self.target:.0%}"
+        return f"cpu {self.target * 100:.3g}%"
 
     def wanted(self, view: View) -> float:
         """Return it. What starts counts as idle, but does not turn growth into shrinking."""

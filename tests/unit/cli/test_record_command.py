@@ -152,8 +152,10 @@ def test_what_cannot_be_recorded_is_one_line(  # noqa: PLR0917
     said: str,
 ) -> None:
     del store
-    assert main(["record", *words, "--out", str(tmp_path / "r"), "--for", "0.1s"]) == code
+    out = tmp_path / "r"
+    assert main(["record", *words, "--out", str(out), "--for", "0.1s"]) == code
     assert said in capsys.readouterr().err
+    assert not out.exists()  # or the next try would be told that it exists
 
 
 def test_an_existing_file_is_not_overwritten(

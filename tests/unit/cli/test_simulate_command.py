@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,11 @@ def program(
         "TIMESTAMP,ContextTokens,GeneratedTokens\n"
         + "".join(f"2026-03-02 10:00:{second:02},1000,100\n" for second in range(60))
     )
+    (tmp_path / "recording.jsonl").write_text(
+        '{"recording": 1, "starts_at_ms": 0}\n'
+        '{"at_ms": 60000, "seconds": 60, "arrivals": {"normal": 9}}\n'
+    )
+    (tmp_path / "week.csv.gz").write_bytes(gzip.compress(b"period,count\n"))
     (tmp_path / "new.yaml").write_text(SECTION)
     (tmp_path / "octoqueue.yaml").write_text(CONFIGURATION)
     monkeypatch.chdir(tmp_path)
@@ -201,6 +207,16 @@ def test_a_requirement_that_is_not_kept_is_a_sentence_and_exit_code_3(program: P
             [*NEW, "--mean-load", "999999", "--service", "1ms", "--model", "messages"],
             "messages are too many one by one",
         ),
+        ([*TRACE, "--policy", "depth="], "'depth=' is no rule: '' is no number"),
+        ([*TRACE, "--policy", "static=1.5"], "'static=1.5' is no rule: 1.5 workers: whole"),
+        ([*TRACE, "--policy", "max=0.3,1,1"], "'max=0.3,1,1' is no rule: 0.3 minutes: whole"),
+        ([*TRACE, "--policy", "cpu=70"], "'cpu=70' is no rule: a share is at most 1, or 100%"),
+        ([*TRACE, "--policy", "Depth=3"], "'Depth=3' is neither a file nor a rule; rules are"),
+        (
+            ["--trace", "recording.jsonl", *NEW[2:], "--mean-load", "999999", "--service", "1ms"],
+            "messages are too many one by one",
+        ),
+        (["--trace", "week.csv.gz", *NEW[2:]], "week.csv.gz: it is not UTF-8 text; is it packed?"),
         ([*TRACE, "--policy", "depth=0"], "'depth=0' is no rule: numbers must be above 0"),
         ([*TRACE, "--policy", "static=9"], "--service: nothing tells how long a message runs"),
         ([*TRACE, "--policy", "gone.yaml"], "gone.yaml cannot be read: No such file"),
@@ -241,6 +257,14 @@ def test_a_picture_is_written(program: Program) -> None:
     code, _, err = program.run(*NEW, "--against", "clairvoyant", "--plot", "picture.svg")
     assert (code, err) == (0, "")
     assert b"<svg" in (program.folder / "picture.svg").read_bytes()
+
+
+def test_what_was_simulated_is_told_even_if_the_picture_cannot_be_written(program: Program) -> None:
+    (program.folder / "folder.png").mkdir()
+    code, out, err = program.run(*NEW, "--plot", "folder.png")
+    assert code == 2
+    assert "minutes met" in out
+    assert "folder.png cannot be written: Is a directory" in err
 
 
 @pytest.mark.parametrize("rule", ["max=3,1.1,1", "cpu=70%", "clairvoyant", "depth=4", "static=5"])

@@ -33,6 +33,14 @@ def test_counts_a_minute_are_steps_of_a_minute() -> None:
     assert trace.name == "week.csv"
 
 
+def test_a_mark_of_byte_order_at_the_beginning_is_no_part_of_a_trace() -> None:
+    assert messages_in(read("\ufeffperiod,count\n1998-04-30 21:30:00,2\n")) == 2
+    recording = (
+        '\ufeff{"recording": 1, "starts_at_ms": 0}\n{"at_ms": 1, "seconds": 1, "arrivals": {}}'
+    )
+    assert messages_in(read(recording)) == 0
+
+
 def test_minutes_that_are_left_out_had_none_and_any_order_will_do() -> None:
     trace = read("period,count\r\n2026-01-01 00:03:00,5\r\n\r\n2026-01-01T01:00:00+01:00,2\r\n")
     assert isinstance(trace, StepTrace)
@@ -72,6 +80,14 @@ def test_single_requests_run_as_long_as_their_tokens_take() -> None:
         ("period,count\n2026-01-01,two\n", "line 2, count: 'two' is no number"),
         ("period,count\n2026-01-01,-1\n", "line 2, count: '-1' must be 0 or more"),
         ("period,count\n2026-01-01,nan\n", "line 2, count: 'nan' must be 0 or more"),
+        ("period,count\n2026-01-01,1e13\n", "line 2, count: '1e13' is more than 1000000000000"),
+        (
+            (
+                '{"recording": 1, "starts_at_ms": 0}\n'
+                '{"at_ms": 1000, "seconds": 1, "arrivals": {"normal": 1e300}}\n'
+            ),
+            "messages are more than the 50000000 that are simulated one by one",
+        ),
         ("period,count\n2026-01-01,1,2\n", "line 2: 3 fields instead of period,count"),
         ("period,count\n2026-01-01,1\n2036-01-01,1\n", "line 3, period: more than two years"),
         (
