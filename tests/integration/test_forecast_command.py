@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis import Redis
 
 from octoqueue.broker.default import default_broker, use_broker
 from octoqueue.broker.lane_broker import LaneBroker
@@ -120,6 +121,23 @@ def test_what_was_imported_is_learnt_within_a_minute_and_shown(
     assert "expected" in out
 
 
+def test_a_redis_that_forgot_everything_is_told_again_within_a_minute(
+    shell: Shell, tmp_path: Path, redis_url: str
+) -> None:
+    path = csv(tmp_path, days=1, ends=datetime.now(UTC))
+    shell.answer("import", str(path), "--queue", "executor")
+    shell.minute_passes()
+    (before,) = shell.answer("show", "executor")
+    with Redis.from_url(redis_url) as redis:
+        mine = list(redis.scan_iter(f"*{Settings.load(shell.config).namespace}*"))
+        assert redis.delete(*mine) == len(mine) > 0
+    (gone,) = shell.answer("show", "executor")
+    assert gone["forecast"] is None
+    shell.minute_passes()
+    (after,) = shell.answer("show", "executor")
+    assert after["forecast"]["scored_minutes"] >= before["forecast"]["scored_minutes"]
+
+
 def test_importing_again_adds_nothing_and_forecasts_learn_anew(
     shell: Shell, tmp_path: Path
 ) -> None:
@@ -173,7 +191,7 @@ def test_what_is_not_there_is_named(shell: Shell, words: tuple[str, ...], compla
     ("lines", "complaint"),
     [
         ("period,count\n{minute},many\n", "line 2, count: 'many' is no number"),
-        ("period,count\n{minute},1e300\n", "more than the 2,147,483,647 that history can count"),
+        ("period,count\n{minute},5e9\n", "more than the 2,147,483,647 that history can count"),
         ("when,what\n{minute},1\n", "a trace begins with 'period,count'"),
     ],
 )
