@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from octoqueue.errors import StoreProtocolError
 from octoqueue.metrics.scaling_memory import Kept, Remembered, checked_ms, mark_of
 from octoqueue.metrics.scaling_records import (
     decision_from,
@@ -30,11 +32,15 @@ from octoqueue.scaling.override import Override
 from octoqueue.scaling.wishes import MOST_LEADS, Wish, WishChanges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from octoqueue.primitives.signals import ArrivalForecast
     from octoqueue.redis.client import RedisClient
     from octoqueue.scaling.decision import Decision
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _NOTHING = WishChanges()
 
@@ -59,6 +65,7 @@ class RedisScalingMemory:
         self._client = client
         self._keys = Keys(namespace)
         self._now = now_ms or (lambda: 0)
+        self._unreadable: set[str] = set()
 
     async def recall(self, fleet: str) -> Remembered:
         """Return all that is remembered of a fleet."""
@@ -77,11 +84,11 @@ class RedisScalingMemory:
             fleet=fleet,
             now_ms=now,
             override=override_from(found[b"override"], until_ms) if now < until_ms else None,
-            decision=None if decision is None else decision_from(decision),
+            decision=None if decision is None else self._readable(fleet, decision_from, decision),
             active_at_ms=None if active_at is None else int(active_at),
             wishes=tuple(sorted(wishes)),
-            leads=tuple(map(lead_from, leads)),
-            forecast=None if forecast is None else forecast_from(forecast),
+            leads=self._all_readable(fleet, lead_from, leads),
+            forecast=None if forecast is None else self._readable(fleet, forecast_from, forecast),
         )
 
     async def remember(self, decision: Decision, changes: WishChanges = _NOTHING) -> Kept:
@@ -109,7 +116,7 @@ class RedisScalingMemory:
     async def recent(self, fleet: str, *, limit: int = 20) -> tuple[Decision, ...]:
         """Return the last decisions that differed from the one before, the last one first."""
         records = await self._client.command(*recent_parts(self._keys, fleet, limit=limit))
-        return tuple(map(decision_from, records))
+        return self._all_readable(fleet, decision_from, records)
 
     async def set_override(
         self,
@@ -155,3 +162,22 @@ class RedisScalingMemory:
             now_ms=self._now(),
         )
         return bool(await self._client.call(call))
+
+    def _all_readable(
+        self, fleet: str, read: Callable[[bytes], T], records: Sequence[bytes]
+    ) -> tuple[T, ...]:
+        found = (self._readable(fleet, read, record) for record in records)
+        return tuple(one for one in found if one is not None)
+
+    def _readable(self, fleet: str, read: Callable[[bytes], T], record: bytes) -> T | None:
+        """Return what can be decided without: None of what another version wrote, told once.
+
+        An error would be one for good: who cannot read never decides, so never writes anew.
+        """
+        try:
+            return read(record)
+        except StoreProtocolError as error:
+            if fleet not in self._unreadable:
+                self._unreadable.add(fleet)
+                log.warning("memory_unreadable", extra={"fleet": fleet, "reason": str(error)})
+            return None

@@ -83,7 +83,8 @@ class ScalingMemory(Protocol):
 
     Raises:
         StoreUnavailable: there is no answer; a write may have taken effect.
-        StoreProtocolError: what is stored is nothing that this program understands.
+        StoreProtocolError: the override that is stored is nothing that this program understands;
+            all else that it does not understand counts as not there.
     """
 
     async def recall(self, fleet: str) -> Remembered:

@@ -125,7 +125,7 @@ def _forecast(found: dict[str, Any]) -> ArrivalForecast:
 def _understood(what: str, record: bytes, read: Callable[[Any], T]) -> T:
     try:
         return read(orjson.loads(record))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise StoreProtocolError(
             f"{what} that scaling remembers cannot be understood: {error!r}"
         ) from error
