@@ -69,6 +69,8 @@ class Flow:
         self._messages: list[float] = np.concatenate(([0.0], np.cumsum(trace.messages))).tolist()
         self._service = self._mean_service(trace, service)
         self._variation = service.squared_variation
+        self._rate_seen = self._rates[0] if self._rates else 0.0
+        """Until now: at an edge what runs is still what came before it."""
         first = math.ceil(self._rates[0] / model.slots + 1 - _NOTHING) if self._rates else 1
         size = model.initial_workers
         if size is None:
@@ -174,6 +176,7 @@ class Flow:
         if seconds <= 0:
             return
         rate, capacity = self._rates[self._step], self.capacity
+        self._rate_seen = rate
         if self._hazard < math.inf:
             self._hazard -= seconds * self._hazard_rate()
         self._paid_slots += seconds * self.crew.ready * self.slots
@@ -316,8 +319,7 @@ class Flow:
         capacity = self.capacity
         if self._waiting > 0:
             return capacity
-        step = min(self._step, len(self._rates) - 1)
-        return min(self._rates[step], capacity)
+        return min(self._rate_seen, capacity)
 
     def _at_moment(self, edges: list[float], moment: float) -> float:
         """Return a cumulative count at a moment; before the trace it is like the first step."""

@@ -164,6 +164,12 @@ def test_depth_counts_what_waits_and_what_runs() -> None:
     assert report.minutes.workers[0] == pytest.approx((2 * 15 + 17 * 15 + 32 * 15 + 47 * 15) / 60)
 
 
+def test_a_step_that_only_begins_is_not_seen_by_any_rule() -> None:
+    # At its edge nothing tells of the second minute yet, so the fleet is as large as for the first.
+    report = run(trace_of(9, 3, 3), QueueDepth(messages_per_worker=1), fleet(9, sync_seconds=60))
+    assert report.minutes.workers == pytest.approx([9, 9, 3])
+
+
 def test_nothing_is_decided_while_nothing_can_be_read() -> None:
     model = fleet(1, start_up=0, outages=(Outage(starts_at_seconds=15, seconds=45),))
     report = run(trace_of(1, 1), Stairs(1, 5, after=15), model)
