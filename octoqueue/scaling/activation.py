@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from octoqueue.scaling.demand import number, several
+from octoqueue.scaling.depth import left_out_words
 
 if TYPE_CHECKING:
     from octoqueue.scaling.load import Load
@@ -48,8 +49,8 @@ def staying_words(load: Load, *, left_seconds: float) -> str:
 def idle_words(load: Load, policy: ScalingPolicy) -> str:
     """Return why a fleet may shrink to none."""
     if load.in_system == 0:
-        return f"no work for {number(policy.active_for_seconds)} s or longer"
+        return f"no work for {number(policy.active_for_seconds)} s or longer{left_out_words(load)}"
     return (
         f"{several(load.in_system, 'message')} to do, and it starts at more than "
-        f"{policy.activation_messages}"
+        f"{policy.activation_messages}{left_out_words(load)}"
     )

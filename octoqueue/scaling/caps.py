@@ -39,6 +39,17 @@ def caps_of(policy: ScalingPolicy, load: Load) -> tuple[Cap, ...]:
 
 def cap_warnings(policy: ScalingPolicy, load: Load) -> tuple[str, ...]:
     """Return what the caps make impossible, in words."""
+    return (*_unpaid(policy), *_quota_warnings(policy, load))
+
+
+def _unpaid(policy: ScalingPolicy) -> tuple[str, ...]:
+    budget = _budget(policy)
+    if budget is None or budget.workers >= policy.min_workers:
+        return ()
+    return (f"budget_per_hour: {budget.reason}, and min_workers is {policy.min_workers}",)
+
+
+def _quota_warnings(policy: ScalingPolicy, load: Load) -> tuple[str, ...]:
     quota = policy.caps.quota_per_second
     if quota is None:
         return ()
@@ -83,8 +94,10 @@ def _budget(policy: ScalingPolicy) -> Cap | None:
     cost, budget = policy.caps.cost_per_worker_hour, policy.caps.budget_per_hour
     if cost is None or budget is None:
         return None
+    workers = max(floor(budget / cost + 1e-9), 0)
     return Cap(
         rule="budget",
-        workers=max(floor(budget / cost + 1e-9), 0),
-        reason=f"a budget of {number(budget)} an hour pays workers of {number(cost)}",
+        workers=workers,
+        reason=f"a budget of {number(budget)} an hour pays {several(workers, 'worker')} at "
+        f"{number(cost)}",
     )

@@ -29,6 +29,8 @@ _LONGEST_LEAD_SECONDS, _LONGEST_LEAD_START_UPS = 600.0, 10.0
 """A measured lead time counts up to the longer of both, the second in `start_up_seconds`."""
 _LONG_RUN_MEANS = 10
 """What has run for this many mean running times says that the mean is not of its kind."""
+_UNLIKE = 30
+"""Queues whose mean running times are this far apart have no mean in common that says much."""
 _ASSUMED_ATTEMPTS = 10
 """Attempts of an exponential distribution that are mixed into the variance that was measured."""
 
@@ -71,6 +73,8 @@ class Load:
     """Queues whose waiting messages are left out."""
     paused_waiting: int = 0
     """How many those are."""
+    unlike_seconds: tuple[float, float] | None = None
+    """Mean running times of the queues with the shortest and the longest, where far apart."""
     long_running: int = 0
     """Of those in flight: at least so many have run much longer than is measured of what ended."""
     held_back: int = 0
@@ -141,6 +145,7 @@ def load_of(snapshot: FleetSnapshot, policy: ScalingPolicy) -> Load:
         oldest_seconds=max((lane.oldest_age_seconds for lane in open_lanes), default=0.0),
         paused=tuple(queue.queue for queue in paused),
         paused_waiting=sum(queue.waiting for queue in paused),
+        unlike_seconds=_unlike(open_ones),
         long_running=_long_running(served, service),
         held_back=sum(lane.held_back for lane in open_lanes),
         arrived_lately=float(sum(_arrived_lately(queue) for queue in open_ones)),
@@ -211,6 +216,11 @@ def _service(queues: list[QueueSignals], policy: ScalingPolicy) -> Service | Non
         mean_seconds=mean,
         squared_variation=(count * variation + _ASSUMED_ATTEMPTS) / (count + _ASSUMED_ATTEMPTS),
     )
+
+
+def _unlike(queues: list[QueueSignals]) -> tuple[float, float] | None:
+    means = [q.service.mean_seconds for q in queues if q.service.count and q.service.mean_seconds]
+    return (min(means), max(means)) if means and max(means) >= _UNLIKE * min(means) else None
 
 
 def _long_running(queues: list[QueueSignals], service: Service | None) -> int:

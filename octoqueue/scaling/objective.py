@@ -63,7 +63,7 @@ def demand_by_objectives(load: Load, policy: ScalingPolicy) -> Demand:
         rule="objective",
         workers=workers,
         reason=reason + _long_words(every) + left_out_words(load),
-        warnings=_impossible(policy, load, goals, work, steady),
+        warnings=(*_unlike(load), *_impossible(policy, load, goals, work, steady)),
     )
 
 
@@ -150,6 +150,18 @@ def _impossible(
     return tuple(found)
 
 
+def _unlike(load: Load) -> tuple[str, ...]:
+    if load.unlike_seconds is None:
+        return ()
+    short, long = map(number, load.unlike_seconds)
+    return (
+        (
+            f"objective: messages run {short} s in one of its queues and {long} s in another, and "
+            f"one mean says little of both; give each a fleet of its own, or go by depth"
+        ),
+    )
+
+
 def _running_too_long(policy: ScalingPolicy, load: Load) -> tuple[str, ...]:
     """Return a warning for each objective of the finish that running alone exceeds."""
     service = load.service
@@ -194,7 +206,7 @@ def _long_words(load: Load) -> str:
 
 def _kept_words(load: Load, slots: float) -> str:
     return (
-        f"{several(slots, 'slot')} have work for {number(KEPT_SECONDS)} s, promised or not "
+        f"{several(slots, 'slot')} with work for {number(KEPT_SECONDS)} s, promised or not "
         f"({number(sum(load.waiting))} wait and {number(load.in_flight)} run now)"
     )
 

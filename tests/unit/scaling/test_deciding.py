@@ -221,7 +221,7 @@ def test_a_budget_bounds_the_workers() -> None:
     policy = replace(POLICY, caps=Caps(cost_per_worker_hour=0.3, budget_per_hour=0.9))
     found = decide(snapshot(BUSY), policy, now_ms=NOW_MS)
     assert (found.workers, decisive(found)) == (3, "budget")
-    assert "a budget of 0.9 an hour pays workers of 0.3" in found.reason
+    assert "a budget of 0.9 an hour pays 3 workers at 0.3" in found.reason
 
 
 def test_a_quota_bounds_the_workers_by_littles_law_and_says_when_it_is_too_small() -> None:
@@ -411,3 +411,26 @@ def test_a_decision_about_five_hundred_slots_takes_far_less_than_a_millisecond()
     assert decide(seen, policy, now_ms=NOW_MS).workers == 49
     seconds = min(repeat(lambda: decide(seen, policy, now_ms=NOW_MS), number=20, repeat=5)) / 20
     assert seconds < 0.001
+
+
+def test_a_fleet_of_none_says_what_waits_and_does_not_start_it() -> None:
+    policy = replace(POLICY, min_workers=0)
+    for waiting, words in (
+        (queue(waiting={Lane.LOW: 500}, paused=True), "500 that wait in coder (paused)"),
+        (
+            queue(waiting={Lane.LOW: 500}, held_back={Lane.LOW: 500}),
+            "500 that wait for a tenant's turn, a cap or a limit",
+        ),
+    ):
+        found = decide(snapshot(waiting), policy, now_ms=NOW_MS)
+        assert (found.workers, found.is_active) == (0, False)
+        assert words in found.reason
+
+
+def test_a_budget_that_does_not_pay_the_least_is_warned_of() -> None:
+    caps = Caps(cost_per_worker_hour=4.0, budget_per_hour=4.0)
+    found = decide(snapshot(BUSY), replace(POLICY, min_workers=2, caps=caps), now_ms=NOW_MS)
+    assert found.workers == 2
+    assert found.warnings == (
+        "budget_per_hour: a budget of 4 an hour pays 1 worker at 4, and min_workers is 2",
+    )

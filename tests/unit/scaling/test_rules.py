@@ -264,7 +264,7 @@ def test_lower_lanes_do_not_add_to_the_backlog_of_a_higher_one() -> None:
     assert demand(policy(Objective(seconds=10.0)), behind, live=workers(5)).workers > 1_000
     found = demand(high, behind, live=workers(5))
     assert found.workers == 5, "they keep those that are there, as there is work for long"
-    assert found.reason.startswith("5 slots have work for 600 s, promised or not (10000 wait")
+    assert found.reason.startswith("5 slots with work for 600 s, promised or not (10000 wait")
 
 
 def test_a_fleet_shrinks_below_what_runs_when_that_is_soon_done() -> None:
@@ -458,3 +458,19 @@ def test_long_runs_do_not_make_a_busy_fleet_grow_by_themselves(asked: int) -> No
     assert load.long_running == 3
     (found,) = demands_of(load, rules)
     assert found.workers == 12
+
+
+def test_queues_that_have_no_running_time_in_common_are_warned_of() -> None:
+    """By their mean, 2 ms, 200 messages of a minute look as if they were done in half a second."""
+    rules = policy(Objective(seconds=5.0), queues=("short", "long"))
+    short = queue("short", per_second={Lane.NORMAL: 1_000.0}, ran=service(0.001))
+    long = queue("long", waiting={Lane.NORMAL: 200}, ran=service(60.0, count=10))
+    (found,) = demands_of(load_of(snapshot(short, long), rules), rules)
+    (warning,) = found.warnings
+    assert warning == (
+        "objective: messages run 0.001 s in one of its queues and 60 s in another, and one mean "
+        "says little of both; give each a fleet of its own, or go by depth"
+    )
+    alike = queue("long", waiting={Lane.NORMAL: 200}, ran=service(0.02))
+    (found,) = demands_of(load_of(snapshot(short, alike), rules), rules)
+    assert found.warnings == ()
