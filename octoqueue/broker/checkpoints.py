@@ -53,7 +53,7 @@ def spent(cost: float) -> None:
     if context is not None:
         with _telling:
             since, so_far = ventured_by(context)
-            context.ventured = Ventured(since, so_far + cost)
+            context.ventured = Ventured(since, so_far + float(cost))
 
 
 def ventured_by(context: MessageContext) -> Ventured:

@@ -18,6 +18,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING
 
+from octoqueue.errors import StoreError
 from octoqueue.primitives.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Heartbeat:
         self._presence = presence
         self._said: tuple[bool, ...] = ()
         self._said_at = 0.0
+        self._speechless = False
         self._session = session
         self._lease_seconds = lease.total_seconds()
         self._every_seconds = self._lease_seconds / BEATS_A_LEASE
@@ -141,7 +143,19 @@ class Heartbeat:
         self._said_at, self._said = now, presence.edge
         silent = now - self._last_tick
         blocked_seconds = silent if silent >= _BLOCKED_SECONDS else 0.0
-        return await store.extend(self._session, presence.said(blocked_seconds=blocked_seconds))
+        try:
+            alive = await store.extend(
+                self._session, presence.said(blocked_seconds=blocked_seconds)
+            )
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever cannot be said, the leases live on
+            if not self._speechless:
+                log.warning("presence_unsayable", extra={"reason": repr(error)})
+            self._speechless = True
+            return await store.extend(self._session)
+        self._speechless = False
+        return alive
 
     def _has_news(self, now: float) -> bool:
         """Whether something is to be said before the next beat."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+import octoqueue
 from octoqueue.primitives.messages import SessionId
 from octoqueue.runtime.heartbeat import Heartbeat
 from octoqueue.runtime.presence import AtRisk, WorkerPresence
@@ -109,6 +115,33 @@ async def test_busy_and_draining_are_said_soon_and_numbers_alone_are_not() -> No
     assert len(store.called("extend")) == 3
 
 
+async def test_a_worker_that_cannot_say_what_it_does_keeps_its_leases(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken() -> AtRisk:
+        raise TypeError("no number")
+
+    lease = timedelta(seconds=0.4)
+    store, lost = WatchedStore(memory_store(lease=lease)), list[str]()
+    presence = WorkerPresence(
+        SESSION, queues=("coder",), slots=8, running=lambda: 0, at_risk=broken
+    )
+    presence.ready()
+
+    async def open_store() -> LaneStore:
+        return store.lanes
+
+    heartbeat = Heartbeat(
+        open_store, SESSION, lease=lease, on_expired=lambda: lost.append("it"), presence=presence
+    )
+    await heartbeat.start()
+    await until(lambda: len(store.called("extend")) >= 3)
+    await heartbeat.stop()
+    assert not lost
+    assert caplog.messages.count("presence_unsayable") == 1
+    assert "heartbeat_failed" not in caplog.messages
+
+
 async def test_a_worker_is_told_of_from_when_it_claims_until_it_has_stopped() -> None:
     store = memory_store()
     broker = broker_on(store)
@@ -124,3 +157,30 @@ async def test_a_worker_is_told_of_from_when_it_claims_until_it_has_stopped() ->
         assert worker.started_at_ms <= worker.ready_at_ms <= worker.said_at_ms
         assert worker.is_ready
     assert await there() == []
+
+
+class Money(float):
+    """A number like those of numpy: a float, and yet a type that JSON does not know."""
+
+    def __radd__(self, other: float) -> Money:
+        return Money(other + float(self))
+
+
+@pytest.mark.parametrize("cost", [Money(0.5), Decimal("0.5"), Fraction(1, 2)])
+async def test_what_was_spent_is_said_as_a_plain_number_whatever_kind_it_was(
+    cost: Any,  # noqa: ANN401
+) -> None:
+    broker, go_on = broker_on(memory_store()), asyncio.Event()
+
+    @octoqueue.actor(broker=broker)
+    async def work() -> None:
+        octoqueue.spent(cost)
+        octoqueue.spent(cost)
+        await go_on.wait()
+
+    async with broker.connected(), running(broker) as worker:
+        await work.asend()
+        await until(lambda: worker.at_risk().cost)
+        told = worker.at_risk().cost
+        go_on.set()
+    assert (told, type(told)) == (1, float)
