@@ -206,6 +206,7 @@ class Installation:
             options=AgentOptions(
                 every=agent.every,
                 patience=patience_with(settings),
+                retirement=settings.runtime.time_limit,
                 bounds=MachineBounds(
                     max_processes=agent.max_processes, max_memory_bytes=agent.max_memory
                 ),

@@ -97,7 +97,7 @@ async def run_worker(
 
     stop_on_signals(stop)
     if lifeline is not None:
-        lifeline.watch(stop)
+        lifeline.watch(stop, on_retire=lambda: worker.retire() if has_begun else stop())
     async with AsyncExitStack() as stack:
         try:
             async with beginning:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from octoqueue.errors import ProcessGivenUp
 from octoqueue.fleet.crew import Crew
-from octoqueue.fleet.living import AdoptedProcess, birth_of
+from octoqueue.fleet.living import AdoptedProcess, birth_of, see_off
 from octoqueue.fleet.machine import Machine, resident_bytes
 from octoqueue.fleet.member import Care, Member
 from octoqueue.fleet.plan import member_spec
@@ -52,6 +52,8 @@ class AgentOptions:
     """How often sizes are decided."""
     patience: timedelta
     """How long a process asked to stop may take before it is killed."""
+    retirement: timedelta | None = None
+    """How long one that is not needed may go on with what it runs before it is asked; None: not."""
     bounds: MachineBounds = field(default_factory=MachineBounds)
     max_worker_bytes: int | None = None
     """A worker above it is replaced; None: never."""
@@ -106,7 +108,13 @@ class FleetAgent:
         self._errands: set[asyncio.Task[None]] = set()
         self._leavers: list[AdoptedProcess] = []
         self._policy = policy or RestartPolicy()
-        care = Care(patience=options.patience, policy=self._policy, on_change=self._note)
+        care = Care(
+            patience=options.patience,
+            retirement=options.retirement,
+            retire=self._switchboard.retire,
+            policy=self._policy,
+            on_change=self._note,
+        )
         self._crews = {fleet.name: self._crew_of(fleet, care) for fleet in fleets}
         self.resizer = Resizer(
             self._crews,
@@ -227,7 +235,7 @@ class FleetAgent:
             async for part in self._restart(str(question.get("fleet"))):
                 yield part
         elif question.get("ask") == "status":
-            yield {"fleets": [_status_of(crew) for crew in self._crews.values()]}
+            yield {"fleets": [crew.status() for crew in self._crews.values()]}
         else:
             yield {"error": f"nothing is known of {question.get('ask')!r}"}
 
@@ -286,25 +294,22 @@ class FleetAgent:
                 self._leavers.append(process)
                 if not entry.is_leaving:  # else it would be asked twice, which means: at once
                     process.ask_to_stop()
-                self._send(self._see_off(process))
+                retirement = self._options.retirement if entry.is_leaving else None
+                self._send(self._see_off(process, retirement=retirement))
                 continue
             adopted.append(f"{entry.name}={entry.pid}")
-            digest = _digest_in(member)
-            if digest != entry.digest:
+            if member.digest != entry.digest:
                 log.info("worker_outdated", extra={"child": entry.name})
                 self._send(self._renew(crew, [member]))
         if adopted:
             log.info("workers_adopted", extra={"children": ",".join(adopted)})
 
-    async def _see_off(self, process: AdoptedProcess) -> None:
+    async def _see_off(
+        self, process: AdoptedProcess, *, retirement: timedelta | None = None
+    ) -> None:
         """Wait for the end of somebody that no fleet wants."""
-        if process not in self._leavers:
-            return
-        try:
-            async with asyncio.timeout(self._options.patience.total_seconds()):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
+        if process in self._leavers:
+            await see_off(process, retirement=retirement, patience=self._options.patience)
         if process in self._leavers:
             self._leavers.remove(process)
             process.let_go()
@@ -329,7 +334,7 @@ class FleetAgent:
                 fleet=crew.fleet.name,
                 pid=member.pid,
                 birth=birth_of(member.pid),
-                digest=_digest_in(member),
+                digest=member.digest,
                 is_ready=member.ready.is_set(),
                 is_leaving=member.is_leaving,
             )
@@ -379,19 +384,3 @@ class FleetAgent:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _digest_in(member: Member) -> str:
-    """Return the digest in a member's command line."""
-    told = [word for word in member.spec.command if word.startswith("--digest=")]
-    return told[-1].partition("=")[2] if told else ""
-
-
-def _status_of(crew: Crew) -> dict[str, Any]:
-    return {
-        "fleet": crew.fleet.name,
-        "members": [
-            {"name": member.name, "pid": member.pid, "state": member.state}
-            for member in crew.members
-        ],
-    }

@@ -1,7 +1,8 @@
 """`Crew`: the members of one fleet on this machine, as many as it is told to have.
 
 The weakness: what a member runs is known from what it last said with its heartbeat, so the one that
-is drained may have begun something meanwhile. It then finishes that first: draining loses nothing.
+is drained may have begun something meanwhile. It has `Care.retirement` to finish that; what takes
+longer is handed back, to begin again from its last checkpoint elsewhere.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from octoqueue.errors import ProcessGivenUp
 from octoqueue.fleet.choosing import Candidate, idlest
@@ -90,6 +91,11 @@ class Crew:
         """Return who has the name."""
         return next((member for member in self.members if member.name == name), None)
 
+    def status(self) -> dict[str, Any]:
+        """Return who is there, for an operator."""
+        members = [{"name": m.name, "pid": m.pid, "state": m.state} for m in self.members]
+        return {"fleet": self.fleet.name, "members": members}
+
     # ── more and fewer ───────────────────────────────────────────────────────────────────────────
 
     def grow_to(self, size: int) -> None:
@@ -112,7 +118,7 @@ class Crew:
         for name in names:
             member = self.named(name)
             assert member is not None  # noqa: S101 - it was chosen from them
-            member.leave()
+            member.retire()
         return names
 
     def adopt(self, name: str, process: LivingProcess, *, is_ready: bool) -> Member | None:
@@ -153,7 +159,7 @@ class Crew:
                     fresh.leave()
                     reason = "did not get ready; the others stay as they are"
                     raise ProcessGivenUp(fresh.name, reason)
-                old.leave()  # first: whoever listens may go
+                old.retire()  # first: whoever listens may go
                 yield f"{fresh.name} is ready, {old.name} drains"
                 await self._gone(old)
                 yield f"{old.name} has ended"
@@ -163,8 +169,9 @@ class Crew:
     async def stop(self) -> None:
         """Ask all to leave and wait until they have."""
         self._is_stopped = True
-        for member in self.staying:  # those that drain are not to hurry
-            member.leave()
+        for member in self.members:
+            if not member.was_asked:  # those that drain already are not to hurry
+                member.leave()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def hurry(self) -> None:

@@ -35,8 +35,13 @@ class Lifeline(Protocol):
         """Note that this process is about to end, whatever comes."""
         ...
 
-    def watch(self, on_end: Callable[[], None]) -> None:
-        """Call `on_end` on the running loop, once, when it is time to end."""
+    def watch(
+        self, on_end: Callable[[], None], *, on_retire: Callable[[], None] | None = None
+    ) -> None:
+        """Call `on_end` on the running loop, once, when it is time to end.
+
+        `on_retire` is called, where there is one, when it is to end once it has nothing to do.
+        """
         ...
 
 
@@ -101,8 +106,11 @@ class ChildEnd:
     def say_leaving(self) -> None:
         """Do nothing: a supervisor that dies meanwhile makes it more urgent."""
 
-    def watch(self, on_end: Callable[[], None]) -> None:
+    def watch(
+        self, on_end: Callable[[], None], *, on_retire: Callable[[], None] | None = None
+    ) -> None:
         """Call `on_end` on the running loop, once, when the supervisor has let go or died."""
+        del on_retire  # a supervisor wants everybody or nobody
         loop = asyncio.get_running_loop()
 
         def look() -> None:

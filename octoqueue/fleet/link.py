@@ -12,6 +12,8 @@ ends, so that nothing is left behind for good.
       │◄────────────────────────────────────┤
       │ ready                               │
       ├────────────────────────────────────►│
+      │                                     │  too many: retire, which is to end once nothing runs
+      │◄────────────────────────────────────┤
 
 The weakness: a worker whose event loop is blocked looks for its agent only when it is free again.
 """
@@ -39,6 +41,7 @@ log = logging.getLogger(__name__)
 SOCKET: Final = "agent.sock"
 WELCOME: Final = b"welcome\n"
 LEAVE: Final = b"leave\n"
+RETIRE: Final = b"retire\n"
 READY: Final = b"ready\n"
 
 _LOOK_AGAIN_SECONDS: Final = 0.2
@@ -79,6 +82,7 @@ class AgentLink:
         self._writer: asyncio.StreamWriter | None = None
         self._is_ready = self._is_leaving = False
         self._on_end: Callable[[], None] = _nothing
+        self._on_retire: Callable[[], None] = _nothing
         self._task: asyncio.Task[None] | None = None
 
     def say_ready(self) -> None:
@@ -91,9 +95,14 @@ class AgentLink:
         """Have agents that come later know that this process is about to end."""
         self._is_leaving = True
 
-    def watch(self, on_end: Callable[[], None]) -> None:
-        """Keep the connection; call `on_end` on the running loop, once, when it is time to end."""
-        self._on_end = on_end
+    def watch(
+        self, on_end: Callable[[], None], *, on_retire: Callable[[], None] | None = None
+    ) -> None:
+        """Keep the connection; call `on_end` on the running loop, once, when it is time to end.
+
+        `on_retire` instead when there is time: once nothing runs; `on_end` where there is none.
+        """
+        self._on_end, self._on_retire = on_end, on_retire or on_end
         self._task = asyncio.get_running_loop().create_task(self._keep())
 
     async def _keep(self) -> None:
@@ -122,6 +131,8 @@ class AgentLink:
                 while line := await reader.readline():
                     if line == LEAVE:
                         self._end("it is not wanted any more")
+                    elif line == RETIRE:
+                        self._end("there are too many", retire=True)
                     elif line == WELCOME:
                         welcomed, self._writer = True, writer
                         if self._is_ready and not was_ready:
@@ -131,11 +142,11 @@ class AgentLink:
                 writer.close()
         return welcomed
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, *, retire: bool = False) -> None:
         if not self._is_leaving:
             self._is_leaving = True
             log.info("worker_leaves", extra={"reason": reason})
-            self._on_end()
+            (self._on_retire if retire else self._on_end)()
 
 
 def _nothing() -> None:

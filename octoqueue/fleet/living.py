@@ -22,6 +22,7 @@ from octoqueue.primitives.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
+    from datetime import timedelta
 
 _LOOK_AGAIN_SECONDS = 0.2
 _START_TIME = 19
@@ -167,6 +168,26 @@ class AdoptedProcess:
                 signal.pidfd_send_signal(self._pidfd, number)
             elif self.is_itself():
                 os.kill(self._pid, number)
+
+
+async def see_off(
+    process: LivingProcess, *, retirement: timedelta | None, patience: timedelta
+) -> None:
+    """Wait for an end: after `retirement` it is asked to stop, after `patience` more it is killed.
+
+    Without a `retirement` it has been asked already.
+    """
+    steps = [(patience, process.kill)]
+    if retirement is not None:
+        steps.insert(0, (retirement, process.ask_to_stop))
+    for within, otherwise in steps:
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await process.wait()
+        except TimeoutError:
+            otherwise()
+        else:
+            return
 
 
 def _kill_session(pid: int) -> None:

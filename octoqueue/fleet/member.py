@@ -1,6 +1,6 @@
 """`Member`: one place in a fleet, filled by a process and its successors until it is given up.
 
-    starting ──ready──► ready ──leave──► draining ──► gone
+    starting ──ready──► ready ──retire, leave──► draining ──► gone
        ▲  ▲               │
        │  └── died ───────┘           dies again and again: degraded, tried again ever more rarely
        └── adopted: it had been started by an agent that has died
@@ -40,6 +40,10 @@ class Care:
 
     patience: timedelta
     """How long a process asked to stop may take before it is killed."""
+    retirement: timedelta | None = None
+    """How long one that is not needed may go on with what it runs before it is asked; None: not."""
+    retire: Callable[[int], bool] = lambda _: False
+    """Asks a process to end once it runs nothing; returns whether it is there to hear it."""
     policy: RestartPolicy = field(default_factory=RestartPolicy)
     was_healthy: Callable[[], bool] = lambda: False
     """Whether the fleet ever worked: then nothing is given up."""
@@ -63,7 +67,7 @@ class Member:
         self._care = care
         self._clock = clock or SystemClock()
         self._process: LivingProcess | None = None
-        self._stopping = asyncio.Event()
+        self._stopping, self._asked = asyncio.Event(), asyncio.Event()
         self._is_doomed = False
         self.filled_at = self._clock.monotonic()
         """When its process was started, or adopted."""
@@ -77,6 +81,12 @@ class Member:
     def pid(self) -> int | None:
         """The living process; None between two lives."""
         return None if self._process is None else self._process.pid
+
+    @property
+    def digest(self) -> str:
+        """The digest in its command line."""
+        told = [word for word in self.spec.command if word.startswith("--digest=")]
+        return told[-1].partition("=")[2] if told else ""
 
     @property
     def state(self) -> MemberState:
@@ -129,9 +139,25 @@ class Member:
         finally:
             self.kill()
 
+    @property
+    def was_asked(self) -> bool:
+        """Whether it has been asked to drain within its drain time."""
+        return self._asked.is_set()
+
+    def retire(self) -> None:
+        """Have the process finish what it runs, and end. Nobody follows it."""
+        pid = self.pid
+        if pid is None or self._care.retirement is None or not self._care.retire(pid):
+            self.leave()
+            return
+        self.is_leaving = True
+        self._stopping.set()
+        self._care.on_change()
+
     def leave(self) -> None:
         """Ask the process to drain and end; asked again it means: at once. Nobody follows it."""
         self.is_leaving = True
+        self._asked.set()
         self._stopping.set()
         if self._process is not None:
             self._process.ask_to_stop()
@@ -146,6 +172,7 @@ class Member:
     def kill(self) -> None:
         """End the process and what it has started, now."""
         self.is_leaving = self._is_doomed = True
+        self._asked.set()
         self._stopping.set()
         if self._process is not None:
             self._process.kill()
@@ -200,8 +227,16 @@ class Member:
     async def _end_of(self, process: LivingProcess) -> int | None:
         ending = asyncio.create_task(process.wait())
         stopping = asyncio.create_task(self._stopping.wait())
+        asked = asyncio.create_task(self._asked.wait())
         try:
             await asyncio.wait((ending, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if self._care.retirement is not None:
+                within = self._care.retirement.total_seconds()
+                await asyncio.wait(
+                    (ending, asked), timeout=within, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not (ending.done() or asked.done()):
+                    self.leave()  # it has had its time
             if not ending.done():
                 await asyncio.wait((ending,), timeout=self._care.patience.total_seconds())
             if not ending.done():
@@ -209,9 +244,9 @@ class Member:
                 process.kill()
             return await ending
         finally:
-            for task in (ending, stopping):
+            for task in (ending, stopping, asked):
                 task.cancel()
-            await asyncio.gather(ending, stopping, return_exceptions=True)
+            await asyncio.gather(ending, stopping, asked, return_exceptions=True)
 
     async def _start(self) -> LivingProcess:
         try:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import orjson
 
-from octoqueue.fleet.link import LEAVE, READY, SOCKET, WELCOME, socket_place
+from octoqueue.fleet.link import LEAVE, READY, RETIRE, SOCKET, WELCOME, socket_place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -67,6 +67,8 @@ class Switchboard:
         self._desk = desk
         self._server: asyncio.Server | None = None
         self._talks: set[asyncio.Task[None]] = set()
+        self._workers: dict[int, asyncio.StreamWriter] = {}
+        """Those that are connected, by pid."""
 
     async def start(self) -> None:
         """Listen, in the place of whoever listened before; call it with the lock held."""
@@ -83,6 +85,14 @@ class Switchboard:
         for talk in self._talks:
             talk.cancel()
         await asyncio.gather(*self._talks, return_exceptions=True)
+
+    def retire(self, pid: int) -> bool:
+        """Ask a worker to end once nothing runs; return whether it is there to hear it."""
+        writer = self._workers.get(pid)
+        if writer is None or writer.is_closing():
+            return False
+        writer.write(RETIRE)
+        return True
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         talk = asyncio.get_running_loop().create_task(self._talk(reader, writer))
@@ -109,9 +119,14 @@ class Switchboard:
         if may_stay is None:
             return
         writer.write(WELCOME if may_stay else LEAVE)
-        while line := await reader.readline():
-            if line == READY:
-                self._desk.heard_ready(hello)
+        self._workers[hello.pid] = writer
+        try:
+            while line := await reader.readline():
+                if line == READY:
+                    self._desk.heard_ready(hello)
+        finally:
+            if self._workers.get(hello.pid) is writer:
+                del self._workers[hello.pid]
 
     async def _answer(self, question: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         async for part in self._desk.answer(question):

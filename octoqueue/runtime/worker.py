@@ -3,6 +3,7 @@
 The life of a worker: *running*, then *quiet* (claims nothing more) on the first request to stop,
 then *releasing* (hands back what still runs) when the drain time is over or on a second request.
 Who is told by `quiet` that a stop is to come claims nothing more, and has no drain time before it.
+Who retires does so, too, and ends by itself when nothing runs.
 A deploy therefore costs no message an attempt.
 """
 
@@ -110,6 +111,7 @@ class Worker:
             clock=self._clock,
         )
         self._stopping, self._hurry = asyncio.Event(), asyncio.Event()
+        self._retiring = asyncio.Event()
         self._checking: asyncio.Task[None] | None = None
         self.started = self._claimer.started
         """Set when the worker claims: for whoever waits for a fact, not for a while."""
@@ -195,6 +197,11 @@ class Worker:
         self._presence.draining()
         self._claimer.stop()
 
+    def retire(self) -> None:
+        """Claim nothing more, and end once what runs has ended, however long that takes."""
+        self._retiring.set()
+        self.quiet()
+
     def stop(self) -> None:
         """Claim nothing more and drain; when called again, hand back what runs at once."""
         if self._stopping.is_set():
@@ -245,13 +252,18 @@ class Worker:
     # ── stopping ─────────────────────────────────────────────────────────────────────────────────
 
     async def _hold(self, executor: Executor) -> None:
-        """After `quiet`, wait for `stop`."""
+        """After `quiet`, wait for `stop`; after `retire`, for the end of what runs, too."""
         if self._stopping.is_set():
             return
         log.info("worker_holds", extra={"running": len(executor.running)})
         executor.start_batches()
         executor.notify_shutdown()
-        await self._stopping.wait()
+        await _first_of(self._stopping.wait(), self._is_done())
+
+    async def _is_done(self) -> None:
+        """Return when the worker retires and nothing runs."""
+        await self._retiring.wait()
+        await self._claimer.idle.wait()
 
     async def _drain(self, executor: Executor) -> None:
         log.info("worker_quiet", extra={"running": len(executor.running)})

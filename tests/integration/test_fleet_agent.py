@@ -96,6 +96,7 @@ def agent_of(
     presences: Sequence[Presence] = (),
     environment: Mapping[str, str] | None = None,
     patience: timedelta = timedelta(seconds=20),
+    retirement: timedelta | None = None,
     bounds: MachineBounds | None = None,
     max_worker_bytes: int | None = None,
 ) -> FleetAgent:
@@ -122,6 +123,7 @@ def agent_of(
         options=AgentOptions(
             every=NEVER,
             patience=patience,
+            retirement=retirement,
             bounds=bounds or MachineBounds(),
             max_worker_bytes=max_worker_bytes,
         ),
@@ -509,6 +511,63 @@ async def test_an_agent_ends_in_order_on_a_disk_that_is_full(
         monkeypatch.setattr(agent._roster, "write", full)
     await failing
     assert any(record.message == "roster_not_written" for record in caplog.records)
+
+
+async def test_whom_a_fleet_does_not_need_finishes_what_it_runs_whatever_the_patience(
+    tmp_path: Path,
+) -> None:
+    wanted, done = Wanted(coder=2), tmp_path / "done"
+    made = agent_of(
+        tmp_path,
+        fleet(mood="busy"),
+        wanted=wanted,
+        environment={"FAIL_FILE": str(done)},
+        patience=timedelta(milliseconds=1),
+        retirement=timedelta(minutes=1),
+    )
+    async with running(made) as agent:
+        crew = agent.crews["coder"]
+        await agent.resizer.resize()
+        await all_ready(agent, 2)
+        wanted.workers["coder"] = 1
+        await agent.resizer.resize()
+        await until(lambda: [m.state for m in crew.members] == ["ready", "draining"])
+        leaving = crew.members[1].pid
+        assert leaving is not None
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await until(lambda: len(crew.members) == 1)
+        assert is_alive(leaving)
+        done.touch()
+        await until(lambda: len(crew.members) == 1)
+
+
+async def test_whom_a_fleet_does_not_need_is_asked_to_drain_when_its_time_is_over(
+    tmp_path: Path,
+) -> None:
+    wanted = Wanted(coder=2)
+    made = agent_of(
+        tmp_path, fleet(mood="busy"), wanted=wanted, retirement=timedelta(milliseconds=50)
+    )
+    async with running(made) as agent:
+        await agent.resizer.resize()
+        await all_ready(agent, 2)
+        wanted.workers["coder"] = 1
+        await agent.resizer.resize()
+        await until(lambda: len(agent.crews["coder"].members) == 1)
+
+
+async def test_an_agent_that_ends_asks_those_that_retire_to_hurry_like_the_others(
+    tmp_path: Path,
+) -> None:
+    wanted = Wanted(coder=2)
+    made = agent_of(tmp_path, fleet(mood="busy"), wanted=wanted, retirement=timedelta(hours=1))
+    async with asyncio.timeout(30), running(made) as agent:
+        await agent.resizer.resize()
+        await all_ready(agent, 2)
+        wanted.workers["coder"] = 1
+        await agent.resizer.resize()
+        assert [m.state for m in agent.crews["coder"].members] == ["ready", "draining"]
 
 
 async def test_what_was_written_down_as_draining_is_seen_off(tmp_path: Path) -> None:

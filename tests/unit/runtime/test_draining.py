@@ -263,3 +263,29 @@ async def test_what_waits_for_a_thread_is_not_begun_once_it_has_been_handed_back
         )
     assert began == [0]
     assert (await store.stats("default")).waiting == 3
+
+
+async def test_a_worker_that_retires_ends_by_itself_when_what_runs_has_ended_and_not_before() -> (
+    None
+):
+    store, gate = WatchedStore(), Gate()
+    broker = broker_on(store)
+
+    @octoqueue.actor(broker=broker)
+    async def work() -> None:
+        await gate.pass_through()
+
+    async with broker.connected():
+        worker = Worker(broker, WorkerOptions(queues=("default",), drain=NOW))
+        working = asyncio.create_task(worker.run())
+        await work.asend()
+        await gate.entered.wait()
+        worker.retire()
+        await work.asend()
+        await until(lambda: worker.at_risk().seconds > 0.05)  # longer than its drain time
+        assert not working.done()
+        gate.opened.set()
+        async with asyncio.timeout(10):
+            await working
+        stats = await store.stats("default")
+        assert (stats.counters["acked"], stats.waiting, stats.in_flight) == (1, 1, 0)
