@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from octoqueue.scaling.policy import FloorWindow
 
 _MINUTE_MS = 60_000
-_DAY_MS = 86_400_000
 _MOST_PAIRS = 400
 _BEGIN_MS = 1_704_067_200_000
 """2024-01-01: a leap year, so that all dates are seen."""
@@ -35,10 +34,10 @@ def open_floor(floors: Iterable[FloorWindow], *, now_ms: int) -> FloorWindow | N
 def why_ambiguous(floor: FloorWindow) -> str:
     """Return why a window does not mean what it says; "" when it does.
 
-    Two starts without an end between would leave it closed until the second, as an end must come
-    before the next start. A window of more than a day is only believed when there are as many ends
-    as starts: with start `0 9 * * 6` and end `0 18 * * 1-5` it would last from Saturday until
-    Monday evening. Looks at 400 windows or two years, from 2024 on.
+    A window is open whenever its end comes before its next start. So two starts without an end
+    between leave it closed until the second, and two ends without a start between keep it open
+    until the later one: start `0 9 * * 1-5` with end `0 18 * * *` lasts over the weekend. Each
+    start must have one end of its own. Looks at 400 windows or two years, from 2024 on.
 
     Raises:
         DeclarationError: an expression cannot be read, or the zone is unknown.
@@ -46,22 +45,22 @@ def why_ambiguous(floor: FloorWindow) -> str:
     start, end = cron_from(floor.start, floor.timezone), cron_from(floor.end, floor.timezone)
     starts, ends = start.after(_BEGIN_MS), end.after(_BEGIN_MS)
     begin, until_ms = next(starts, None), _BEGIN_MS + 2 * 366 * 24 * 60 * _MINUTE_MS
-    finish = next((tick for tick in ends if begin is None or tick >= begin), None)
     for _ in range(_MOST_PAIRS):
+        finish = next((tick for tick in ends if begin is None or tick >= begin), None)
+        following = next(starts, None)
         if begin is None or finish is None or begin > until_ms:
             return ""
         if begin == finish:
             return f"starts and ends at the same moment ({_told(begin, floor)})"
-        following = next(starts, None)
-        if following is not None and following < finish:
+        if following is None:
+            return ""
+        if following <= finish:
             return f"starts again ({_told(following, floor)}) before it has ended"
-        again = next(ends, None)
-        if again is not None and following is not None and again < following:
-            if finish - begin > _DAY_MS:
-                span = f"{_told(begin, floor)} to {_told(finish, floor)}"
-                return f"lasts from {span}, as it has more ends than starts"
-            again = next((tick for tick in ends if tick >= following), None)
-        begin, finish = following, again
+        later = end.latest(1, after_ms=finish, until_ms=following - 1)
+        if later:
+            span = f"{_told(begin, floor)} to {_told(later[0], floor)}"
+            return f"lasts from {span}, as it has more ends than starts"
+        begin = following
     return ""
 
 

@@ -303,6 +303,50 @@ def deployment(**spec: object) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        ("0 9 * * 7", "says Sunday as 7"),
+        ("0 9 * * 1,7", "says Sunday as 7"),
+        ("0 9 * * 5-7", "says Sunday as 7"),
+        ("0 0 9 * * 1", "has 6 fields"),
+        ("@daily", "has 1 fields"),
+        ("0 9 L * *", "has one of L, W and #"),
+        ("0 9 * * 5L", "has one of L, W and #"),
+        ("0 9 * * 1#2", "has one of L, W and #"),
+        ("0 9 */2 * 1-5", "one of them by steps"),
+        ("0 9 1 * */2", "one of them by steps"),
+    ],
+)
+def test_cron_expressions_that_keda_reads_otherwise_are_refused(
+    expression: str, problem: str
+) -> None:
+    for name in ("start", "end"):
+        (finding,) = found(changed({"spec.triggers.1": cron(**{name: expression})}))
+        assert finding.level == "error"
+        assert (finding.field, problem in finding.problem) == (
+            f"spec.triggers.1.metadata.{name}",
+            True,
+        )
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("0 8 * * MON-FRI", "0 18 * * mon-fri"),
+        ("0 8 ? * 0", "0 18 * * SUN"),
+        ("0 8 7 * *", "0 18 7 * *"),
+        ("0 7 * JUL,AUG *", "0 17 * 7,8 *"),
+        ("0 8 1 * 1", "0 18 1 * 1"),  # either of the two days, as KEDA has it
+        ("0 8 */7 * *", "0 18 */7 * *"),
+        ("0 8 * * */2", "0 18 * * */2"),
+        ("0 8 * * 1,3,5", "0 18 * * MON,WED,FRI"),
+    ],
+)
+def test_windows_that_keda_reads_as_we_do_are_let_through(start: str, end: str) -> None:
+    assert found(changed({"spec.triggers.1": cron(start=start, end=end)})) == []
+
+
 def test_two_scaled_objects_on_one_target_are_refused() -> None:
     (finding,) = found(GOOD, changed({"metadata.name": "again"}))
     assert "Deployment executor-arm is scaled by a.yaml: ScaledObject executor-arm" in str(finding)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from octoqueue.errors import DeclarationError
 from octoqueue.scaling.policy import FloorWindow
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from scalers.manifests.crds import Trigger
 
 _KEYS = ("timezone", "start", "end", "desiredReplicas")
+_FIELDS: Final = 5
+_WORDS = re.compile(r"[a-z]{3}", re.IGNORECASE)
+_SUNDAY_AS_SEVEN = re.compile(r"(?<![/\d])7(?!\d)")
 
 
 def cron_windows(
@@ -66,6 +70,19 @@ def _replicas(text: str, source: str, field: str, most: int | None) -> Iterator[
 def _window(trigger: Trigger, source: str, field: str) -> Iterator[Finding]:
     metadata = trigger.metadata
     start, end = metadata["start"], metadata["end"]
+    for name in ("start", "end"):
+        strange = _why_keda_reads_it_otherwise(metadata[name])
+        if strange:
+            problem, advice = strange
+            yield Finding(
+                source=source,
+                field=f"{field}.{name}",
+                problem=f"{metadata[name]!r} {problem}",
+                advice=advice,
+            )
+            return
+    # To KEDA a question mark is a star.
+    start, end = start.replace("?", "*"), end.replace("?", "*")
     try:
         reason = why_ambiguous(
             FloorWindow(start=start, end=end, workers=1, timezone=metadata["timezone"])
@@ -87,3 +104,27 @@ def _window(trigger: Trigger, source: str, field: str) -> Iterator[Finding]:
             "meant",
             advice="Give start and end the same weekdays, or make two triggers of it",
         )
+
+
+def _why_keda_reads_it_otherwise(expression: str) -> tuple[str, str] | None:
+    """Return what is wrong with an expression that other crons read, and what to write.
+
+    KEDA's is robfig/cron v3: five fields, days of the week from 0 to 6, none of `L`, `W` and `#`,
+    and a star with a step is no star when both fields of days are given.
+    """
+    fields = expression.split()
+    if len(fields) != _FIELDS:
+        return f"has {len(fields)} fields, and KEDA takes {_FIELDS}", "Leave seconds out"
+    day, weekday = fields[2], fields[4]
+    if re.search(r"[LW#]", _WORDS.sub("", expression), re.IGNORECASE):
+        return "has one of L, W and #, which KEDA does not take", "Name the days by numbers"
+    if _SUNDAY_AS_SEVEN.search(weekday):
+        return "says Sunday as 7, and KEDA takes 0 to 6", "Write 0 or SUN"
+    stepped = [field for field in (day, weekday) if field.startswith(("*/", "?/"))]
+    if stepped and not {day, weekday} & {"*", "?"}:
+        problem = (
+            "names days of the month and of the week, one of them by steps: to KEDA one of the two "
+            "is enough, to other crons both must be"
+        )
+        return problem, "Name days in one of the two fields"
+    return None

@@ -70,7 +70,6 @@ def test_of_several_open_windows_the_largest_counts() -> None:
         NIGHT,
         WEEKEND,
         window("0 9,14 * * *", "0 12,18 * * *"),
-        window("0 9 * * 1-5", "0 18 * * *"),  # ends on Saturday without a start, to no harm
         window("0 0 25 12 *", "0 0 27 12 *"),
         window("0 0 29 2 *", "0 12 29 2 *"),
     ],
@@ -85,7 +84,19 @@ def test_windows_that_mean_what_they_say(floor: FloorWindow) -> None:
         (window("0 9 * * *", "0 9 * * *"), "starts and ends at the same moment (Mon 09:00)"),
         (
             window("0 9 * * 6", "0 18 * * 1-5"),
-            "lasts from Sat 09:00 to Mon 18:00, as it has more ends than starts",
+            "lasts from Sat 09:00 to Fri 18:00, as it has more ends than starts",
+        ),
+        (
+            window("0 9 * * 1-5", "0 18 * * *"),
+            "lasts from Fri 09:00 to Sun 18:00, as it has more ends than starts",
+        ),
+        (
+            window("0 9 * * *", "0 17,18 * * *"),
+            "lasts from Mon 09:00 to Mon 18:00, as it has more ends than starts",
+        ),
+        (
+            window("0 9 * * 1,2", "0 9 * * 2,3"),
+            "starts again (Tue 09:00) before it has ended",
         ),
         (
             window("0 9 * * 1-6", "0 18 * * 1-5"),
