@@ -6,6 +6,7 @@ It stands on matplotlib (extra `plots`), which is loaded when a picture is drawn
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".svg")
 _COLOURS = ("#1b6ca8", "#c1440e", "#3c7a3c", "#7a4b9c")
 _MOST_POINTS = 3_000
+_PICTURED = 2.5
+"""Of what the first rule takes: a rule that takes far more would make a flat line of it."""
 
 
 def draw(reports: Sequence[Report], path: Path, *, starts_at_ms: int) -> None:
@@ -41,24 +44,45 @@ def draw(reports: Sequence[Report], path: Path, *, starts_at_ms: int) -> None:
     above.fill_between(
         moments, _largest(first.minutes.load, bucket), color="#b8b8b8", label="load", step="post"
     )
-    for report, colour in zip(reports, _COLOURS, strict=False):
-        minutes = report.minutes
+    most = _PICTURED * max(first.minutes.load.max(), first.minutes.workers.max(), 1.0)
+    endless = _endless(reports, first.objective_seconds)
+    for place, (report, colour) in enumerate(zip(reports, cycle(_COLOURS))):
+        minutes, above_others = report.minutes, len(reports) - place + 1
+        peak = float(minutes.workers.max())
+        cut = f", up to {peak:.0f} workers" if peak > most else ""
         above.step(
             moments,
             _largest(minutes.workers, bucket),
             where="post",
             color=colour,
             linewidth=1,
-            label=f"{report.rule}: {report.worker_hours:.0f} h, {report.attainment:.2%}",
+            zorder=above_others,
+            label=f"{report.rule}: {report.worker_hours:.0f} h, {report.attainment:.2%}{cut}",
         )
-        waits = np.nan_to_num(minutes.longest_wait_seconds, nan=0.0, posinf=np.nan)
-        below.step(moments, _largest(waits, bucket), where="post", color=colour, linewidth=1)
-    below.axhline(first.objective_seconds, color="black", linewidth=0.8, linestyle="--")
+        waits = np.nan_to_num(minutes.longest_wait_seconds, nan=0.0, posinf=endless)
+        below.step(
+            moments,
+            _largest(waits, bucket),
+            where="post",
+            color=colour,
+            linewidth=1,
+            zorder=above_others,
+        )
+    if any(report.minutes.workers.max() > most for report in reports):
+        above.set_ylim(0, most)
+    below.axhline(
+        first.objective_seconds,
+        color="black",
+        linewidth=0.8,
+        linestyle="--",
+        zorder=len(reports) + 2,
+    )
     below.set_yscale("symlog", linthresh=max(first.objective_seconds, 0.1))
     below.set_ylim(bottom=0)
+    below.yaxis.set_major_formatter("{x:g}")
     above.set_ylabel("workers")
     below.set_ylabel("longest wait of each minute, s")
-    above.set_title(f"{first.trace}, objective {first.objective_seconds:g} s", fontsize=10)
+    above.set_title(f"{first.trace}, objective {first.objective_seconds:g} s, UTC", fontsize=10)
     above.legend(loc="upper left", fontsize=8)
     for axes in (above, below):
         axes.grid(visible=True, color="#dddddd", linewidth=0.5)
@@ -66,6 +90,12 @@ def draw(reports: Sequence[Report], path: Path, *, starts_at_ms: int) -> None:
     figure.tight_layout()
     metadata = {"Date": None} if path.suffix == ".svg" else {}
     figure.savefig(path, dpi=130, metadata=metadata)
+
+
+def _endless(reports: Sequence[Report], objective_seconds: float) -> float:
+    """Return where a wait that never ends is drawn: above all that do."""
+    waits = np.concatenate([report.minutes.longest_wait_seconds for report in reports])
+    return 2 * float(waits[np.isfinite(waits)].max(initial=objective_seconds))
 
 
 def _largest(values: np.ndarray[Any, np.dtype[np.float64]], bucket: int) -> Any:  # noqa: ANN401 - goes to matplotlib

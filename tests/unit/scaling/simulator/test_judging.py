@@ -153,3 +153,16 @@ def test_a_picture_is_drawn(report: Report, tmp_path: Path, suffix: str) -> None
     draw([report, replace(report, rule="other")], path, starts_at_ms=0)
     begin = path.read_bytes()[:64]
     assert begin.startswith(b"\x89PNG") or b"<?xml" in begin
+
+
+def test_a_picture_shows_every_rule_and_what_was_never_done(report: Report, tmp_path: Path) -> None:
+    never = np.array([1.0, np.inf, np.nan, 2.0])
+    minutes = replace(
+        report.minutes, longest_wait_seconds=never, workers=report.minutes.workers * 99
+    )
+    others = [replace(report, rule=f"other {n}", minutes=minutes) for n in range(5)]
+    path = tmp_path / "picture.svg"
+    draw([report, *others], path, starts_at_ms=0)
+    drawn = path.read_text()
+    assert all(f"<!-- other {n}: " in drawn for n in range(5))
+    assert "up to 198 workers" in drawn
