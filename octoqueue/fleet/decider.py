@@ -108,7 +108,8 @@ class FleetDecider:
             policies: by fleet.
             budget: what reading may take.
             hold: for how long the last good decision is answered while nothing can be read.
-            fresh_for: for how long a decision is answered again without reading.
+            fresh_for: for how long a decision is answered again without reading; one that is held,
+                and an error, for a second at most.
             remembers: False for who only looks: nothing is written, and nothing logged.
             watch: is told of what is decided.
             clock: for tests.
@@ -195,7 +196,10 @@ class FleetDecider:
             if policy.fleet in self._blind:
                 self._blind.discard(policy.fleet)
                 log.info("signals_readable_again", extra={"fleet": policy.fleet})
-        self._looks[policy.fleet] = (self._clock.monotonic() + self._fresh_seconds, outcome)
+        fresh_seconds = self._fresh_seconds
+        if isinstance(outcome, SignalsUnreadable) or outcome.held_seconds is not None:
+            fresh_seconds = min(fresh_seconds, FRESH_FOR.total_seconds())
+        self._looks[policy.fleet] = (self._clock.monotonic() + fresh_seconds, outcome)
         if isinstance(outcome, SignalsUnreadable):
             raise outcome
         return outcome

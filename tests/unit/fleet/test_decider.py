@@ -261,6 +261,31 @@ class TestWhatCannotBeRead:
                 await world.decider.decide("executor")
         assert len(world.signals.asked) == 1
 
+    async def test_an_outage_is_over_when_it_is_over_however_long_decisions_are_fresh(
+        self, world: World
+    ) -> None:
+        decider = FleetDecider(
+            world.signals,
+            world.memory,
+            POLICIES,
+            hold=timedelta(seconds=120),
+            fresh_for=timedelta(seconds=60),
+            clock=world.clock,
+        )
+        world.signals.error = StoreUnavailable("Redis", reason="gone")
+        with pytest.raises(SignalsUnreadable):
+            await decider.decide("executor")
+        world.signals.error = None
+        assert await world.workers(decider) == 1
+        world.signals.waiting["executor"] = 30
+        assert await world.workers(decider) == 1  # fresh for a minute
+        world.clock.advance(60_000)
+        world.signals.error = StoreUnavailable("Redis", reason="gone")
+        assert await world.workers(decider) == 1  # held
+        world.signals.error = None
+        assert await world.workers(decider) == 3
+        await decider.aclose()
+
     async def test_a_store_that_says_nothing_costs_no_more_than_the_budget(
         self, world: World
     ) -> None:
