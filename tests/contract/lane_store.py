@@ -8,6 +8,7 @@ A test module subclasses `LaneStoreContract` and gives two fixtures, `make` (a `
 from __future__ import annotations
 
 from tests.contract.announcing import Announcing
+from tests.contract.arrivals import CountingArrivals
 from tests.contract.bells import Bells, ClaimsAtTheBell, QuietBells
 from tests.contract.cancelling import Cancelling, CancellingWhatRuns, Finding, Moving
 from tests.contract.claiming import Claiming, ClaimingTheUndecodable
@@ -47,6 +48,7 @@ class LaneStoreContract(
     Firing,
     Reading,
     ReadingSignals,
+    CountingArrivals,
     SayingWhoIsThere,
     Flushing,
     Replaying,
