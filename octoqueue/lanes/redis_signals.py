@@ -13,7 +13,7 @@ from octoqueue.lanes.reading import counters_from
 from octoqueue.lanes.redis_reading import RedisReading, good, pairs
 from octoqueue.lanes.signal_reading import Workers, joined, reading_from
 from octoqueue.lanes.tallies import tally_from
-from octoqueue.redis.calls.signals import minutes_call, signals_calls
+from octoqueue.redis.calls.signals import MOST_QUEUES, minutes_calls, signals_calls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,14 +54,16 @@ class RedisSignals(RedisReading):
         names, now_ms = tuple(dict.fromkeys(queues)), self._now()
         if not names:
             return []
-        answers = await self._everywhere(lambda scope: minutes_call(scope, names, now_ms=now_ms))
+        calls = [minutes_calls(scope, names, now_ms=now_ms) for scope in self._scopes]
+        answers = good(await self._client.call_each(list(itertools.chain.from_iterable(calls))))
+        by_scope = _slices(answers, len(calls[0]))
         minutes: list[QueueMinute] = []
         for number, queue in enumerate(names):
-            at = 1 + 2 * number
+            part, at = number // MOST_QUEUES, 1 + 2 * (number % MOST_QUEUES)
             try:
                 tallies = [
                     tally_from(answer[at], counters_from(answer[at + 1]), int(answer[0]))
-                    for answer in answers
+                    for answer in (parts[part] for parts in by_scope)
                 ]
             except (ValueError, TypeError) as error:
                 raise StoreProtocolError(f"tallies of {queue!r} are unreadable: {error}") from None

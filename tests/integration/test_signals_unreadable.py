@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -185,6 +186,18 @@ async def test_a_reading_is_one_round_trip_that_never_holds_the_server_up(
         assert len(sizes) > 2
     finally:
         await store.aclose()
+
+
+async def test_minutes_of_many_queues_are_those_of_each(world: World) -> None:
+    names = [f"queue-{number}" for number in range(60)]
+    for number, name in enumerate(names):
+        await world.store.enqueue([[message(queue=name)] for _ in range(number % 7)])
+    world.clock.advance(60_000)
+    told = await world.store.arrival_minutes(names)
+    arrived = Counter[str]()
+    for minute in told:
+        arrived[minute.queue] += sum(lane.arrivals for lane in minute.lanes.values())
+    assert [arrived[name] for name in names] == [number % 7 for number in range(60)]
 
 
 async def test_any_number_of_workers_is_told(world: World, redis: RedisClient) -> None:

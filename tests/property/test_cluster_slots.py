@@ -48,7 +48,7 @@ from octoqueue.redis.calls.life import (
 )
 from octoqueue.redis.calls.schedules import begin_call, fire_call
 from octoqueue.redis.calls.scope import Scope, scopes
-from octoqueue.redis.calls.signals import minutes_call, signals_calls
+from octoqueue.redis.calls.signals import minutes_calls, signals_calls
 from octoqueue.redis.calls.upkeep import (
     expired_call,
     expiry_call,
@@ -240,7 +240,7 @@ def test_upkeep_stays_in_its_slot(scope: Scope, session: SessionId, queue: str) 
         promote_call(scope, queue, limit=1),
         stats_call(scope, queue),
         *signals_calls(scope, [queue, f"{queue}-2"], due_within_ms=1),
-        minutes_call(scope, [queue, f"{queue}-2"]),
+        *minutes_calls(scope, [queue, f"{queue}-2"]),
         pause_call(scope, queue, pause=True),
         flush_call(scope, queue, limit=1),
         define_call(scope, Gates(caps={"c": 1}), [queue], index=0, shares=7, go_on=False),

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MOST_KEYS = 500
 """A call names no more, when one queue has no more: some 2 ms of the server's time."""
 
+MOST_QUEUES = 25
+"""As many: each has 56 kB to copy."""
+
 
 def signals_calls(
     scope: Scope, queues: Sequence[str], *, due_within_ms: int, now_ms: int = 0
@@ -41,9 +44,10 @@ def _keys_of(scope: Scope, queue: str) -> list[str]:
     return [*keys, *scope.line_keys(queue)]
 
 
-def minutes_call(scope: Scope, queues: Sequence[str], *, now_ms: int = 0) -> ScriptCall:
-    """Return the call of `minutes.lua`."""
-    keys: list[str] = []
-    for queue in queues:
-        keys += (scope.stats(queue), scope.tallies(queue))
-    return ScriptCall(script("minutes"), keys, [now_ms])
+def minutes_calls(scope: Scope, queues: Sequence[str], *, now_ms: int = 0) -> list[ScriptCall]:
+    """Return the calls of `minutes.lua` that together read some queues."""
+    keys = [(scope.stats(queue), scope.tallies(queue)) for queue in queues]
+    return [
+        ScriptCall(script("minutes"), [*chain.from_iterable(part)], [now_ms])
+        for part in (keys[at : at + MOST_QUEUES] for at in range(0, len(keys), MOST_QUEUES))
+    ]
