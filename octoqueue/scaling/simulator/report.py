@@ -25,11 +25,11 @@ class Minutes:
     load: Floats
     """Workers that its arrivals keep busy."""
     workers: Floats
-    """Mean of those that are paid: ready, starting, draining."""
+    """Worker-minutes of those that are paid: ready, starting, draining."""
     longest_wait_seconds: Floats
     """Of what arrived in it; NaN where nothing did, infinite for what was never done."""
     clairvoyant_workers: Floats
-    """The smallest fleet with perfect knowledge: load + 1, rounded up."""
+    """Worker-minutes of the smallest fleet with perfect knowledge: load + 1, rounded up."""
 
     def met(self, seconds: float, *, first: int = 0, last: int | None = None) -> float:
         """Return the share of the minutes with work whose work waited at most `seconds`."""
@@ -132,7 +132,7 @@ def report_from(
         duration_seconds: How long it lasted.
         objective_seconds: How long work may wait.
         loads: In workers, a minute each.
-        clairvoyant: Smallest fleets, a minute each.
+        clairvoyant: Worker-minutes of the smallest fleets, a minute each.
         cost_per_worker_hour: In any unit.
         messages: How many arrived.
         redone_messages: How many ran more than once.

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from octoqueue.scaling.simulator.traces import Floats, Trace
     from octoqueue.scaling.simulator.views import View
 
+_SHORTEST = 1e-3
+"""Of a minute: a trace that ends within it tells no rate of a shorter time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Static:
@@ -132,7 +135,7 @@ def smallest_fleets(trace: Trace, *, service_seconds: float, slots: int = 1) -> 
 
 
 def minute_loads(trace: Trace, *, service_seconds: float, slots: int = 1) -> Floats:
-    """Return how many workers the arrivals of each minute keep busy."""
+    """Return how many workers the arrivals of each minute keep busy; the last may be shorter."""
     steps = trace.in_steps() if isinstance(trace, RequestTrace) else trace
     work = steps.work_seconds(service_seconds)
     per_minute = MINUTE_SECONDS / steps.step_seconds
@@ -143,4 +146,13 @@ def minute_loads(trace: Trace, *, service_seconds: float, slots: int = 1) -> Flo
     elif per_minute < 1:
         repeats = math.ceil(1 / per_minute)
         work = np.repeat(work / repeats, repeats)
-    return work / MINUTE_SECONDS / slots
+    return work / (MINUTE_SECONDS * minute_lengths(len(work), trace.duration_seconds)) / slots
+
+
+def minute_lengths(count: int, duration_seconds: float) -> Floats:
+    """Return how much of each minute a trace lasts: all of it, but perhaps of the last."""
+    lengths = np.ones(count)
+    if count:
+        last_seconds = duration_seconds - (count - 1) * MINUTE_SECONDS
+        lengths[-1] = min(max(last_seconds / MINUTE_SECONDS, _SHORTEST), 1.0)
+    return lengths

@@ -11,7 +11,7 @@ from octoqueue.scaling.simulator.loops import loop_of
 from octoqueue.scaling.simulator.messages import Messages
 from octoqueue.scaling.simulator.policy_rule import PolicyRule
 from octoqueue.scaling.simulator.report import Report, report_from
-from octoqueue.scaling.simulator.rules import minute_loads, smallest_fleets
+from octoqueue.scaling.simulator.rules import minute_lengths, minute_loads, smallest_fleets
 from octoqueue.scaling.simulator.traces import RequestTrace, StepTrace, messages_in
 from octoqueue.scaling.simulator.waits import Waits, waits_of_flow
 
@@ -67,6 +67,7 @@ def simulate(
     run = (_flow if workload.kind == "fluid" else _messages)(trace, workload, fleet, rule, progress)
     mean_seconds = workload.service.mean_seconds
     loads = minute_loads(run.trace, service_seconds=mean_seconds, slots=fleet.slots)
+    smallest = smallest_fleets(run.trace, service_seconds=mean_seconds, slots=fleet.slots)
     policy = rule if isinstance(rule, PolicyRule) else None
     return report_from(
         run.waits,
@@ -77,7 +78,7 @@ def simulate(
         duration_seconds=trace.duration_seconds,
         objective_seconds=objective_seconds,
         loads=loads,
-        clairvoyant=smallest_fleets(run.trace, service_seconds=mean_seconds, slots=fleet.slots),
+        clairvoyant=smallest * minute_lengths(len(smallest), run.trace.duration_seconds),
         cost_per_worker_hour=fleet.cost_per_worker_hour,
         messages=run.messages,
         redone_messages=run.redone_messages,

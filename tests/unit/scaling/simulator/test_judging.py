@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from octoqueue.scaling.simulator.report import Minutes, Report, mean_sizes
 from octoqueue.scaling.simulator.rules import Static
 from octoqueue.scaling.simulator.simulating import simulate
 from octoqueue.scaling.simulator.thresholds import threshold_from
-from octoqueue.scaling.simulator.traces import StepTrace
+from octoqueue.scaling.simulator.traces import RequestTrace, StepTrace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,6 +145,22 @@ def test_what_cannot_be_is_refused_with_its_field() -> None:
     ):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             FleetModel(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["fluid", "messages"])
+def test_perfect_knowledge_pays_a_short_last_minute_as_everybody_else(
+    kind: Literal["fluid", "messages"],
+) -> None:
+    # A message of a second each half second: two workers are busy, and a third is kept.
+    trace = RequestTrace(
+        name="t", starts_at_ms=0, duration_seconds=90, arrived_seconds=np.arange(180) / 2
+    )
+    work = Workload(kind=kind, service=Durations(mean_seconds=1))
+    model = FleetModel(initial_workers=3)
+    report = simulate(trace, work, model, Static(workers=3))
+    assert report.minutes.load.tolist() == pytest.approx([2, 2])
+    assert report.worker_hours == pytest.approx(3 * 1.5 / 60)
+    assert report.hours_ratio == pytest.approx(1)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
