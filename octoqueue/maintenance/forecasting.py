@@ -93,7 +93,8 @@ class Forecasting:
     async def round(self) -> dict[str, ArrivalForecast]:
         """Learn the minutes that are new and publish a forecast for each fleet; return them.
 
-        A fleet of which no minute is known, or more than a round can read, is left out.
+        A fleet of which no minute is known, or more than a round can read, or whose forecast fails,
+        is left out.
 
         Raises:
             StoreError: a server did not answer; the other fleets had their turn.
@@ -107,6 +108,10 @@ class Forecasting:
                     forecast = await self._forecast(policy)
                 except StoreError as error:
                     failure = error
+                except Exception:
+                    # A defect, but not of the other fleets. What is kept is of before it.
+                    log.exception("forecast_failed", extra={"fleet": policy.fleet})
+                    self._learners.pop(policy.fleet, None)
                 else:
                     if forecast is not None:
                         made[policy.fleet] = forecast

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,6 +20,7 @@ from octoqueue.postgres.minutes import MinuteArrivals, Minutes
 from octoqueue.postgres.pool import PostgresPool
 from octoqueue.primitives.lane import LANES, Lane
 from octoqueue.primitives.signals import LaneMinute, QueueMinute
+from octoqueue.scaling.forecast.forecaster import ArrivalForecaster
 from octoqueue.scaling.policy import ForecastUse, ScalingPolicy
 from octoqueue.testing.fake_clock import FakeClock
 from octoqueue.testing.memory_lanes import MemoryLaneStore
@@ -372,6 +374,21 @@ async def test_a_round_that_is_cancelled_ends_when_nobody_learns_for_it_any_more
     with pytest.raises(asyncio.CancelledError):
         await round_
     assert ended == [True]
+
+
+async def test_a_fleet_whose_forecast_fails_keeps_no_other_from_having_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.history(10)
+    policies = [replace(POLICY, fleet=fleet) for fleet in "ab"]
+    forecasting = world.forecasting(*policies)
+    broken = Mock(side_effect=ArithmeticError)
+    with monkeypatch.context() as patched:
+        patched.setattr(ArrivalForecaster, "observe", broken)
+        assert await forecasting.round() == {}
+    assert broken.call_count == 2
+    assert [record.message for record in caplog.records] == ["forecast_failed"] * 2
+    assert set(await forecasting.round()) == {"a", "b"}
 
 
 async def test_other_queues_are_something_else_to_learn(world: World) -> None:
