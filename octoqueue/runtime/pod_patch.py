@@ -7,6 +7,7 @@ reads token and authority anew: both rotate, and calls are seconds apart.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 from typing import TYPE_CHECKING, Final
@@ -26,6 +27,7 @@ _NOT_FOUND: Final = 404
 _TOO_MANY: Final = 429
 _GOOD: Final = range(200, 300)
 _LONGEST_RETRY_AFTER_SECONDS: Final = 3_600.0
+_TOKEN: Final = re.compile(r"[!-~]+")
 
 
 class PodNotPatchedError(Exception):
@@ -89,6 +91,11 @@ class PodPatch:
             context = ssl.create_default_context(cafile=directory / "ca.crt")
         except (OSError, ValueError) as error:
             raise PodNotPatchedError("account", f"the service account: {error}") from None
+        # A header that is none would be shown whole by the error that refuses it.
+        if not _TOKEN.fullmatch(token):
+            raise PodNotPatchedError("account", f"{directory / 'token'} holds no token")
+        if not namespace:
+            raise PodNotPatchedError("account", f"{directory / 'namespace'} is empty")
         return namespace, token, context
 
 

@@ -202,7 +202,7 @@ async def test_a_cancelled_message_is_not_at_risk(store: LaneStore) -> None:
         finally:
             await asyncio.shield(stage.apause())
 
-    async with broker.connected(), running(broker) as worker:
+    async with broker.connected(), running(broker, drain=MOMENT) as worker:
         await work.asend()
         await until(lambda: worker.at_risk().seconds > 0)
         (attempt,) = worker.running

@@ -145,6 +145,47 @@ async def test_a_missing_token_is_no_crash(cluster: Cluster, account: Path) -> N
         await PodPatch(settings(cluster, account)).say(1)
 
 
+@pytest.mark.parametrize("token", ["", "very\nsecret", "very secret\0", "vérysecret"])
+async def test_what_is_no_token_is_neither_sent_nor_told(
+    cluster: Cluster, account: Path, token: str
+) -> None:
+    (account / "token").write_text(token)
+    with pytest.raises(PodNotPatchedError, match="holds no token") as caught:
+        await PodPatch(settings(cluster, account)).say(1)
+    assert "secret" not in str(caught.value)
+    assert cluster.asked == []
+
+
+async def test_without_a_namespace_nobody_is_asked(cluster: Cluster, account: Path) -> None:
+    (account / "namespace").write_text("\n")
+    with pytest.raises(PodNotPatchedError, match="namespace is empty"):
+        await PodPatch(settings(cluster, account)).say(1)
+    assert cluster.asked == []
+
+
+async def test_a_process_that_starts_again_in_its_pod_says_anew_what_is_true(
+    cluster: Cluster, account: Path
+) -> None:
+    """What the one before it has said is still on the pod."""
+    for running in (1, 0):
+        async with kept(PodPatch(settings(cluster, account))) as worker:
+            worker.work.running = running
+            await worker.after(11)
+    assert cluster.costs[-1] == "0"
+
+
+async def test_a_thousand_messages_a_second_are_no_more_than_one_write_in_ten_seconds(
+    cluster: Cluster, account: Path
+) -> None:
+    rng = random.Random(1)
+    async with kept(PodPatch(settings(cluster, account))) as worker:
+        for _ in range(120):
+            worker.work.running = rng.randrange(0, 100)
+            worker.work.at_risk = AtRisk(seconds=rng.uniform(0, 100), cost=rng.uniform(0, 1))
+            await worker.after(1)
+    assert len(cluster.asked) <= 13
+
+
 # ── when ─────────────────────────────────────────────────────────────────────────────────────────
 
 
