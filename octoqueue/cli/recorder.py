@@ -32,6 +32,8 @@ class Recorder:
         self._told: dict[str, deque[tuple[int, tuple[int, ...]]]] = {}
         """Of each queue, what was told of its lanes, and when: as far back as windows reach."""
         self._at_ms = 0
+        self._every_ms, self._set_back_ms = 0, 0
+        """By how much the store's clock was set back; the recording goes on as if it were not."""
 
     async def begin(self, store: LaneStore, names: Sequence[str], *, every_seconds: float) -> str:
         """Read for the first time; return the head of the recording.
@@ -42,6 +44,7 @@ class Recorder:
         self._names = tuple(names)
         at_ms, signals, counters = await self._read(store)
         self._before, self._at_ms = counters, at_ms
+        self._every_ms = round(every_seconds * 1000)
         for name, queue in signals.items():
             self._told[name] = deque([(at_ms, _in_window(queue, WINDOWS_SECONDS[0]))])
         return head_line(list(signals), every_seconds=every_seconds, starts_at_ms=at_ms) + "\n"
@@ -54,9 +57,13 @@ class Recorder:
         Raises:
             StoreUnavailable: the store cannot be reached; the next look covers this time, too.
         """
-        at_ms, signals, counters = await self._read(store)
+        read_at_ms, signals, counters = await self._read(store)
+        at_ms = read_at_ms + self._set_back_ms
+        if at_ms < self._at_ms:
+            self._set_back_ms += self._at_ms + self._every_ms - at_ms
+            at_ms = read_at_ms + self._set_back_ms
         seconds = (at_ms - self._at_ms) / 1000
-        if seconds <= 0:  # the store's clock was set back, or two looks in one millisecond
+        if seconds <= 0:  # two looks in one millisecond
             return ""
         recorded = [
             self._recorded(queue, counters[name], at_ms, seconds) for name, queue in signals.items()

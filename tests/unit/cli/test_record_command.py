@@ -60,19 +60,25 @@ async def test_each_line_tells_what_happened_since_the_one_before() -> None:
     assert len(trace.arrived_seconds) == 3
 
 
-async def test_a_clock_that_was_set_back_loses_nothing() -> None:
+async def test_a_clock_that_was_set_back_loses_nothing_and_makes_no_burst() -> None:
     clock = FakeClock()
+    clock.advance(7_200_000)
     store = MemoryLaneStore(clock=clock)
     await store.enqueue([[message()]])
     recorder = Recorder()
-    await recorder.begin(store, ["coder"], every_seconds=1)
-    clock.advance(-5000)
+    head = await recorder.begin(store, ["coder"], every_seconds=1)
+    clock.advance(-3_600_000)
     await store.enqueue([[message()]])
-    assert await recorder.look(store) == ""
-    clock.advance(7000)
-    line = orjson.loads(await recorder.look(store))
-    assert sum(line["arrivals"].values()) == 1
-    assert line["seconds"] == 2
+    lines = [await recorder.look(store)]
+    for _ in range(3):
+        clock.advance(1000)
+        await store.enqueue([[message()]])
+        lines.append(await recorder.look(store))
+    told = [orjson.loads(line) for line in lines]
+    assert [sum(line["arrivals"].values()) for line in told] == [1, 1, 1, 1]
+    assert [line["seconds"] for line in told] == [1, 1, 1, 1]
+    begin_ms = orjson.loads(head)["starts_at_ms"]
+    assert [line["at_ms"] - begin_ms for line in told] == [1000, 2000, 3000, 4000]
 
 
 @pytest.fixture
