@@ -3,17 +3,19 @@
 `redis/lua/includes/tally.lua` writes the string and draws it. A slot says what the counters were
 when its second began, so what happened since is what they are now, less that; what happened in one
 second is the difference to the next slot. A slot counts only when it begins with the number of its
-own second: what is older, or ahead of a clock that was set back, is left out. Counts are never
-below 0: a slot that says more than the counter does now is left out, too.
+own second: what is older is left out, and what is ahead of a clock that was set back only bounds
+what is told of others. Counts are never below 0: a slot that says more than the counter does now is
+left out, too.
 
-Weakness: after a clock was set back, what happened before in a second that comes again is told
-once more, unless something happens in that second again, until it is ten minutes old.
+Weakness: after a clock was set back, what had happened in seconds that come again is told as of the
+last second before them. A window that ends shortly after may so tell twice what there was.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from octoqueue.primitives.histogram import WAIT_BUCKETS
@@ -42,6 +44,8 @@ TALLY_BYTES = _WAITS_AT + _WAITS.size
 """The size of the string, whatever happens in the queue: 55,904."""
 _AROUND = 1 << 32
 """Counters of messages are kept modulo this."""
+
+_first = itemgetter(0)
 
 Seconds = list[int]
 """A number for each of the last `KEPT_SECONDS` seconds, the current one last."""
@@ -121,11 +125,14 @@ def _read_ended(tally: Tally, values: tuple[int, ...], counters: Mapping[str, in
 
 
 def _found(stamps: tuple[int, ...], now: int, size: int) -> list[tuple[int, int]]:
-    """Return where slots stand that are of the last `size` moments, the newest first.
+    """Return where slots stand that are of the last `size` moments or ahead, the newest first.
 
-    With each, how long ago it was.
+    With each, how long ago it was: below 0 when the clock was set back since.
     """
-    return [
+    ahead: list[tuple[int, int]] = []
+    if max(stamps) > now:
+        ahead = sorted((now - moment, at) for at, moment in enumerate(stamps) if moment > now)
+    return ahead + [
         (ago, at)
         for ago, moment in enumerate(range(now, now - size, -1))
         if stamps[at := moment % size] == moment
@@ -139,18 +146,27 @@ def _each(
     size: int,
     around: int | None,
 ) -> Seconds:
-    """Return how much a counter grew in each moment, the last of them the current one."""
+    """Return how much a counter grew in each moment, the last of them the current one.
+
+    Counters only grow: they say in which order slots were begun, also when a clock was set back.
+    """
     grown, since = [0] * size, 0
     if not total:
         return grown
+    more_since: list[tuple[int, int]] = []
     for ago, at in found:
         more = total - before[at]
         if around is not None:
             more %= around
             if more > around // 2:  # the counter was begun anew
                 continue
+        if more > 0:
+            more_since.append((more, ago))
+    more_since.sort(key=_first)
+    for more, ago in more_since:
         if more > since:
-            grown[size - 1 - ago] = more - since
+            if ago >= 0:
+                grown[size - 1 - ago] = more - since
             since = more
     return grown
 

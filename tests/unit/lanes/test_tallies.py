@@ -51,8 +51,22 @@ def test_a_slot_that_says_more_than_the_counter_is_left_out() -> None:
 def test_a_second_that_came_again_does_not_count_below_0() -> None:
     found = text((NOW - 30, 10), (NOW - 20, 90), (NOW - 5, 40))
     counts = arrivals(found, 100)
-    assert counts == (60, 90, 90, 90)
+    assert counts == (50, 90, 90, 90)
     assert list(counts) == sorted(counts)
+
+
+@pytest.mark.parametrize("back_seconds", [1, 20, 300, 599])
+def test_a_clock_that_was_set_back_makes_no_burst_of_a_steady_flow(back_seconds: int) -> None:
+    slots = {second: 2 * (second - NOW) % 2**32 for second in range(NOW - 599, NOW + 1)}
+    per_second = 2
+    for back in range(back_seconds + 1):  # the flow goes on, and its seconds come again
+        now = NOW - back_seconds + back
+        slots[now] = 2 * (back + 1) % 2**32
+        found = tally_from(
+            text(*slots.items()), {"arrived:0": 2**32 + 2 * (back + 2)}, now * 1000
+        ).lanes[Lane.HIGH]
+        for window in (10, 60):
+            assert sum(found.arrivals[-window:]) <= 2 * per_second * window
 
 
 def test_a_string_that_was_cut_short_is_read_as_far_as_it_goes() -> None:
