@@ -103,6 +103,10 @@ class Resizer:
         self._machine = machine or this_machine()
         self._clock = clock or SystemClock()
         self._is_tight = False
+        self._unread: set[str] = set()
+        """Fleets whose presences could not be read the last time."""
+        self._others: dict[str, int] = {}
+        """Workers of a fleet on other machines, as last read."""
 
     async def resize(self) -> None:
         """Bring each fleet to the size it should have now."""
@@ -150,7 +154,7 @@ class Resizer:
         if size > before:
             crew.grow_to(size)
         else:
-            drained = crew.shrink_to(size, await self._said_by(crew))
+            drained = crew.shrink_to(size, await self._said_by(crew) or ())
         resize = Resize(
             at_ms=self._clock.now_ms(),
             fleet=crew.fleet.name,
@@ -196,14 +200,20 @@ class Resizer:
             )
         self._is_tight = bool(short)
 
-    async def _said_by(self, crew: Crew) -> Sequence[Presence]:
+    async def _said_by(self, crew: Crew) -> Sequence[Presence] | None:
+        """Return what workers say of themselves; None, told once, when it cannot be read."""
         if self._presences is None:
             return ()
+        name = crew.fleet.name
         try:
-            return await self._presences(crew.fleet)
+            found = await self._presences(crew.fleet)
         except OctoqueueError as error:
-            log.warning("presences_unread", extra={"fleet": crew.fleet.name, "reason": str(error)})
-            return ()
+            if name not in self._unread:
+                log.warning("presences_unread", extra={"fleet": name, "reason": str(error)})
+            self._unread.add(name)
+            return None
+        self._unread.discard(name)
+        return found
 
     async def _find_leader(self, name: str) -> None:
         """Find out who leads a fleet; as long as that cannot be read, who did."""
@@ -219,10 +229,11 @@ class Resizer:
             log.info(event, extra={"fleet": name} | ({} if found is None else {"leader": found}))
 
     async def _elsewhere(self, crew: Crew) -> int:
-        """Return how many workers of the fleet other machines have."""
+        """Return how many workers of the fleet other machines have, by the last that was read."""
         if not self._host:
             return 0
-        return sum(
-            said.fleet == crew.fleet.name and said.is_ready and said.host not in {"", self._host}
-            for said in await self._said_by(crew)
-        )
+        name, said = crew.fleet.name, await self._said_by(crew)
+        if said is not None:
+            others = (each for each in said if each.host not in {"", self._host})
+            self._others[name] = sum(each.fleet == name and each.is_ready for each in others)
+        return self._others.get(name, 0)

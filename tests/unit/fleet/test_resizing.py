@@ -59,6 +59,7 @@ class World:
         self.wanted = wanted
         self.machines: dict[str, PlainCrew] = {}
         self.is_down = False
+        self.is_unread = False
 
     async def decide(self, fleet: str) -> Decision:
         if self.wanted is None:
@@ -68,6 +69,8 @@ class World:
         )
 
     async def presences(self, fleet: Fleet) -> Sequence[Presence]:
+        if self.is_unread:
+            raise SignalsUnreadable(fleet.name, reason="no Redis")
         return [
             Presence(
                 session=f"{host}{number}",
@@ -149,6 +152,26 @@ async def test_when_the_leader_is_gone_another_one_leads_and_it_keeps_its_least(
     assert world.sizes == {"a": 1, "b": 5}
     told = [(record.message, record.__dict__.get("leader")) for record in caplog.records]
     assert ("fleet_led_elsewhere", "b") in told
+
+
+async def test_workers_elsewhere_that_cannot_be_read_are_not_taken_for_none_and_told_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(6)
+    a, b = world.machine("a"), world.machine("b")
+    for resizer in (a, b, a):
+        await resizer.resize()
+        world.clock.advance(1_000)
+    world.is_unread = True  # and what was decided is held
+    for _ in range(3):
+        await a.resize()
+        world.clock.advance(1_000)
+    assert world.sizes == {"a": 5, "b": 1}
+    assert [record.message for record in caplog.records].count("presences_unread") == 1
+    world.is_unread = False
+    del world.machines["b"]
+    await a.resize()
+    assert world.sizes == {"a": 6}
 
 
 async def test_while_redis_is_gone_nothing_changes() -> None:
