@@ -15,8 +15,8 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import AsyncGenerator, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -108,20 +108,22 @@ class Installation:
 
         Raises:
             PortTaken: another program listens on the port.
-            EmbeddedError: a private server cannot be started.
+            EmbeddedError: a private server cannot be started, or the agent's directory be used.
             StoreError: the database that is configured cannot be migrated.
             ProcessGivenUp: a process cannot do its work.
         """
         directory = self._directory()
         leadership = Leadership(directory / "lock", clock=self._clock)
         self._stack.callback(leadership.give_up)
-        await leadership.take(pid=os.getpid())
+        with _usable(directory):
+            await leadership.take(pid=os.getpid())
         was_killed = bool(Roster(directory / "roster.json").read())
         if self.settings.http.app is not None:
             self.listening = await self._listen(is_patient=was_killed)
         program = this_program(self._config, **await self._servers())
         if self._fleets:
-            await self._look_after_fleets(program, directory)
+            with _usable(directory):
+                await self._look_after_fleets(program, directory)
         if self.listening is not None:
             spec = http_spec(program, descriptor=self.listening.fileno())
             await self._supervise(Supervisor([spec], sink=self._sink, patience=_LAST_ANSWERS))
@@ -277,6 +279,15 @@ class Installation:
                 complained = True
                 log.warning("not_healthy_yet", extra={"path": HEALTH, "status": status})
             await self._clock.sleep(_ASK_AGAIN_SECONDS)
+
+
+@contextmanager
+def _usable(directory: Path) -> Generator[None]:
+    """Say which directory it is about when a file in it cannot be made: a full disk, say."""
+    try:
+        yield
+    except OSError as error:
+        raise EmbeddedError(f"{directory} cannot be used: {error.strerror}") from error
 
 
 @asynccontextmanager

@@ -229,6 +229,20 @@ def test_a_port_that_is_taken_is_told_in_one_line(up: Up, folder: Path, state_di
     assert nothing_is_left(state_dir, [])
 
 
+def test_a_directory_in_which_no_file_can_be_made_is_told_in_one_line(
+    up: Up, folder: Path, state_dir: Path
+) -> None:
+    (folder / "octoqueue.yaml").write_text(FLEETS)
+    state_dir.mkdir(mode=0o711, exist_ok=True)
+    (state_dir / "agents").mkdir(mode=0o700)
+    (state_dir / "agents" / "oq").mkdir(mode=0o700)
+    (state_dir / "agents" / "oq" / "lock").mkdir()  # as good as a full disk
+    program = up()
+    assert program.ends() != 0
+    (line,) = program.stderr
+    assert line.endswith("agents/oq cannot be used: Is a directory")
+
+
 def test_when_a_fleet_cannot_start_everything_is_stopped_again(
     up: Up, folder: Path, state_dir: Path
 ) -> None:
