@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -174,3 +177,45 @@ def test_shrinking_waits_for_the_stabilization_window() -> None:
         assert damped.minutes.workers[21] > direct.minutes.workers[21]
         assert damped.minutes.workers[25] == direct.minutes.workers[25]
         assert damped.worker_hours > direct.worker_hours
+
+
+_PROGRAM = """
+import numpy as np
+from octoqueue.scaling.forecast.forecaster import ArrivalForecaster
+from octoqueue.scaling.policy import ForecastUse, Objective, ScalingPolicy
+from octoqueue.scaling.simulator.fleets import Durations, FleetModel, Workload
+from octoqueue.scaling.simulator.policy_rule import PolicyRule
+from octoqueue.scaling.simulator.simulating import simulate
+from octoqueue.scaling.simulator.traces import StepTrace
+
+policy = ScalingPolicy(
+    fleet="f", queues=("a", "b"), max_workers=50, objectives=(Objective(seconds=5),),
+    forecast=ForecastUse(least_scored_minutes=5, least_skill=-1.0),
+)
+trace = StepTrace(
+    name="t", starts_at_ms=0, step_seconds=60, messages=np.arange(30.0) * 7 % 11 * 9
+)
+model = FleetModel(
+    start_up=Durations(mean_seconds=60, squared_variation=1), failures_per_worker_hour=2
+)
+for kind in ("fluid", "messages"):
+    rule = PolicyRule(policy, forecaster=ArrivalForecaster())
+    work = Workload(kind=kind, service=Durations(mean_seconds=2, squared_variation=2), seed=3)
+    report = simulate(trace, work, model, rule)
+    print(report.minutes, report.wait_p99_seconds, report.redone_messages, report.decisions)
+"""
+
+
+def test_another_process_comes_to_the_same_numbers() -> None:
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", _PROGRAM],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(said) == 1
+    assert "wants" in said.pop()
