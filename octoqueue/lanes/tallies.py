@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from octoqueue.primitives.histogram import WAIT_BUCKETS
@@ -44,8 +43,6 @@ TALLY_BYTES = _WAITS_AT + _WAITS.size
 """The size of the string, whatever happens in the queue: 55,904."""
 _AROUND = 1 << 32
 """Counters of messages are kept modulo this."""
-
-_first = itemgetter(0)
 
 Seconds = list[int]
 """A number for each of the last `KEPT_SECONDS` seconds, the current one last."""
@@ -148,27 +145,28 @@ def _each(
 ) -> Seconds:
     """Return how much a counter grew in each moment, the last of them the current one.
 
-    Counters only grow: they say in which order slots were begun, also when a clock was set back.
+    When a clock was set back the counters say in which order slots were begun, as they only grow.
     """
     grown, since = [0] * size, 0
     if not total:
         return grown
-    more_since: list[tuple[int, int]] = []
+    if found and found[0][0] < 0:
+        found = sorted(found, key=lambda slot: _less(total, before[slot[1]], around))
     for ago, at in found:
         more = total - before[at]
         if around is not None:
             more %= around
             if more > around // 2:  # the counter was begun anew
                 continue
-        if more > 0:
-            more_since.append((more, ago))
-    more_since.sort(key=_first)
-    for more, ago in more_since:
         if more > since:
             if ago >= 0:
                 grown[size - 1 - ago] = more - since
             since = more
     return grown
+
+
+def _less(total: int, before: int, around: int | None) -> int:
+    return total - before if around is None else (total - before) % around
 
 
 def counts_of(tallies: Sequence[Seconds]) -> Counts:
