@@ -75,8 +75,9 @@ def progress(what: str, total: int, *, shown: bool) -> Generator[Callable[[int],
     if not shown or not console.is_terminal:
         yield lambda _: None
         return
-    from rich.progress import Progress  # noqa: PLC0415 - only a terminal needs it
+    from rich.markup import escape  # noqa: PLC0415 - only a terminal needs it
+    from rich.progress import Progress  # noqa: PLC0415
 
     with Progress(console=console, transient=True) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(escape(what), total=total)
         yield lambda done: bar.update(task, completed=done)

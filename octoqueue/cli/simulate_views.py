@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from rich.markup import escape
 from rich.table import Table
 
 from octoqueue.cli.moments import moment
@@ -48,7 +49,7 @@ def print_reports(reports: Sequence[Report], *, service: Durations, shown: int) 
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for report in reports:
-        table.add_column(report.rule, justify="right", no_wrap=True)
+        table.add_column(escape(report.rule), justify="right", no_wrap=True)
     for name, cell in _ROWS:
         table.add_row(name, *(cell(report) for report in reports))
     print_table(table)

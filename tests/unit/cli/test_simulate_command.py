@@ -259,6 +259,14 @@ def test_a_picture_is_written(program: Program) -> None:
     assert b"<svg" in (program.folder / "picture.svg").read_bytes()
 
 
+def test_a_policy_is_called_by_its_file_whatever_that_is_called(program: Program) -> None:
+    (program.folder / "[new][").mkdir()
+    (program.folder / "[new][" / "x].yaml").write_text(SECTION)
+    code, out, _ = program.run(*TRACE, "--policy", "[new][/x].yaml")
+    assert code == 0
+    assert "[new][/x].yaml" in out
+
+
 def test_what_was_simulated_is_told_even_if_the_picture_cannot_be_written(program: Program) -> None:
     (program.folder / "folder.png").mkdir()
     code, out, err = program.run(*NEW, "--plot", "folder.png")
