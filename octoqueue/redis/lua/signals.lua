@@ -43,8 +43,9 @@ local function signals_of(at)
     local count = redis.call('ZCARD', lines.gated[lane])
     if count > 0 then
       waiting[lane] = waiting[lane] + count
-      oldest[lane] = math.min(oldest[lane], oldest_in_lines(lines, lane, '', MOST_LINES) or oldest[lane])
-      held[lane] = held_in_lines(lines, lane, clock_of_limits(lines, now), soon - now, granted)
+      local ready_at
+      held[lane], ready_at = look_at_lines(lines, lane, clock_of_limits(lines, now), soon - now, granted)
+      oldest[lane] = math.min(oldest[lane], ready_at or oldest[lane])
     end
     local startable = math.min(waiting[lane] - held[lane], room)
     held[lane], room = waiting[lane] - startable, room - startable

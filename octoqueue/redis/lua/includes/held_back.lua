@@ -40,15 +40,18 @@ local function startable_of(lines, extension, count, now, soon_ms, granted)
   return count
 end
 
--- What the gates of the first lines of a lane hold back; what stands in others counts as free.
-local function held_in_lines(lines, lane, now, soon_ms, granted)
-  local held = 0
+-- What the gates of the first lines of a lane hold back, what stands in others counts as free; and
+-- when the oldest message at the head of one became ready, nil when there is none.
+local function look_at_lines(lines, lane, now, soon_ms, granted)
+  local held, oldest = 0, nil
   each_line(lines, lane, '', MOST_LINES, function(flow, member)
+    local ready_at = struct.unpack('>I8', member, 9)
+    if not oldest or ready_at < oldest then oldest = ready_at end
     local extension = gates_of(member:sub(17))
     if extension then
       local count = redis.call('ZLEXCOUNT', lines.gated[lane], '[' .. flow, '(' .. flow .. '\255')
       held = held + count - startable_of(lines, extension, count, now, soon_ms, granted)
     end
   end)
-  return held
+  return held, oldest
 end
