@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scalers.manifests.finding import Finding
 from scalers.manifests.reading import read_manifests
 from scalers.manifests.rules import sizes, targets
-from scalers.manifests.rules.configured import configured
+from scalers.manifests.rules.configured import configured, configured_job
 from scalers.manifests.rules.cron import cron_windows
 from scalers.manifests.rules.fallbacks import fallback
 from scalers.manifests.rules.jobs import scaled_job
@@ -42,6 +42,8 @@ def findings_in(
     if settings is not None:
         for placed in manifests.scaled_objects:
             findings.extend(configured(placed, settings))
+        for job in manifests.scaled_jobs:
+            findings.extend(configured_job(job, settings))
     return tuple(findings)
 
 
@@ -51,6 +53,7 @@ def _findings(manifests: Manifests, drain_seconds: int) -> Iterator[Finding]:
     for job in manifests.scaled_jobs:
         yield from scaled_job(job)
     yield from targets.one_each(manifests)
+    yield from targets.one_a_fleet(manifests)
     yield from _authentications(manifests)
 
 

@@ -352,6 +352,17 @@ def test_two_scaled_objects_on_one_target_are_refused() -> None:
     assert "Deployment executor-arm is scaled by a.yaml: ScaledObject executor-arm" in str(finding)
 
 
+def test_two_workloads_of_one_fleet_are_refused() -> None:
+    """Jobs and a Deployment, or two Deployments: there would be twice as many workers."""
+    job = changed({"spec.triggers.0.metadata.fleet": "executor"}, JOB)
+    other = changed({"metadata.name": "again", "spec.scaleTargetRef.name": "again"})
+    for second in (job, other):
+        (finding,) = found(GOOD, second)
+        assert (finding.level, "each is given all workers" in finding.problem) == ("error", True)
+    elsewhere = changed({"spec.triggers.0.metadata.scalerAddress": "other:6000"}, other)
+    assert found(GOOD, elsewhere) == []
+
+
 def test_an_autoscaler_beside_a_scaled_object_is_refused() -> None:
     autoscaler = {
         "apiVersion": "autoscaling/v2",
@@ -449,6 +460,18 @@ def test_manifests_are_compared_with_the_configuration() -> None:
 JOB: dict[str, Any] = yaml.safe_load(
     (PRODUCTION.parent / "variants" / "coder-arm.scaled-job.yaml").read_text()
 )
+
+
+def test_jobs_are_compared_with_the_configuration() -> None:
+    def of(fleet: str, concurrency: int) -> list[Finding]:
+        told = {"queues": ["q"], "modules": ["m"], "concurrency": concurrency, "scaling": {}}
+        return found(JOB, settings=Settings.model_validate({"fleets": {fleet: told}}))
+
+    assert of("coder", 1) == []
+    (few,) = of("coder", 8)
+    assert (few.level, "too few are wanted" in few.problem) == ("warning", True)
+    (unknown,) = of("judge", 1)
+    assert (unknown.level, "coder" in unknown.problem) == ("error", True)
 
 
 @pytest.mark.parametrize(

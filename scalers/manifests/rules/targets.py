@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from octoqueue.settings.quantities import parse_duration
 from scalers.manifests.finding import Finding
 from scalers.manifests.loose import items_of, mapping_of
-from scalers.manifests.rules.triggers import MEASURED_BY_KUBERNETES
+from scalers.manifests.rules.triggers import EXTERNAL, MEASURED_BY_KUBERNETES, field_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from scalers.manifests.crds import ScaledObject
+    from scalers.manifests.crds import ScaledJob, ScaledObject
     from scalers.manifests.reading import Manifests, Native, Placed
 
 DEFAULT_GRACE_SECONDS = 30
@@ -29,6 +29,30 @@ def one_each(manifests: Manifests) -> Iterator[Finding]:
         ref = mapping_of(autoscaler.spec.get("scaleTargetRef"))
         target = (autoscaler.namespace, str(ref.get("kind")), str(ref.get("name")))
         yield from _claimed(scaled, target, autoscaler.source, "spec.scaleTargetRef")
+
+
+def one_a_fleet(manifests: Manifests) -> Iterator[Finding]:
+    """Two workloads that are each given all workers of one fleet."""
+    asking: list[tuple[ScaledObject | ScaledJob, str, str]] = [
+        *((each.piece, each.source, ":".join(_target(each))) for each in manifests.scaled_objects),
+        *((each.piece, each.source, each.source) for each in manifests.scaled_jobs),
+    ]
+    sized: dict[tuple[str, str, str], tuple[str, str]] = {}
+    for piece, source, target in asking:
+        for position, trigger in enumerate(piece.spec.triggers):
+            metadata = trigger.metadata
+            if trigger.type not in EXTERNAL or "fleet" not in metadata:
+                continue
+            claim = (piece.metadata.namespace, metadata.get("scalerAddress", ""), metadata["fleet"])
+            other, other_target = sized.setdefault(claim, (source, target))
+            if other_target != target:
+                yield Finding(
+                    source=source,
+                    field=field_of(position, "metadata.fleet"),
+                    problem=f"{claim[-1]!r} is sized by {other} as well: each is given all workers "
+                    "that the fleet wants, so there are twice as many",
+                    advice="Keep one of them, or make two fleets with queues of their own",
+                )
 
 
 def _claimed(
