@@ -132,7 +132,7 @@ class AgentLink:
                     if line == LEAVE:
                         self._end("it is not wanted any more")
                     elif line == RETIRE:
-                        self._end("there are too many", retire=True)
+                        self._end("its agent needs it no longer", retire=True)
                     elif line == WELCOME:
                         welcomed, self._writer = True, writer
                         if self._is_ready and not was_ready:

@@ -143,7 +143,9 @@ class Resizer:
             wish, crew = wishes[name], self._crews[name]
             is_bounded = granted[name] < wish.workers
             reason = f"{wish.reason}; {room.reason}" if is_bounded else wish.reason
-            if not (crew.is_restarting or self.is_stopped):
+            # A restart has one more for a while, and may take long: it only keeps from shrinking.
+            may_change = granted[name] > crew.size if crew.is_restarting else True
+            if may_change and not self.is_stopped:
                 await self._bring(crew, granted[name], reason)
 
     async def _bring(self, crew: Crew, size: int, reason: str) -> None:

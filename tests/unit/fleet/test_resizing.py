@@ -194,9 +194,17 @@ async def test_the_default_bound_is_the_least_of_all_and_two_a_processor() -> No
     assert resize.reason == "so; agent.max_processes: 5"
 
 
-async def test_a_fleet_that_is_restarted_is_not_resized_meanwhile() -> None:
+async def test_a_fleet_that_is_restarted_grows_but_does_not_shrink_meanwhile() -> None:
     world = World(3)
     a = world.machine("a")
     world.machines["a"].is_restarting = True
+    await a.resize()
+    assert world.sizes == {"a": 3}
+    world.wanted = 1
+    world.clock.advance(1_000)
+    await a.resize()
+    assert world.sizes == {"a": 3}
+    world.machines["a"].is_restarting = False
+    world.clock.advance(1_000)
     await a.resize()
     assert world.sizes == {"a": 1}
