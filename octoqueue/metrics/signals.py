@@ -1,23 +1,21 @@
-"""`read_snapshot`: all signals of a fleet at one moment, for whoever decides or shows them.
+"""`snapshot_from`: all signals of a fleet at one moment, for whoever decides or shows them.
 
-One round trip to the store; what was measured or made elsewhere (a forecast, the lead time) is
-passed in. Ages come from the store's clock: a snapshot that is too old is the caller's to refuse.
+What was read of the store, and what was measured or made elsewhere: a forecast, the lead time. Ages
+come from the store's clock: a snapshot that is too old is the caller's to refuse.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from octoqueue.primitives.queue_names import LETTERS_PREFIX
 from octoqueue.primitives.signals import FleetSnapshot
-from octoqueue.scaling.load import lead_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
     from octoqueue.primitives.signals import ArrivalForecast, SignalReading
-    from octoqueue.scaling.policy import ScalingPolicy
 
 
 class ReadsSignals(Protocol):
@@ -33,33 +31,6 @@ class ReadsSignals(Protocol):
 def orchestrator_queues(partitions: int) -> tuple[str, ...]:
     """Return the queues of a fleet of orchestrators: one a partition."""
     return tuple(f"{LETTERS_PREFIX}{partition}" for partition in range(partitions))
-
-
-async def read_snapshot(
-    store: ReadsSignals,
-    policy: ScalingPolicy,
-    *,
-    forecast: ArrivalForecast | None = None,
-    lead_seconds: float | None = None,
-) -> FleetSnapshot:
-    """Return the signals of a policy's fleet.
-
-    Args:
-        store: where the queues are.
-        policy: names the fleet and its queues.
-        forecast: of arrivals, when there is one.
-        lead_seconds: measured time from a wish for workers to their being ready; that of the
-            policy is used to look ahead as long as none was measured.
-
-    Raises:
-        StoreUnavailable: the store cannot be reached.
-        StoreProtocolError: a number cannot be read; it is never taken for 0.
-    """
-    ahead_seconds = lead_of(policy, lead_seconds)
-    reading = await store.read_signals(
-        policy.queues, due_within=timedelta(seconds=ahead_seconds), fleet=policy.fleet
-    )
-    return snapshot_from(reading, policy.fleet, forecast=forecast, lead_seconds=lead_seconds)
 
 
 def snapshot_from(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,21 +10,25 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from octoqueue.errors import StoreUnavailable
 from octoqueue.metrics.exposition import render
-from octoqueue.metrics.signals import orchestrator_queues, read_snapshot
+from octoqueue.metrics.signals import orchestrator_queues, snapshot_from
 from octoqueue.primitives.lane import Lane
 from octoqueue.primitives.messages import SessionId
 from octoqueue.primitives.signals import ArrivalForecast, Presence, SignalReading
-from octoqueue.scaling.policy import ScalingPolicy
 from octoqueue.testing.fake_clock import FakeClock
 from octoqueue.testing.memory_lanes import MemoryLaneStore
 from tests.contract.world import message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import timedelta
+
+    from octoqueue.primitives.signals import FleetSnapshot
 
 SESSION = SessionId("host-1")
-POLICY = ScalingPolicy(fleet="arms", queues=("coder", "judge"), start_up_seconds=30)
+
+
+async def snapshot_of_arms(store: MemoryLaneStore) -> FleetSnapshot:
+    reading = await store.read_signals(["coder", "judge"], due_within=timedelta(0), fleet="arms")
+    return snapshot_from(reading, "arms")
 
 
 def presence(**changes: object) -> Presence:
@@ -55,7 +60,7 @@ async def test_a_snapshot_has_the_queues_of_the_policy_and_the_workers_of_its_fl
     await store.extend(SESSION, presence())
     await store.extend(SessionId("other"), presence(fleet="arms", queues=("planner",)))
     await store.extend(SessionId("foreign"), presence(fleet="planners", queues=("planner",)))
-    snapshot = await read_snapshot(store, POLICY)
+    snapshot = await snapshot_of_arms(store)
     assert [queue.queue for queue in snapshot.queues] == ["coder", "judge"]
     assert (snapshot.fleet, snapshot.in_system, snapshot.ready_slots) == ("arms", 1, 16)
     assert (snapshot.forecast, snapshot.lead_seconds) == (None, None)
@@ -68,15 +73,12 @@ async def test_workers_of_another_fleet_that_shares_a_queue_are_not_counted() ->
     await store.extend(SESSION, presence())
     await store.extend(SessionId("other"), presence(fleet="big", at_risk_seconds=9_999))
     await store.extend(SessionId("by hand"), presence(fleet=""))
-    snapshot = await read_snapshot(store, POLICY)
+    snapshot = await snapshot_of_arms(store)
     assert [worker.fleet for worker in snapshot.workers] == ["", "arms"]
     assert snapshot.ready_slots == 16
 
 
-async def test_a_snapshot_looks_as_far_ahead_as_a_worker_takes_to_be_ready() -> None:
-    store = MemoryLaneStore(clock=FakeClock())
-    await store.enqueue([[message(delay_ms=20_000)], [message(delay_ms=40_000)]])
-    assert (await read_snapshot(store, POLICY)).queues[0].due_soon == 1
+async def test_a_snapshot_has_what_was_made_elsewhere() -> None:
     forecast = ArrivalForecast(
         made_at_ms=1,
         minutes=(),
@@ -85,20 +87,19 @@ async def test_a_snapshot_looks_as_far_ahead_as_a_worker_takes_to_be_ready() -> 
         skill_against_last_week=0.1,
         scored_minutes=1,
     )
-    measured = await read_snapshot(store, POLICY, forecast=forecast, lead_seconds=45)
-    assert measured.queues[0].due_soon == 2
-    assert (measured.forecast, measured.lead_seconds) == (forecast, 45)
+    reading = SignalReading(taken_at_ms=7, queues=())
+    snapshot = snapshot_from(reading, "arms", forecast=forecast, lead_seconds=45)
+    assert (snapshot.forecast, snapshot.lead_seconds) == (forecast, 45)
+    assert snapshot.taken_at_ms == 7
 
 
-async def test_a_store_that_is_gone_makes_no_snapshot() -> None:
+async def test_a_store_that_is_gone_makes_no_metrics() -> None:
     class Gone(MemoryLaneStore):
         async def read_signals(
             self, queues: Sequence[str], *, due_within: timedelta, fleet: str = ""
         ) -> SignalReading:
             raise StoreUnavailable("Redis", reason="it is gone")
 
-    with pytest.raises(StoreUnavailable):
-        await read_snapshot(Gone(), POLICY)
     with pytest.raises(StoreUnavailable):
         await render(Gone(), queues=["coder"])
 
