@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from octoqueue.primitives.signals import FleetSnapshot, QueueSignals
     from octoqueue.scaling.policy import ScalingPolicy
 
-_SURE_DEVIATIONS = 3.0
-_MINUTE, _TEN_SECONDS = 60, 10
+_SURE_DEVIATIONS, _LIKELY_DEVIATIONS = 3.0, 1.0
+_FIVE_MINUTES, _MINUTE, _TEN_SECONDS = 300, 60, 10
 LATELY_SECONDS = _TEN_SECONDS
 _LONGEST_LEAD_SECONDS, _LONGEST_LEAD_START_UPS = 600.0, 10.0
 """A measured lead time counts up to the longer of both, the second in `start_up_seconds`."""
@@ -131,7 +131,8 @@ def load_of(snapshot: FleetSnapshot, policy: ScalingPolicy) -> Load:
             float(sum(_waiting(queue, lane) for queue in open_ones)) for lane in range(len(LANES))
         ),
         per_second=tuple(
-            sum(_per_second(queue, lane) for queue in open_ones) for lane in range(len(LANES))
+            sum(_per_second(queue, lane, lead_seconds=lead) for queue in open_ones)
+            for lane in range(len(LANES))
         ),
         due_soon=sum(max(queue.due_soon, 0) for queue in open_ones),
         in_flight=sum(max(queue.in_flight, 0) for queue in served),
@@ -182,19 +183,29 @@ def _arrived_lately(queue: QueueSignals) -> int:
     return sum(max(lane.arrivals.within(_TEN_SECONDS), 0) for lane in queue.lanes.values())
 
 
-def _per_second(queue: QueueSignals, lane: int) -> float:
-    """Return the arrival rate now.
+def _per_second(queue: QueueSignals, lane: int, *, lead_seconds: float) -> float:
+    """Return the arrival rate now; it never falls when a count rises.
 
-    The mean of the last minute; more when the last ten seconds alone are surely above it: their
-    count minus three standard deviations of a Poisson count. It never falls when a count rises.
+    The mean of the last five minutes; more when the last minute is above it by more than one
+    standard deviation of a Poisson count. The last ten seconds count, less three, while a new
+    worker is ready within a minute: a burst that is shorter is over before anybody can help.
     """
     signals = queue.lanes.get(LANES[lane])
     if signals is None:
         return 0.0
-    minute = max(signals.arrivals.within(_MINUTE), 0)
-    lately = max(signals.arrivals.within(_TEN_SECONDS), 0)
-    surely = max(lately - _SURE_DEVIATIONS * sqrt(lately), 0.0)
-    return max(minute / _MINUTE, surely / _TEN_SECONDS)
+    arrivals = signals.arrivals
+    rates = [
+        max(arrivals.within(_FIVE_MINUTES), 0) / _FIVE_MINUTES,
+        _surely(arrivals.within(_MINUTE), _LIKELY_DEVIATIONS) / _MINUTE,
+    ]
+    if lead_seconds < _MINUTE:
+        rates.append(_surely(arrivals.within(_TEN_SECONDS), _SURE_DEVIATIONS) / _TEN_SECONDS)
+    return max(rates)
+
+
+def _surely(count: int, deviations: float) -> float:
+    """Return a Poisson count less so many of its standard deviations."""
+    return max(count - deviations * sqrt(max(count, 0)), 0.0)
 
 
 def _service(queues: list[QueueSignals], policy: ScalingPolicy) -> Service | None:

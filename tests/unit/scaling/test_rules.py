@@ -173,16 +173,27 @@ def test_rate_never_gives_up_what_runs() -> None:
     assert demand(policy(rate=RATE, slots_per_worker=10), busy).workers == 3
 
 
-def test_the_rate_is_that_of_a_minute_unless_the_last_seconds_are_surely_above_it() -> None:
-    def arriving(in_ten: int, in_sixty: int) -> float:
-        counts = Counts(counts=(in_ten, in_sixty, in_sixty, in_sixty))
+def test_the_rate_is_that_of_minutes_unless_shorter_windows_are_surely_above_it() -> None:
+    def arriving(ten: int, sixty: int, five_minutes: int, *, start_up: float = 60.0) -> float:
+        counts = Counts(counts=(ten, sixty, five_minutes, five_minutes))
         busy = queue(arrivals={Lane.HIGH: counts})
-        return load_of(snapshot(busy), policy(rate=RATE)).arrivals_per_second
+        quick = replace(policy(rate=RATE), start_up_seconds=start_up)
+        return load_of(snapshot(busy), quick).arrivals_per_second
 
-    assert arriving(2, 6) == pytest.approx(0.1), "two at once are chance"
-    assert arriving(400, 600) == pytest.approx((400 - 3 * 20) / 10)
-    assert arriving(100, 600) == pytest.approx(10.0)
-    assert arriving(-5, -5) == 0.0
+    assert arriving(2, 6, 30) == pytest.approx(0.1), "six instead of six: as many as ever"
+    assert arriving(2, 9, 30) == pytest.approx(0.1), "nine instead of six are chance"
+    assert arriving(10, 900, 900) == pytest.approx((900 - 30) / 60)
+    assert arriving(-5, -5, -5) == 0.0
+
+
+def test_a_burst_that_is_over_before_a_worker_is_ready_counts_by_the_minute() -> None:
+    def arriving(start_up: float) -> float:
+        busy = queue(arrivals={Lane.HIGH: Counts(counts=(400, 400, 400, 400))})
+        quick = replace(policy(rate=RATE), start_up_seconds=start_up)
+        return load_of(snapshot(busy), quick).arrivals_per_second
+
+    assert arriving(5.0) == pytest.approx((400 - 3 * 20) / 10)
+    assert arriving(60.0) == pytest.approx((400 - 20) / 60)
 
 
 # ── objectives ───────────────────────────────────────────────────────────────────────────────────
