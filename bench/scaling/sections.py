@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from bench.scaling.curves import Point
@@ -38,14 +38,14 @@ _HEAVY_MAXIMA: Final = tuple(
 )
 _HEAVY_DEPTHS: Final = (0.5, 0.6, 0.7, 0.8, 0.9)
 _HEAVY_PRICES: Final = (10.0,)
-_AZURE_STATIC: Final = (10, 15, 20, 25, 30, 40, 50, 60, 80)
+_AZURE_STATIC: Final = (10, 15, 20, 25, 30, 35, 40, 44, 46, 50, 55, 60, 80)
 _AZURE_MAXIMA: Final = tuple(
     (minutes, headroom, spare)
     for minutes in (2, 5, 10, 20, 40)
     for headroom in (0.5, 0.7, 0.85, 1.0, 1.2)
     for spare in (0.0, 2.0, 5.0)
 )
-_AZURE_PRICES: Final = (5.0, 20.0, 100.0, 300.0, 1000.0)
+_AZURE_DRAINS: Final = (30.0, 45.0, 60.0, 90.0, 160.0, 240.0, 400.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,10 +165,17 @@ def heavy_section(pool: Executor, *, start_up_seconds: float, price: float) -> S
 
 def azure_section(pool: Executor, *, start_up_seconds: float, price: float) -> Section:
     """Return the hour of requests to a language model."""
-    prices = dict.fromkeys((price, *_AZURE_PRICES))
+    chosen = Task(
+        scenario="azure",
+        start_up_seconds=start_up_seconds,
+        kind="policy and forecast",
+        parameters=(price,),
+        loop="agent",
+    )
     tasks = [
-        *_ours("azure", start_up_seconds, tuple(prices)),
-        Task(scenario="azure", start_up_seconds=start_up_seconds, kind="policy", loop="agent"),
+        chosen,
+        *(replace(chosen, parameters=(price, drain)) for drain in _AZURE_DRAINS),
+        replace(chosen, kind="policy", parameters=()),
         *_swept("azure", start_up_seconds, "static", tuple(map(float, _AZURE_STATIC))),
         *(
             Task(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.scaling.curves import attainment_at, hours_at
+from bench.scaling.curves import Point, attainment_at, front, hours_at
 from bench.scaling.sections import TARGETS
 
 if TYPE_CHECKING:
@@ -114,18 +114,30 @@ def verdicts(section: Section) -> list[dict[str, Any]]:
 
 
 def curve_verdicts(section: Section) -> list[dict[str, Any]]:
-    """Return whether our curve is the best one, and how often the chosen point turns round."""
+    """Return whether our curve is below each other one, and how often the chosen point turns.
+
+    A curve is below another one if it attains what each of its points does for no more hours.
+    """
     ours = section.points("policy and forecast")
-    best = all(
-        (hours_at(ours, point.attainment) or float("inf")) <= point.hours_ratio
-        for rule in _ORDER[:-1]
-        for point in section.points(rule)
-    )
     turns = section.chosen.turns_per_hour
+    found = [_below(section, rule, ours) for rule in _ORDER[:-1]]
     return [
-        _verdict(section, "curve below all others", float(best), best),
+        *found,
         _verdict(section, f"turns an hour, at most {MOST_TURNS:g}", turns, turns <= MOST_TURNS),
     ]
+
+
+def _below(section: Section, rule: str, ours: list[Point]) -> dict[str, Any]:
+    """Judge the points of a rule's front that attain at least as much as our cheapest one."""
+    least = min(point.attainment for point in front(ours))
+    others = [point for point in front(section.points(rule)) if point.attainment >= least]
+    beaten = [
+        (hours_at(ours, point.attainment) or float("inf")) <= point.hours_ratio for point in others
+    ]
+    share = sum(beaten) / len(beaten) if beaten else 1.0
+    return _verdict(
+        section, f"share of the curve of {rule} that is not below ours", share, share == 1
+    )
 
 
 def _verdict(section: Section, what: str, value: float, reached: bool) -> dict[str, Any]:  # noqa: FBT001

@@ -24,6 +24,7 @@ from octoqueue.scaling.simulator.simulating import simulate
 from octoqueue.scaling.simulator.traces import RequestTrace, StepTrace, service_for
 
 if TYPE_CHECKING:
+    from octoqueue.scaling.behavior import Behavior
     from octoqueue.scaling.simulator.fleets import LoopKind
     from octoqueue.scaling.simulator.traces import Trace
     from octoqueue.scaling.simulator.views import Rule
@@ -43,7 +44,10 @@ _SLOW_DOWN = replace(
     ),
     down=replace(KUBERNETES_DOWN, stabilization_window_seconds=600),
 )
-"""Of our rule where traffic comes and goes within a minute: up at once, down after ten minutes."""
+"""Of our rule for single messages: up at once, down after ten minutes."""
+_STAYING = replace(_SLOW_DOWN, down=replace(KUBERNETES_DOWN, stabilization_window_seconds=3_600))
+"""Of our rule where traffic comes and goes within a minute: up at once, down after an hour."""
+_AZURE_DRAIN_SECONDS = 120.0
 _DAY_SECONDS = 86_400
 _MINUTE_MS = 60_000
 HEAVY_SECONDS, HEAVY_VARIATION = 30.0, 4.0
@@ -92,7 +96,7 @@ def run(task: Task) -> Row:
         start_up=Durations(mean_seconds=task.start_up_seconds),
         max_workers=_MOST_WORKERS,
         loop=task.loop,
-        behavior=_SLOW_DOWN if task.loop == "agent" else KUBERNETES_DEFAULT,
+        behavior=_behavior(task),
     )
     rule = _rule(task, workload.service.mean_seconds)
     report = simulate(trace, workload, fleet, rule, objective_seconds=WAIT_SECONDS)
@@ -111,6 +115,12 @@ def run(task: Task) -> Row:
             (minutes.met(WAIT_SECONDS, first=middle), minutes.hours_ratio(first=middle)),
         ),
     )
+
+
+def _behavior(task: Task) -> Behavior:
+    if task.loop != "agent":
+        return KUBERNETES_DEFAULT
+    return _STAYING if task.scenario == "azure" else _SLOW_DOWN
 
 
 @cache
@@ -164,12 +174,13 @@ def _earlier_than_late(forecaster: ArrivalForecaster) -> None:
 
 def policy_of(task: Task, service_seconds: float) -> ScalingPolicy:
     """Return the policy of a task: objectives, and perhaps a forecast at a price of a miss."""
-    forecast = None
+    forecast, drains = None, list[float]()
     if task.kind == "policy and forecast":
-        (price,) = task.parameters
+        price, *drains = task.parameters
         forecast = ForecastUse(missed_minute_costs=price, least_skill=_LEAST_SKILL)
         if task.scenario == "azure":  # it lasts an hour, and nothing is known before
             forecast = replace(forecast, least_scored_minutes=5, least_skill=-1.0)
+    usual_drain = _AZURE_DRAIN_SECONDS if task.scenario == "azure" else _DRAIN_SECONDS
     return ScalingPolicy(
         fleet="bench",
         queues=("bench",),
@@ -180,7 +191,7 @@ def policy_of(task: Task, service_seconds: float) -> ScalingPolicy:
             Objective(
                 seconds=WAIT_SECONDS,
                 percentile=0.99 if task.scenario == "heavy" else 0.95,
-                drain_seconds=200.0 if task.scenario == "azure" else _DRAIN_SECONDS,
+                drain_seconds=drains[0] if drains else usual_drain,
             ),
         ),
         forecast=forecast,
@@ -217,4 +228,5 @@ def _name(task: Task) -> str:
         return f"HPA, CPU at {parameters[0]:.0%}"
     if task.kind == "policy":
         return "ours without forecast"
-    return f"ours, a missed minute costs {parameters[0]:g}"
+    drained = "".join(f", drained in {seconds:g} s" for seconds in parameters[1:])
+    return f"ours, a missed minute costs {parameters[0]:g}{drained}"
