@@ -44,7 +44,7 @@ def main(words: list[str] | None = None) -> int:
     unknown = set(asked.parts) - set(PARTS)
     if unknown:
         parser.error(f"no part {', '.join(sorted(unknown))}, only {', '.join(PARTS)}")
-    parts = asked.parts or list(PARTS)
+    parts: list[str] = asked.parts or list(PARTS)
     began = time.monotonic()
     found: dict[str, Any] = {"date": datetime.now(UTC).strftime("%Y-%m-%d")}
     context = get_context("spawn")

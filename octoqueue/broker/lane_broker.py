@@ -26,16 +26,12 @@ from octoqueue.broker.options import Defaults
 from octoqueue.broker.portal import Portal
 from octoqueue.broker.schedules import Schedules
 from octoqueue.broker.session_keeper import SessionKeeper
-from octoqueue.broker.sources import (
-    SettingsSource,
-    StoreSource,
-    UrlSource,
-    lane_options_from,
-)
+from octoqueue.broker.sources import SettingsSource, StoreSource, UrlSource
 from octoqueue.broker.stack import adjust, default_middleware, defaults_from
 from octoqueue.broker.translate import delay_of
 from octoqueue.broker.workflow_objects import largest_value_bytes
 from octoqueue.errors import ActorUnknown
+from octoqueue.lanes.opening import lane_options_from
 from octoqueue.primitives.retry import RetryPolicy
 from octoqueue.settings.root import Settings
 

@@ -10,7 +10,8 @@ from dramatiq.middleware import Retries, TimeLimit
 
 import octoqueue
 from octoqueue.broker.lane_broker import LaneBroker
-from octoqueue.broker.sources import UrlSource, lane_options_from
+from octoqueue.broker.sources import UrlSource
+from octoqueue.lanes.opening import lane_options_from
 from octoqueue.lanes.redis_store import RedisLaneStore
 from octoqueue.settings.root import Settings
 from tests.running import broker_on

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -38,9 +39,9 @@ def trace_of(*loads: float, step_seconds: float = 60.0) -> StepTrace:
     )
 
 
-def fleet(workers: int | None = None, *, start_up: float = 60, **others: object) -> FleetModel:
+def fleet(workers: int | None = None, *, start_up: float = 60, **others: Any) -> FleetModel:  # noqa: ANN401 - any of its fields
     model = FleetModel(start_up=Durations(mean_seconds=start_up), initial_workers=workers)
-    return FleetModel(**{name: getattr(model, name) for name in model.__slots__} | others)
+    return replace(model, **others)
 
 
 def run(trace: StepTrace, rule: Rule, model: FleetModel, *, objective: float = 5) -> Report:
