@@ -123,7 +123,12 @@ class Flow:
             if self._busy_elsewhere:
                 following = min(following, self._busy_elsewhere[0][0])
             if self.capacity:
-                following = min(following, self.now_seconds + self._waiting / self.capacity)
+                done = self.now_seconds + self._waiting / self.capacity
+                if done <= self.now_seconds:  # so little that the clock cannot tell it
+                    self._done = self._done_at[-1] = self._work[-1]
+                    self._waiting = 0.0
+                    return
+                following = min(following, done)
             if following == math.inf:
                 return
             self._advance(following)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from octoqueue.scaling.simulator.fleets import Durations, FleetModel, Outage, Workload
+from octoqueue.scaling.simulator.flow import Flow
 from octoqueue.scaling.simulator.rules import (
     Clairvoyant,
     CpuUtilization,
@@ -241,3 +242,16 @@ def test_the_same_seed_gives_the_same_report() -> None:
         for seed, rule in ((1, Static(workers=4)), (1, Static(workers=4)), (2, Static(workers=4)))
     )
     assert first.wait_mean_seconds == again.wait_mean_seconds != other.wait_mean_seconds
+
+
+def test_what_waits_after_weeks_and_takes_less_than_the_clock_can_tell_is_done_at_once() -> None:
+    flow = Flow(
+        trace_of(1.0),
+        service=ONE_SECOND.service,
+        model=fleet(5),
+        generator=np.random.default_rng(0),
+    )
+    flow.now_seconds, flow._waiting = 3_810_600.0, 1.5e-9
+    flow.run_out()
+    assert flow.waiting_work == 0
+    assert flow.done_log()[1][-1] == flow.arrived_work[-1]
