@@ -251,7 +251,7 @@ def test_what_waits_after_weeks_and_takes_less_than_the_clock_can_tell_is_done_a
         model=fleet(5),
         generator=np.random.default_rng(0),
     )
-    flow.now_seconds, flow._waiting = 3_810_600.0, 1.5e-9
+    flow.now_seconds, flow._waiting = 3_810_600.0, 1.1e-9
     flow.run_out()
     assert flow.waiting_work == 0
     assert flow.done_log()[1][-1] == flow.arrived_work[-1]
