@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from octoqueue.scaling.policy import ScalingPolicy
 
 _SURE_DEVIATIONS, _LIKELY_DEVIATIONS = 3.0, 1.0
+_MANY = 100
 _FIVE_MINUTES, _MINUTE, _TEN_SECONDS = 300, 60, 10
 LATELY_SECONDS = _TEN_SECONDS
 _LONGEST_LEAD_SECONDS, _LONGEST_LEAD_START_UPS = 600.0, 10.0
@@ -186,17 +187,19 @@ def _arrived_lately(queue: QueueSignals) -> int:
 def _per_second(queue: QueueSignals, lane: int, *, lead_seconds: float) -> float:
     """Return the arrival rate now; it never falls when a count rises.
 
-    The mean of the last five minutes; more when the last minute is above it by more than one
-    standard deviation of a Poisson count. The last ten seconds count, less three, while a new
-    worker is ready within a minute: a burst that is shorter is over before anybody can help.
+    The mean of the last five minutes; more when the last minute is above it: a hundred messages
+    count as they are, fewer less one standard deviation of a Poisson count. The last ten seconds
+    count, less three, while a new worker is ready within a minute: a burst that is shorter is over
+    before anybody can help.
     """
     signals = queue.lanes.get(LANES[lane])
     if signals is None:
         return 0.0
     arrivals = signals.arrivals
+    minute = arrivals.within(_MINUTE)
     rates = [
         max(arrivals.within(_FIVE_MINUTES), 0) / _FIVE_MINUTES,
-        _surely(arrivals.within(_MINUTE), _LIKELY_DEVIATIONS) / _MINUTE,
+        (minute if minute >= _MANY else _surely(minute, _LIKELY_DEVIATIONS)) / _MINUTE,
     ]
     if lead_seconds < _MINUTE:
         rates.append(_surely(arrivals.within(_TEN_SECONDS), _SURE_DEVIATIONS) / _TEN_SECONDS)

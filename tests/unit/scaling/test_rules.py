@@ -182,7 +182,8 @@ def test_the_rate_is_that_of_minutes_unless_shorter_windows_are_surely_above_it(
 
     assert arriving(2, 6, 30) == pytest.approx(0.1), "six instead of six: as many as ever"
     assert arriving(2, 9, 30) == pytest.approx(0.1), "nine instead of six are chance"
-    assert arriving(10, 900, 900) == pytest.approx((900 - 30) / 60)
+    assert arriving(3, 16, 30) == pytest.approx((16 - 4) / 60), "sixteen are surely more"
+    assert arriving(10, 900, 900) == pytest.approx(15.0)
     assert arriving(-5, -5, -5) == 0.0
 
 
@@ -193,7 +194,7 @@ def test_a_burst_that_is_over_before_a_worker_is_ready_counts_by_the_minute() ->
         return load_of(snapshot(busy), quick).arrivals_per_second
 
     assert arriving(5.0) == pytest.approx((400 - 3 * 20) / 10)
-    assert arriving(60.0) == pytest.approx((400 - 20) / 60)
+    assert arriving(60.0) == pytest.approx(400 / 60)
 
 
 # ── objectives ───────────────────────────────────────────────────────────────────────────────────
