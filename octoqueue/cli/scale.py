@@ -217,7 +217,7 @@ def _tell(said: _Said, *, as_json: bool) -> None:
     if decision is not None and decision.workers != expected:
         (why,) = [step.reason for step in decision.steps if step.is_decisive]
         bound += f" It has {decision.workers} for now: {why}."
-    sentence = f"Fleet {fleet} has {_workers(override.workers)} until {local(until)}.{bound}"
+    sentence = f"Fleet {fleet} is to have {_workers(override.workers)} until {local(until)}.{bound}"
     answers().print(sentence, markup=False, soft_wrap=True)
 
 
@@ -226,7 +226,7 @@ def _tell_cleared(fleet: str, *, was_there: bool, as_json: bool) -> None:
         print_json({"fleet": fleet, "cleared": was_there})
         return
     sentence = (
-        f"Fleet {fleet} has what is demanded again."
+        f"Fleet {fleet} is to have what is demanded again."
         if was_there
         else f"Nothing was said by hand of fleet {fleet}."
     )

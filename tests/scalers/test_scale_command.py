@@ -90,7 +90,7 @@ def desk(redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_what_is_said_by_hand_counts_for_its_time(desk: Desk) -> None:
     assert desk.says("executor", "4", "--for", "1h").startswith(
-        "Fleet executor has 4 workers until"
+        "Fleet executor is to have 4 workers until"
     )
     remembered = desk.remembered()
     override = remembered.override
@@ -123,7 +123,9 @@ def test_a_budget_that_bounds_what_is_said_by_hand_is_told(desk: Desk) -> None:
 def test_what_is_said_by_hand_is_kept_where_the_signals_cannot_be_read(desk: Desk) -> None:
     desk.put(1)
     desk.break_signals()
-    assert desk.says("executor", "4", "--for", "1h").startswith("Fleet executor has 4 workers")
+    assert desk.says("executor", "4", "--for", "1h").startswith(
+        "Fleet executor is to have 4 workers"
+    )
     override = desk.remembered().override
     assert override is not None
     assert override.workers == 4
